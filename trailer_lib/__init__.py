@@ -1,0 +1,7 @@
+"""Predict a movie's IMDb score from its trailer: scrape frames, create a dataset, train, predict."""
+
+from trailer_lib.errors import TrailerError
+from trailer_lib.project import Project
+
+__all__ = ["Project", "TrailerError"]
+__version__ = "0.1.0"

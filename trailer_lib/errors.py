@@ -1,0 +1,15 @@
+"""The errors a user can mend: one line each, with the value, the place and the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TrailerError(Exception):
+    """Something the user can mend; its text is shown as it is, without a traceback."""
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """', did you mean X?' for the known word closest to `word`, or the list of known words."""
+    known = list(known)
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"

@@ -1,0 +1,58 @@
+"""What became of each film: images/ledger.jsonl, one line an attempt, only ever appended to."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (passing). Sizes in bytes, times in seconds."""
+
+    imdb_id: str
+    youtube_id: str
+    status: str
+    reason: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    sampled: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def append(path: Path, entry: Entry) -> None:
+    """Add a line with one write, so that lines of several writers never mix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        # A line torn by a crash must not swallow this one.
+        torn = os.fstat(descriptor).st_size and os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) != b"\n"
+        os.write(descriptor, ("\n" * bool(torn) + line).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[Entry]:
+    """Every whole line; a torn or foreign one is passed over."""
+    if not path.exists():
+        return []
+    entries = (_parsed(line) for line in path.read_bytes().split(b"\n"))
+    return [entry for entry in entries if entry]
+
+
+def last(path: Path) -> dict[str, Entry]:
+    """The newest entry of each film."""
+    return {entry.imdb_id: entry for entry in read(path)}
+
+
+def _parsed(line: bytes) -> Entry | None:
+    try:
+        value: Any = json.loads(line)
+        return Entry(**value)
+    except (ValueError, TypeError):
+        return None

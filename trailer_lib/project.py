@@ -1,0 +1,87 @@
+"""A project: one root folder, its data folders, and its settings."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trailer_lib.errors import TrailerError, nearest
+from trailer_lib.settings import STAGES, Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+COLAB_DRIVE = Path("/content/drive/MyDrive")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The root folder and the four data folders in it; opening writes nothing, a stage makes the folder it fills."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: str | Path | None = None, drive: str | None = None) -> "Project":
+        """Open the root: the argument, else TRAILER_ROOT, else on Colab the Google Drive folder `drive`, else this repository."""
+        chosen = root or os.environ.get("TRAILER_ROOT") or _drive(drive) or _repository()
+        project = cls(Path(chosen).expanduser().resolve())
+        if not project.root.is_dir():
+            raise TrailerError(f"the root {project.root} is no folder: make it, or name another (argument or TRAILER_ROOT)")
+        return project
+
+    @property
+    def excels(self) -> Path:
+        return self.root / "excels"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / "dataset"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def settings(self, stage: str, **chosen: Any) -> Settings:
+        """The settings of "scrape", "dataset" or "train": defaults, under <root>/settings.toml, under the keywords."""
+        if stage not in STAGES:
+            raise TrailerError(f"unknown stage {stage!r}: {nearest(stage, STAGES)}")
+        return STAGES[stage].layered({"settings.toml": self._file_settings().get(stage, {}), "this cell": chosen})
+
+    def _file_settings(self) -> dict[str, dict[str, Any]]:
+        path = self.root / "settings.toml"
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TrailerError(f"{path}: not TOML ({error}): mend it or remove it") from error
+        for name, table in values.items():
+            if name not in STAGES or not isinstance(table, dict):
+                raise TrailerError(f"{path}: unknown table [{name}]: {nearest(name, STAGES)}")
+        return values
+
+
+def on_colab() -> bool:
+    return "google.colab" in sys.modules
+
+
+def _drive(folder: str | None) -> Path | None:
+    if not (folder and on_colab()):
+        return None
+    from google.colab import drive  # exists on Colab alone
+
+    drive.mount(str(COLAB_DRIVE.parent))
+    path = COLAB_DRIVE / folder
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _repository() -> Path:
+    home = Path(__file__).resolve().parent.parent
+    # Installed without its repository (pip install git+...), the package has no data folders of its own.
+    return home if (home / "notebooks").is_dir() else Path.cwd()

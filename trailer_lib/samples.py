@@ -1,0 +1,234 @@
+"""Fictional films with trailers like real ones, so that everything can be tried without a download.
+
+The score of a film shows in its pictures: better films are cooler in hue, calmer in motion and finer in texture, with
+noise from film to film. Logos, rating cards, titles, fades, black gaps and letterbox bars say nothing of the score.
+"""
+
+import csv
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tqdm.auto import tqdm
+
+from trailer_lib import files
+
+WIDTH, HEIGHT, FPS = 256, 144, 24
+GOPS = (12, 48, 125)
+GENRES = ("Action", "Comedy", "Drama", "Horror", "Romance", "Sci-Fi")
+GENRE_SCORES = {"Action": -0.3, "Comedy": -0.3, "Drama": 0.6, "Horror": -0.7, "Romance": 0.1, "Sci-Fi": 0.2}
+ADJECTIVES = "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Midnight Paper Quiet Restless Silver Wild".split()
+NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter".split()
+METADATA_COLUMNS = (
+    "color,director_name,num_critic_for_reviews,duration,director_facebook_likes,actor_3_facebook_likes,actor_2_name,"
+    "actor_1_facebook_likes,gross,genres,actor_1_name,movie_title,num_voted_users,cast_total_facebook_likes,actor_3_name,"
+    "facenumber_in_poster,plot_keywords,movie_imdb_link,num_user_for_reviews,language,country,content_rating,budget,"
+    "title_year,actor_2_facebook_likes,imdb_score,aspect_ratio,movie_facebook_likes"
+).split(",")
+SETTINGS = """# A run that a laptop without a GPU finishes in a minute; for real films remove this file.
+[scrape]
+films = 0
+source = "folder:trailers"
+[dataset]
+size = 64
+val = 0.2
+test = 0.25
+[train]
+weights = "none"
+epochs = 16
+batch = 8
+lr = 1e-3
+"""
+
+
+@dataclass(frozen=True)
+class SampleFilm:
+    """A film of the samples; `quality` is its score in standard deviations, `damage` what is wrong with its trailer."""
+
+    number: int
+    title: str
+    year: int
+    genres: tuple[str, ...]
+    quality: float
+    damage: str = ""
+
+    @property
+    def score(self) -> float:
+        return round(float(np.clip(6.4 + 1.1 * self.quality, 1.5, 9.5)), 1)
+
+    @property
+    def imdb_id(self) -> str:
+        return f"tt99{self.number:05d}"
+
+    @property
+    def youtube_id(self) -> str:
+        # Some real ids begin with a hyphen; a file name like that must never be taken for an option.
+        return f"{'-' if self.number == 4 else 's'}ample{self.number:05d}"
+
+
+def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> None:
+    """Write excels/, trailers/, settings.toml and held_out/ under `root`: `films` films, of which three trailers fail.
+
+    The same arguments give the same spreadsheets and the same frames. About half a second a film on two cores.
+    """
+    everyone = list(invent(films + held_out, seed))
+    known, unseen = everyone[:films], everyone[films:]
+    _write_metadata(root / "excels" / "movie_metadata.csv", known)
+    _write_trailer_list(root / "excels" / "ml-youtube.csv", known)
+    _write_csv(root / "held_out" / "scores.csv", ["file", "title", "year", "score"],
+               [[f"{film.youtube_id}.mp4", film.title, film.year, film.score] for film in unseen])
+    files.write_text(root / "settings.toml", SETTINGS)
+    jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in known if film.damage != "missing"]
+    jobs += [(film, seed, root / "held_out" / f"{film.youtube_id}.mp4") for film in unseen]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        list(tqdm(pool.map(_render_trailer, *zip(*jobs)), "rendering trailers", len(jobs), unit="film", leave=False))
+
+
+def invent(count: int, seed: int) -> Iterator[SampleFilm]:
+    """`count` made-up films; the third, sixth and ninth have a trailer that is missing, cut short, or no video."""
+    rng = np.random.default_rng(seed)
+    names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
+    order = rng.permutation(len(names))
+    for number in range(count):
+        genres = tuple(sorted(rng.choice(GENRES, size=rng.integers(1, 3), replace=False)))
+        taste = np.mean([GENRE_SCORES[genre] for genre in genres])
+        quality = float(0.6 * taste + 0.9 * rng.standard_normal())
+        title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
+        title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
+        damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "")
+        yield SampleFilm(number, title, int(rng.integers(1985, 2021)), genres, quality, damage)
+
+
+def _write_metadata(path: Path, films: list[SampleFilm]) -> None:
+    """The IMDB 5000 table's own columns, of which most stay empty, its trailing no-break space and a duplicate row."""
+    rows = [
+        {
+            "color": "Color",
+            "duration": 80 + 7 * film.number % 60,
+            "genres": "|".join(film.genres),
+            "movie_title": film.title + "\u00a0",
+            "num_voted_users": 1000 + film.number,
+            "movie_imdb_link": f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1",
+            "title_year": film.year,
+            "imdb_score": film.score,
+        }
+        for film in films
+    ]
+    _write_csv(path, METADATA_COLUMNS, [[row.get(name, "") for name in METADATA_COLUMNS] for row in [*rows, rows[-1]]])
+
+
+def _write_trailer_list(path: Path, films: list[SampleFilm]) -> None:
+    """The columns of MovieLens' trailer list: moved articles, and ids that a spreadsheet ate."""
+    rows = [[film.youtube_id, film.number + 1, f"{_moved_article(film.title)} ({film.year})"] for film in films]
+    rows.append(["#NAME?", 900001, "Eaten by a Spreadsheet (1999)"])
+    rows.append(["sample99999/", 900002, "Slash at the End (2001)"])
+    _write_csv(path, ["youtubeId", "movieId", "title"], rows)
+
+
+def _moved_article(title: str) -> str:
+    return f"{title[4:]}, The" if title.startswith("The ") else title
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
+    with files.atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
+    with files.atomic_path(path) as temporary:
+        if film.damage == "not a video":
+            temporary.write_text("<!DOCTYPE html><title>Video unavailable</title>")
+            return
+        _encode(temporary, _trailer(film, seed), GOPS[film.number % len(GOPS)])
+        if film.damage == "truncated":
+            with open(temporary, "r+b") as file:
+                file.truncate(temporary.stat().st_size * 6 // 10)
+
+
+def _encode(path: Path, pictures: Iterator[np.ndarray], gop: int) -> None:
+    # Two B-frames: the order of decoding differs from the order shown, as in real trailers.
+    options = ["-g", str(gop), "-bf", "2", "-preset", "veryfast", "-crf", "23", "-f", "mp4"]
+    size = (WIDTH, HEIGHT)
+    writer = imageio_ffmpeg.write_frames(str(path), size, fps=FPS, codec="libx264", quality=None, output_params=options)
+    writer.send(None)
+    for picture in pictures:
+        writer.send(np.ascontiguousarray(picture))
+    writer.close()
+
+
+def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
+    """The pictures of a trailer: logo, rating card, shots between gaps and titles, the title at the end."""
+    rng = np.random.default_rng([seed, film.number, zlib.crc32(b"trailer")])
+    bars = HEIGHT // 8 if rng.random() < 0.4 else 0
+    yield from _faded(_logo(rng), 14)
+    yield from _still(_card(["APPROVED FOR", "ALL AUDIENCES"], (20, 110, 50)), 10)
+    look = film.quality + 0.35 * rng.standard_normal()
+    for shot in range(int(rng.integers(6, 9))):
+        yield from _letterboxed(_shot(rng, look, int(rng.integers(16, 27))), bars)
+        if shot % 3 == 2:
+            yield from _still(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
+            yield from _still(_card([f"THIS {('SPRING', 'SUMMER', 'WINTER')[shot % 2]}"], (8, 8, 12)), 10)
+    yield from _faded(_card(film.title.upper().split(), (12, 10, 16)), 14)
+
+
+def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.ndarray]:
+    """A textured scene with moving bodies; `look` sets its hue, its speed and how fine its texture is."""
+    warmth = 1 / (1 + np.exp(1.3 * (look + 0.25 * rng.standard_normal())))
+    speed = 0.5 + 5 * warmth
+    ground = _texture(rng, coarse=3 + int(9 * warmth))
+    tint = np.array([0.35 + 0.65 * warmth, 0.55, 1.0 - 0.65 * warmth])
+    bodies = rng.random((4, 2)) * (HEIGHT, WIDTH)
+    heading = rng.standard_normal((4, 2)) * speed
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    for step in range(length):
+        shade = np.roll(ground, int(step * speed), axis=1)
+        for row, column in (bodies + step * heading) % (HEIGHT, WIDTH):
+            shade = shade + 0.5 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 300)
+        yield np.clip(shade[..., None] * tint * 255, 0, 255).astype(np.uint8)
+
+
+def _texture(rng: np.random.Generator, coarse: int) -> np.ndarray:
+    """Smooth noise of mean about 0.5 whose grains are about `coarse` pixels wide, float32 [HEIGHT, WIDTH]."""
+    grains = Image.fromarray((rng.random((HEIGHT // coarse + 2, WIDTH // coarse + 2)) * 255).astype(np.uint8))
+    fine = np.asarray(grains.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.float32) / 255
+    slope = np.linspace(-0.2, 0.2, HEIGHT, dtype=np.float32)[:, None] * rng.standard_normal()
+    return fine * 0.6 + 0.2 + slope + 0.1 * rng.standard_normal()
+
+
+def _letterboxed(pictures: Iterator[np.ndarray], bars: int) -> Iterator[np.ndarray]:
+    for picture in pictures:
+        picture[:bars], picture[HEIGHT - bars :] = 0, 0
+        yield picture
+
+
+def _still(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    return iter([picture] * length)
+
+
+def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    for light in np.clip(3 * np.sin(np.linspace(0, np.pi, length)), 0, 1):
+        yield (picture * light).astype(np.uint8)
+
+
+def _card(lines: list[str], ground: tuple[int, int, int]) -> np.ndarray:
+    card = Image.new("RGB", (WIDTH, HEIGHT), ground)
+    text = "\n".join(lines)
+    size = min(28, 300 // max(len(line) for line in lines), 110 // len(lines))
+    place = (WIDTH // 2, HEIGHT // 2)
+    ImageDraw.Draw(card).multiline_text(place, text, "white", ImageFont.load_default(size), "mm", align="center")
+    return np.asarray(card)
+
+
+def _logo(rng: np.random.Generator) -> np.ndarray:
+    logo = Image.fromarray(_card(["FARAWAY PICTURES"], (4, 8, 40)))
+    draw = ImageDraw.Draw(logo)
+    for radius in (26, 18, 10):
+        colour = tuple(int(c) for c in rng.integers(120, 255, 3))
+        draw.ellipse([WIDTH // 2 - radius, 34 - radius, WIDTH // 2 + radius, 34 + radius], outline=colour, width=3)
+    return np.asarray(logo)

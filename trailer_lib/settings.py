@@ -1,0 +1,154 @@
+"""The choices of each stage: one frozen dataclass a stage, every field with its default, unit and reason."""
+
+import html
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from trailer_lib.errors import TrailerError, nearest
+
+
+def option(default: Any, meaning: str, choices: tuple = (), low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with what the settings table and the checks need to know of it."""
+    return field(default=default, metadata={"meaning": meaning, "choices": choices, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stages' settings share: checks on creation, where each value came from, and a table of it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origins", {})
+        for item in fields(self):
+            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+
+    @classmethod
+    def layered(cls, layers: dict[str, dict[str, Any]]) -> "Settings":
+        """Settings from named layers, the later over the earlier; an unknown name is an error that names the nearest."""
+        known = [item.name for item in fields(cls)]
+        values, origins = {}, {}
+        for origin, layer in layers.items():
+            for name, value in layer.items():
+                if name not in known:
+                    raise TrailerError(f"unknown setting {name!r} ({origin}): {nearest(name, known)}")
+                values[name], origins[name] = value, origin
+        settings = cls(**values)
+        settings.origins.update(origins)
+        return settings
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """(setting, value, where it came from, meaning) of every setting."""
+        return [
+            (item.name, repr(getattr(self, item.name)), self.origins.get(item.name, "default"), _meaning(item))
+            for item in fields(self)
+        ]
+
+    def __str__(self) -> str:
+        rows = [("setting", "value", "from", "meaning"), *self.rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[3]]) for row in rows)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("setting", "value", "from", "meaning"))
+        return f"<table><tr>{head}</tr>{''.join(_html_row(row) for row in self.rows())}</table>"
+
+
+def _html_row(row: tuple[str, str, str, str]) -> str:
+    weight = "normal" if row[2] == "default" else "bold"
+    cells = "".join(f"<td style='text-align:left;font-weight:{weight}'>{html.escape(cell)}</td>" for cell in row)
+    return f"<tr>{cells}</tr>"
+
+
+def _meaning(item: Any) -> str:
+    choices = " | ".join(repr(choice) for choice in item.metadata["choices"])
+    return item.metadata["meaning"] + (f": {choices}" if choices else "")
+
+
+def _checked(item: Any, value: Any) -> Any:
+    """`value` in the type of the field's default, or an error that says what the field takes."""
+    kind, meta = type(item.default), item.metadata
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not kind:
+        raise TrailerError(f"setting {item.name} = {value!r}: expected {kind.__name__}, like {item.default!r}")
+    if meta["choices"] and value not in meta["choices"]:
+        raise TrailerError(f"setting {item.name} = {value!r}: {nearest(value, map(str, meta['choices']))}")
+    low, high = meta["low"], meta["high"]
+    # `not low <= value` instead of `value < low`: nan must fail too.
+    if (low is not None and not low <= value) or (high is not None and not value <= high):
+        raise TrailerError(f"setting {item.name} = {value!r}: expected {_span(low, high)}")
+    return value
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if high is None:
+        return f"at least {low}"
+    return f"from {low} to {high}"
+
+
+@dataclass(frozen=True)
+class ScrapeSettings(Settings):
+    """Stage 1: from a catalogue of films to folders of frames."""
+
+    films: int = option(2000, "films to take from the shuffled catalogue, as the original did; 0 takes all", low=0)
+    seed: int = option(0, "draws the films and the frames' times", low=0)
+    source: str = option("youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root)")
+    count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=10_000)
+    mode: str = option("exact", "frames at exactly the drawn times, or the nearest keyframes", ("exact", "keyframes"))
+    filter: str = option("percentile", "which frames are dropped", ("percentile", "none"))
+    height: int = option(360, "lines of the stream and of the pictures on disk; taller videos are shrunk", low=16, high=4320)
+    quality: int = option(90, "JPEG quality of the pictures", low=1, high=100)
+    workers: int = option(2, "trailers worked on at once, a process each", low=1, high=256)
+    timeout: float = option(600.0, "seconds a trailer may take before it is given up", low=1.0)
+    attempts: int = option(3, "tries of a trailer that fails for a passing reason (network), within one run", low=1, high=20)
+    pause: float = option(10.0, "seconds a worker waits between two downloads, out of politeness; none for a folder", low=0.0)
+    retry_failed: bool = option(False, "work only on films that failed for a passing reason")
+
+
+@dataclass(frozen=True)
+class DatasetSettings(Settings):
+    """Stage 2: from folders of frames to one array and a table of films."""
+
+    size: int = option(128, "pixels on each side of a stored frame; the original's size", low=8, high=1024)
+    fit: str = option("squash", "a wide frame is squashed (the original's way) or its middle cut out", ("squash", "crop"))
+    min_frames: int = option(15, "films with fewer frames are left out; the original needs 15", low=1)
+    val: float = option(0.15, "share of the films that choose the best epoch", low=0.0, high=0.8)
+    test: float = option(0.15, "share of the films that are scored once, at the end", low=0.0, high=0.8)
+    salt: str = option("trailer", "another word gives another split")
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """Stage 3: from a dataset to a model and its test result."""
+
+    backbone: str = option("resnet18", "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ...")
+    frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
+    join: str = option(
+        "channels", "frames stacked into the first convolution, or seen one by one and pooled", ("channels", "mean", "attention")
+    )
+    weights: str = option("DEFAULT", "'DEFAULT' (ImageNet, downloaded once), 'none' (random), or a file of weights")
+    other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")
+    reorder_frames: bool = option(False, "shuffle the frames' order; otherwise they stay in the film's order")
+    noise: float = option(0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0)
+    flip: bool = option(True, "mirror half of the films left to right in training")
+    optimizer: str = option("adamw", "which optimiser", ("adam", "adamw", "sgd"))
+    lr: float = option(3e-4, "learning rate", low=0.0)
+    betas: tuple = option((0.9, 0.999), "Adam's decay rates; SGD takes the first as momentum")
+    eps: float = option(1e-8, "Adam's epsilon", low=0.0)
+    l2: float = option(0.01, "L2: the optimiser's weight decay", low=0.0)
+    schedule: str = option("cosine", "how the learning rate falls", ("cosine", "step", "plateau", "constant"))
+    step_size: int = option(10, "epochs between two falls (step), or without progress before one (plateau)", low=1)
+    gamma: float = option(0.1, "what the rate is multiplied by at a fall (step, plateau)", low=0.0, high=1.0)
+    loss: str = option("mse", "on standardised scores", ("mse", "l1"))
+    epochs: int = option(20, "passes over the training films", low=1)
+    batch: int = option(16, "films a step", low=1)
+    seed: int = option(0, "first weights, order, draws and noise", low=0)
+    precision: str = option("32-true", "Lightning's precision", ("32-true", "16-mixed", "bf16-mixed"))
+    resume: bool = option(False, "go on from models/last_model.pt")
+
+
+STAGES: dict[str, type[Settings]] = {"scrape": ScrapeSettings, "dataset": DatasetSettings, "train": TrainSettings}
