@@ -1,4 +1,4 @@
-"""Which films: the spreadsheets in excels/ -> one table of films with a score and a trailer, and why rows were dropped."""
+"""Which films: the spreadsheets in excels/ -> one table of films with score and trailer, and why rows were dropped."""
 
 import re
 import unicodedata
@@ -21,7 +21,10 @@ ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
 
 @dataclass(frozen=True)
 class Catalog:
-    """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason. `rows`: per file."""
+    """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
+
+    `rows` counts the rows of each file.
+    """
 
     films: pd.DataFrame
     dropped: pd.DataFrame
@@ -30,7 +33,11 @@ class Catalog:
     def reasons(self) -> pd.DataFrame:
         """How many rows of each file were dropped for each reason."""
         counts = self.dropped.groupby(["file", "reason"], sort=True).size()
-        return counts.rename("rows").reset_index().sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
+        return (
+            counts.rename("rows")
+            .reset_index()
+            .sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
+        )
 
     def shuffled(self, seed: int, count: int) -> pd.DataFrame:
         """`count` films drawn with `seed`, all of them if 0: the order depends on the films' ids, not on the files'."""
@@ -53,7 +60,9 @@ def load(project: Project) -> Catalog:
     table = pd.DataFrame([film for film in films if film["youtube_id"]], columns=COLUMNS)
     table = table.astype({"year": "int64", "score": "float64", "runtime_minutes": "float64", "votes": "float64"})
     if table.empty:
-        raise TrailerError(f"{project.excels}: no film has both a score and a trailer: do the two tables speak of the same films?")
+        raise TrailerError(
+            f"{project.excels}: no film has both a score and a trailer: do the two tables speak of the same films?"
+        )
     lost = pd.DataFrame(sorted(dropped), columns=["file", "row", "title", "reason"])
     return Catalog(table, lost, {METADATA: len(scores), TRAILERS: len(trailers)})
 
@@ -130,7 +139,7 @@ def _number(text: str) -> float | None:
 
 
 def _trailers_by_key(trailers: pd.DataFrame, dropped: list) -> dict[tuple[str, int], list[str]]:
-    """(normal title, year) -> the trailers' ids; a film's alternative titles in brackets are keys too, its own title first."""
+    """(normal title, year) -> the trailers' ids. Titles in brackets are keys too, unless a film has them first."""
     own, other = defaultdict(list), defaultdict(list)
     for row in trailers.to_dict("records"):
         title, year = _split_year(row["title"])
@@ -152,7 +161,7 @@ def _split_year(title: str) -> tuple[str, int | None]:
 
 
 def _alternatives(title: str) -> list[str]:
-    """The normal forms of a MovieLens title and of the titles in its brackets: "Seven (a.k.a. Se7en)" -> seven, se7en."""
+    """The normal forms of a title and of those in its brackets: "Seven (a.k.a. Se7en)" -> seven, se7en."""
     bracketed = re.findall(r"\(([^()]*)\)", title)
     names = [re.sub(r"\([^()]*\)", " ", title), *(re.sub(r"^a\.?k\.?a\.?\s+", "", name) for name in bracketed)]
     return [normal_title(name) for name in names]

@@ -29,7 +29,7 @@ PICKLE_FRAMES = 15  # the original's pickle holds 15 frames, 45 channels, a film
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened dataset: `frames` uint8 [frames, size, size, 3] on disk, `films` with split, first, count, `card` its facts.
+    """`frames` uint8 [frames, size, size, 3], on disk; `films` with split, first, count; `card` the dataset's facts.
 
     The frames of a film are rows first .. first + count of `frames`, in the film's order.
     """
@@ -42,12 +42,21 @@ class Dataset:
     def open(cls, project: Project) -> "Dataset":
         folder = project.dataset
         if not (folder / CARD).exists():
-            raise TrailerError(f"no dataset in {folder}: run notebook 2 or `python -m trailer_lib dataset --root {project.root}`")
+            raise TrailerError(
+                f"no dataset in {folder}: run notebook 2 or `python -m trailer_lib dataset --root {project.root}`"
+            )
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         array = np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False)
-        films = pd.read_csv(folder / FILMS, dtype={"imdb_id": str, "genres": str}, keep_default_na=False, na_values={"runtime_minutes": ""})
+        films = pd.read_csv(
+            folder / FILMS,
+            dtype={"imdb_id": str, "genres": str},
+            keep_default_na=False,
+            na_values={"runtime_minutes": ""},
+        )
         if list(array.shape) != card["shape"] or len(films) != card["films"]:
-            raise TrailerError(f"{folder}: {FRAMES}, {FILMS} and {CARD} do not belong together: build the dataset again")
+            raise TrailerError(
+                f"{folder}: {FRAMES}, {FILMS} and {CARD} do not belong together: build the dataset again"
+            )
         return cls(array, films, card)
 
     def split(self, name: str) -> pd.DataFrame:
@@ -66,7 +75,7 @@ def spread(available: int, count: int) -> np.ndarray:
 
 
 def split_of(youtube_id: str, settings: DatasetSettings) -> str:
-    """The split of a trailer: a pure function of its id, so films that share it stay together and new films move none."""
+    """The split of a trailer: a pure function of its id, so films that share it stay together."""
     digest = hashlib.sha256(f"{settings.salt}/{youtube_id}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < settings.test:
@@ -105,10 +114,14 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     """Write dataset/ from images/ and open it. A folder that can't be used is left out; `card["left_out"]` says why."""
     films = catalog.load(project).films
     found = find_films(project, films)
-    found.loc[found.reason.eq("") & (found.pictures < settings.min_frames), "reason"] = f"under {settings.min_frames} frames"
+    found.loc[found.reason.eq("") & (found.pictures < settings.min_frames), "reason"] = (
+        f"under {settings.min_frames} frames"
+    )
     usable = found[found.reason == ""].merge(films, on="imdb_id")
     if usable.empty:
-        raise TrailerError(f"{project.images}: no folder with {settings.min_frames} frames of a film: scrape first, or lower min_frames")
+        raise TrailerError(
+            f"{project.images}: no folder with {settings.min_frames} frames in it: scrape first, or lower min_frames"
+        )
     (project.dataset / CARD).unlink(missing_ok=True)  # until all three files are new, there is no dataset
     table, shape, damaged = _write_frames(project, usable, settings)
     left_out = Counter(found[found.reason != ""].reason) + Counter(damaged)
@@ -120,9 +133,12 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     return Dataset.open(project)
 
 
-def _write_card(project: Project, settings: DatasetSettings, table: pd.DataFrame, shape: tuple, left_out: Counter) -> None:
+def _write_card(
+    project: Project, settings: DatasetSettings, table: pd.DataFrame, shape: tuple, left_out: Counter
+) -> None:
     card = {
         "settings": settings.as_dict(),
+        "scrape": scrape_settings(project),
         "films": len(table),
         "shape": list(shape),
         "splits": {split: int((table.split == split).sum()) for split in SPLITS},
@@ -130,6 +146,18 @@ def _write_card(project: Project, settings: DatasetSettings, table: pd.DataFrame
         "left_out": dict(left_out),
     }
     files.write_json(project.dataset / CARD, card)
+
+
+def scrape_settings(project: Project) -> dict:
+    """The settings the frames were scraped with, {} for frames from elsewhere."""
+    path = project.images / "settings.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def sizes(project: Project) -> pd.DataFrame:
+    """The files of dataset/ and their sizes in MB."""
+    paths = sorted(path for path in project.dataset.iterdir() if not path.name.startswith(".") and path.suffix != ".md")
+    return pd.DataFrame({"MB": {path.name: round(path.stat().st_size / 1e6, 3) for path in paths}})
 
 
 def split_hash(films: pd.DataFrame) -> str:
@@ -141,11 +169,15 @@ def split_hash(films: pd.DataFrame) -> str:
 def _require_splits(table: pd.DataFrame) -> None:
     for split in SPLITS:
         if not (table.split == split).any():
-            raise TrailerError(f"none of {len(table)} films fell into {split!r}: more films, a larger share, or another salt")
+            raise TrailerError(
+                f"none of {len(table)} films fell into {split!r}: more films, a larger share, or another salt"
+            )
 
 
-def _write_frames(project: Project, usable: pd.DataFrame, settings: DatasetSettings) -> tuple[pd.DataFrame, tuple, list[str]]:
-    """Write frames.npy film by film. Returns the table with first and count, the array's shape, reasons of damaged films."""
+def _write_frames(
+    project: Project, usable: pd.DataFrame, settings: DatasetSettings
+) -> tuple[pd.DataFrame, tuple, list[str]]:
+    """Write frames.npy film by film. Returns the table with first and count, the array's shape, why films were lost."""
     rows, damaged, total = [], [], 0
     side = settings.size
     with files.atomic_path(project.dataset / FRAMES) as temporary, open(temporary, "wb") as file:
@@ -159,6 +191,8 @@ def _write_frames(project: Project, usable: pd.DataFrame, settings: DatasetSetti
             total += len(pictures)
         file.seek(0)
         _write_header(file, (total, side, side, 3))
+    if not rows:
+        raise TrailerError(f"{project.images}: each of {len(usable)} films has a damaged picture: scrape again")
     columns = [*catalog.COLUMNS, "folder", "first", "count"]
     return pd.DataFrame(rows)[columns], (total, side, side, 3), damaged
 
@@ -168,7 +202,9 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _loaded(project: Project, usable: pd.DataFrame, settings: DatasetSettings) -> Iterator[tuple[dict, np.ndarray | None]]:
+def _loaded(
+    project: Project, usable: pd.DataFrame, settings: DatasetSettings
+) -> Iterator[tuple[dict, np.ndarray | None]]:
     """Each film with its pictures, in order; None when one is damaged. A few films at a time, so memory stays flat."""
     films = usable.to_dict("records")
     workers = os.cpu_count() or 1
@@ -245,8 +281,9 @@ class FilmBatches:
         film = self.data.films.loc[row]
         if self.seed is None:
             return film["first"] + spread(film["count"], self.count)
-        rng = np.random.default_rng([self.seed, epoch if self.other_frames else 0, row])
+        key = int(film.imdb_id[2:])  # the film, not its row: more films change nothing for this one
+        rng = np.random.default_rng([self.seed, epoch if self.other_frames else 0, key])
         chosen = rng.choice(film["count"], self.count, replace=film["count"] < self.count)
         if not self.reorder:
             return film["first"] + np.sort(chosen)
-        return film["first"] + np.random.default_rng([self.seed, epoch, row, 1]).permutation(np.sort(chosen))
+        return film["first"] + np.random.default_rng([self.seed, epoch, key, 1]).permutation(np.sort(chosen))

@@ -4,10 +4,19 @@ import json
 import os
 import re
 import shutil
+import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from trailer_lib.errors import TrailerError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 TEMPORARY = ".tmp-"
 
@@ -61,6 +70,13 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrailerError(f"{path}: not a readable TOML file ({error}): mend it or name another") from error
+
+
 def remove_temporary(folder: Path) -> None:
     """Remove what killed writers left in `folder`."""
     for path in folder.glob(f"{TEMPORARY}*"):
@@ -71,7 +87,7 @@ def remove_temporary(folder: Path) -> None:
 
 
 def safe_name(text: str, limit: int) -> str:
-    """`text` as one file name on every system: NFC, no separators or control letters, at most `limit` bytes of UTF-8."""
+    """`text` as one file name on every system: NFC, no separators, at most `limit` bytes of UTF-8."""
     text = unicodedata.normalize("NFC", text)
     # Category C: control, format (right-to-left marks), surrogate and unassigned letters.
     text = "".join(" " if unicodedata.category(letter)[0] == "C" else letter for letter in text)

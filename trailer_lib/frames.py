@@ -13,6 +13,7 @@ from trailer_lib import files
 from trailer_lib.errors import TrailerError
 from trailer_lib.video import Frames
 
+QUALITY = 90  # of the JPEGs: no visible loss, a quarter of the size of 100
 STRIP_HEIGHT = 96  # a multiple of 16, so that neighbours in the strip share no JPEG block
 Image.MAX_IMAGE_PIXELS = 50_000_000  # pictures are other people's: no decompression bombs
 
@@ -27,7 +28,7 @@ class DroppedFrame:
 
 
 def folder_name(imdb_id: str, title: str, year: int) -> str:
-    """A film's folder: readable, and its own by the id at the end; at most 150 bytes, so that temporary names fit too."""
+    """A film's folder: readable, and its own by the id at the end; at most 150 bytes."""
     return f"{files.safe_name(title, 120)} ({year}) [{imdb_id}]"
 
 
@@ -37,13 +38,13 @@ def folder_id(name: str) -> str | None:
     return match[1] if match else None
 
 
-def save(folder: Path, frames: Frames, reasons: list[str | None], quality: int, facts: dict[str, Any]) -> None:
-    """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all; `facts` go into film.json."""
+def save(folder: Path, frames: Frames, reasons: list[str | None], facts: dict[str, Any]) -> None:
+    """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all, and `facts` in film.json."""
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
     with files.atomic_folder(folder) as temporary:
         for number, index in enumerate(kept):
-            Image.fromarray(frames.pixels[index]).save(temporary / f"{number}.jpg", quality=quality)
+            Image.fromarray(frames.pixels[index]).save(temporary / f"{number}.jpg", quality=QUALITY)
         if dropped:
             strip = np.concatenate([_thumbnail(frames.pixels[index]) for index in dropped])
             Image.fromarray(strip).save(temporary / "dropped.jpg", quality=80)
@@ -89,4 +90,6 @@ def read_picture(path: Path) -> np.ndarray:
         with Image.open(path, formats=["JPEG", "PNG", "WEBP"]) as picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise TrailerError(f"{path.parent.name}/{path.name}: not a readable picture: remove it or scrape the film again") from error
+        raise TrailerError(
+            f"{path.parent.name}/{path.name}: not a readable picture: remove it or scrape the film again"
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (passing). Sizes in bytes, times in seconds."""
+    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (passing). `bytes` of the video."""
 
     imdb_id: str
     youtube_id: str

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trailer_lib import files
 from trailer_lib.errors import TrailerError, nearest
 from trailer_lib.settings import STAGES, Settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 COLAB_DRIVE = Path("/content/drive/MyDrive")
 
@@ -25,11 +21,13 @@ class Project:
 
     @classmethod
     def open(cls, root: str | Path | None = None, drive: str | None = None) -> "Project":
-        """Open the root: the argument, else TRAILER_ROOT, else on Colab the Google Drive folder `drive`, else this repository."""
+        """Open `root`, else TRAILER_ROOT, else on Colab the Google Drive folder `drive`, else this repository."""
         chosen = root or os.environ.get("TRAILER_ROOT") or _drive(drive) or _repository()
         project = cls(Path(chosen).expanduser().resolve())
         if not project.root.is_dir():
-            raise TrailerError(f"the root {project.root} is no folder: make it, or name another (argument or TRAILER_ROOT)")
+            raise TrailerError(
+                f"the root {project.root} is no folder: make it, or name another (argument or TRAILER_ROOT)"
+            )
         return project
 
     @property
@@ -56,10 +54,7 @@ class Project:
 
     def _file_settings(self) -> dict[str, dict[str, Any]]:
         path = self.root / "settings.toml"
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise TrailerError(f"{path}: not TOML ({error}): mend it or remove it") from error
+        values = files.read_toml(path) if path.exists() else {}
         for name, table in values.items():
             if name not in STAGES or not isinstance(table, dict):
                 raise TrailerError(f"{path}: unknown table [{name}]: {nearest(name, STAGES)}")

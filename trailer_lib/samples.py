@@ -1,7 +1,7 @@
 """Fictional films with trailers like real ones, so that everything can be tried without a download.
 
-The score of a film shows in its pictures: better films are cooler in hue, calmer in motion and finer in texture, with
-noise from film to film. Logos, rating cards, titles, fades, black gaps and letterbox bars say nothing of the score.
+The score of a film shows in its pictures: better films are cooler in hue, calmer in motion and smoother in line, with noise
+from film to film and from shot to shot. Logos, rating cards, titles, fades, black gaps and letterbox bars say nothing of the score.
 """
 
 import csv
@@ -23,7 +23,9 @@ WIDTH, HEIGHT, FPS = 256, 144, 24
 GOPS = (12, 48, 125)
 GENRES = ("Action", "Comedy", "Drama", "Horror", "Romance", "Sci-Fi")
 GENRE_SCORES = {"Action": -0.3, "Comedy": -0.3, "Drama": 0.6, "Horror": -0.7, "Romance": 0.1, "Sci-Fi": 0.2}
-ADJECTIVES = "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Midnight Paper Quiet Restless Silver Wild".split()
+ADJECTIVES = (
+    "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
+)
 NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter".split()
 METADATA_COLUMNS = (
     "color,director_name,num_critic_for_reviews,duration,director_facebook_likes,actor_3_facebook_likes,actor_2_name,"
@@ -81,8 +83,11 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
     known, unseen = everyone[:films], everyone[films:]
     _write_metadata(root / "excels" / "movie_metadata.csv", known)
     _write_trailer_list(root / "excels" / "ml-youtube.csv", known)
-    _write_csv(root / "held_out" / "scores.csv", ["file", "title", "year", "score"],
-               [[f"{film.youtube_id}.mp4", film.title, film.year, film.score] for film in unseen])
+    _write_csv(
+        root / "held_out" / "scores.csv",
+        ["file", "title", "year", "score"],
+        [[f"{film.youtube_id}.mp4", film.title, film.year, film.score] for film in unseen],
+    )
     files.write_text(root / "settings.toml", SETTINGS)
     jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in known if film.damage != "missing"]
     jobs += [(film, seed, root / "held_out" / f"{film.youtube_id}.mp4") for film in unseen]
@@ -178,27 +183,37 @@ def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
 
 
 def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.ndarray]:
-    """A textured scene with moving bodies; `look` sets its hue, its speed and how fine its texture is."""
-    warmth = 1 / (1 + np.exp(1.3 * (look + 0.25 * rng.standard_normal())))
-    speed = 0.5 + 5 * warmth
-    ground = _texture(rng, coarse=3 + int(9 * warmth))
-    tint = np.array([0.35 + 0.65 * warmth, 0.55, 1.0 - 0.65 * warmth])
-    bodies = rng.random((4, 2)) * (HEIGHT, WIDTH)
-    heading = rng.standard_normal((4, 2)) * speed
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    """A landscape that the camera passes; `look` sets its hue, the camera's speed and how jagged the hills are."""
+    warmth = 1 / (1 + np.exp(1.3 * (look + 0.3 * rng.standard_normal())))
+    sky, ground = _palette(rng, warmth)
+    hills = [_ridge(rng, jagged=warmth) for _ in range(3)]
+    sun = rng.random(2) * (WIDTH, HEIGHT * 0.4) + (0, 8)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    fall = (rows / HEIGHT)[..., None]
     for step in range(length):
-        shade = np.roll(ground, int(step * speed), axis=1)
-        for row, column in (bodies + step * heading) % (HEIGHT, WIDTH):
-            shade = shade + 0.5 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 300)
-        yield np.clip(shade[..., None] * tint * 255, 0, 255).astype(np.uint8)
+        picture = sky * (0.55 + 0.45 * fall)
+        picture = np.where(((columns - sun[0]) ** 2 + (rows - sun[1]) ** 2 < 150)[..., None], 235.0, picture)
+        for depth, ridge in enumerate(hills, start=1):
+            travelled = int(step * depth * (0.3 + 2.5 * warmth))
+            behind = rows > (0.35 + 0.16 * depth) * HEIGHT + np.roll(ridge, -travelled)[:WIDTH]
+            picture = np.where(behind[..., None], ground / depth * (1.2 - 0.4 * fall), picture)
+        yield np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _texture(rng: np.random.Generator, coarse: int) -> np.ndarray:
-    """Smooth noise of mean about 0.5 whose grains are about `coarse` pixels wide, float32 [HEIGHT, WIDTH]."""
-    grains = Image.fromarray((rng.random((HEIGHT // coarse + 2, WIDTH // coarse + 2)) * 255).astype(np.uint8))
-    fine = np.asarray(grains.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.float32) / 255
-    slope = np.linspace(-0.2, 0.2, HEIGHT, dtype=np.float32)[:, None] * rng.standard_normal()
-    return fine * 0.6 + 0.2 + slope + 0.1 * rng.standard_normal()
+def _palette(rng: np.random.Generator, warmth: float) -> tuple[np.ndarray, np.ndarray]:
+    """The colours of sky and ground, from blue (warmth 0) to orange (1), lighter or darker whatever the score."""
+    light = rng.uniform(0.6, 1.0)
+    sky = np.array([60 + 180 * warmth, 130.0, 220 - 150 * warmth]) * light
+    ground = np.array([50 + 110 * warmth, 100.0, 110 - 60 * warmth]) * light * rng.uniform(0.8, 1.2, 3)
+    return sky, ground
+
+
+def _ridge(rng: np.random.Generator, jagged: float) -> np.ndarray:
+    """The skyline of a range of hills in pixels around 0, float64 [3 * WIDTH], the same at both ends."""
+    turns = 2 * np.pi * np.arange(3 * WIDTH) / (3 * WIDTH)
+    waves = [np.sin(turns * rng.integers(3, 12) + rng.random() * 6.3) * 9 for _ in range(3)]
+    spikes = [np.sin(turns * rng.integers(40, 90) + rng.random() * 6.3) * 6 * jagged for _ in range(3)]
+    return np.sum([*waves, *spikes], axis=0)
 
 
 def _letterboxed(pictures: Iterator[np.ndarray], bars: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""A catalogue -> images/: each film's trailer is fetched, sampled, filtered, written and deleted, and the ledger says how it went."""
+"""A catalogue -> images/: each trailer is fetched, sampled, filtered, written, deleted, and the ledger says how."""
 
 import signal
 import tempfile
@@ -54,7 +54,7 @@ def scrape(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> p
 
 
 def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """What became of each of `films`: imdb_id, title, status (ok, failed, later, open), reason, detail, kept, seconds."""
+    """What became of each of `films`: imdb_id, title, status (ok, failed, later, open), reason, ..."""
     newest = ledger.last(project.images / LEDGER)
     done = finished(project)
     rows = []
@@ -66,6 +66,22 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["imdb_id", "title", "status", "reason", "detail", "kept", "seconds"])
 
 
+def failures(status: pd.DataFrame) -> str:
+    """A line for each film that was tried in vain: "failed" for good, "later" to be tried again, and why."""
+    tried = status[status.status.isin(["failed", "later"])]
+    lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in tried.itertuples()]
+    return "\n".join(lines) or "nothing failed"
+
+
+def first_folder(project: Project, films: pd.DataFrame) -> Path:
+    """The folder of the first of `films` that has one."""
+    done = finished(project)
+    for imdb_id in films.imdb_id:
+        if imdb_id in done:
+            return done[imdb_id]
+    raise TrailerError(f"{project.images}: not one of {len(films)} films gave frames: see the reasons above")
+
+
 def finished(project: Project) -> dict[str, Path]:
     """IMDb id -> folder, of every film whose folder is whole."""
     folders = sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith("."))
@@ -74,7 +90,8 @@ def finished(project: Project) -> dict[str, Path]:
 
 def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> list[Job]:
     wanted = ("later",) if settings.retry_failed else ("later", "open")
-    todo = set(status(project, films).query("status in @wanted").imdb_id)
+    known = status(project, films)
+    todo = set(known.imdb_id[known.status.isin(wanted)])
     return [
         Job(film.imdb_id, film.youtube_id, film.title, film.year, project.root, project.images, settings)
         for film in films.itertuples()
@@ -135,7 +152,7 @@ def _attempt(job: Job) -> Entry:
         raise TrailerError(f"{path.name}: the filter kept none of {len(reasons)} frames: is the trailer all black?")
     folder = job.images / frames.folder_name(job.imdb_id, job.title, job.year)
     facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "settings": settings.as_dict()}
-    frames.save(folder, sampled, reasons, settings.quality, facts)
+    frames.save(folder, sampled, reasons, facts)
     counts = dict(Counter(reason for reason in reasons if reason))
     return Entry(job.imdb_id, job.youtube_id, "ok", bytes=size, sampled=len(reasons), kept=kept, dropped=counts)
 

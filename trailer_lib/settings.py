@@ -23,7 +23,7 @@ class Settings:
 
     @classmethod
     def layered(cls, layers: dict[str, dict[str, Any]]) -> "Settings":
-        """Settings from named layers, the later over the earlier; an unknown name is an error that names the nearest."""
+        """Settings from named layers, the later over the earlier; an unknown name is an error."""
         known = [item.name for item in fields(cls)]
         values, origins = {}, {}
         for origin, layer in layers.items():
@@ -100,12 +100,17 @@ class ScrapeSettings(Settings):
     count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=10_000)
     mode: str = option("exact", "frames at exactly the drawn times, or the nearest keyframes", ("exact", "keyframes"))
     filter: str = option("percentile", "which frames are dropped", ("percentile", "none"))
-    height: int = option(360, "lines of the stream and of the pictures on disk; taller videos are shrunk", low=16, high=4320)
-    quality: int = option(90, "JPEG quality of the pictures", low=1, high=100)
+    height: int = option(
+        360, "lines of the stream and of the pictures on disk; taller videos are shrunk", low=16, high=4320
+    )
     workers: int = option(2, "trailers worked on at once, a process each", low=1, high=256)
     timeout: float = option(600.0, "seconds a trailer may take before it is given up", low=1.0)
-    attempts: int = option(3, "tries of a trailer that fails for a passing reason (network), within one run", low=1, high=20)
-    pause: float = option(10.0, "seconds a worker waits between two downloads, out of politeness; none for a folder", low=0.0)
+    attempts: int = option(
+        3, "tries of a trailer that fails for a passing reason (network), within one run", low=1, high=20
+    )
+    pause: float = option(
+        10.0, "seconds a worker waits between two downloads, out of politeness; none for a folder", low=0.0
+    )
     retry_failed: bool = option(False, "work only on films that failed for a passing reason")
 
 
@@ -114,7 +119,9 @@ class DatasetSettings(Settings):
     """Stage 2: from folders of frames to one array and a table of films."""
 
     size: int = option(128, "pixels on each side of a stored frame; the original's size", low=8, high=1024)
-    fit: str = option("squash", "a wide frame is squashed (the original's way) or its middle cut out", ("squash", "crop"))
+    fit: str = option(
+        "squash", "a wide frame is squashed (the original's way) or its middle cut out", ("squash", "crop")
+    )
     min_frames: int = option(15, "films with fewer frames are left out; the original needs 15", low=1)
     val: float = option(0.15, "share of the films that choose the best epoch", low=0.0, high=0.8)
     test: float = option(0.15, "share of the films that are scored once, at the end", low=0.0, high=0.8)
@@ -128,7 +135,9 @@ class TrainSettings(Settings):
     backbone: str = option("resnet18", "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ...")
     frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
     join: str = option(
-        "channels", "frames stacked into the first convolution, or seen one by one and pooled", ("channels", "mean", "attention")
+        "channels",
+        "frames stacked into the first convolution, or seen one by one and pooled",
+        ("channels", "mean", "attention"),
     )
     weights: str = option("DEFAULT", "'DEFAULT' (ImageNet, downloaded once), 'none' (random), or a file of weights")
     other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")

@@ -17,7 +17,7 @@ YOUTUBE_FAILURES = (
     ("bot check", False, r"not a bot|captcha"),
     ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later"),
     ("no JavaScript runtime", False, r"javascript runtime|js runtime"),
-    ("unavailable", True, r"unavailable|has been removed|been terminated|does not exist|HTTP Error 40[34]|no longer available"),
+    ("unavailable", True, r"unavailable|has been removed|been terminated|does not exist|HTTP Error 40[34]|no longer"),
     ("network", False, r"timed? ?out|unable to download|connection|resolve|HTTP Error 5\d\d|network|SSL|reset by peer"),
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ def check_source(source: str) -> None:
 
 
 def fetch(youtube_id: str, source: str, root: Path, scratch: Path, height: int) -> Path:
-    """The trailer's file: a download into `scratch` (the caller deletes it), or the file in the folder, left where it is.
+    """The trailer's file: a download into `scratch` (the caller deletes it), or the folder's own file.
 
     A folder's relative name starts from `root`. `height` is the least number of lines wanted of a download.
     """

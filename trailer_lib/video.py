@@ -128,9 +128,13 @@ def _nearest_keyframes(facts: Probe, times: np.ndarray) -> list[int]:
 
 
 def _decode(
-    container: av.container.InputContainer, stream: av.VideoStream, facts: Probe, wanted: list[int], size: tuple[int, int]
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    facts: Probe,
+    wanted: list[int],
+    size: tuple[int, int],
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(pts, picture) of the wanted frames: per group of pictures, a seek to its keyframe and no decoding past the last."""
+    """(pts, picture) of the wanted frames: per group of pictures, a seek to its keyframe, no decoding past the last."""
     stream.thread_type = "AUTO"
     groups: dict[int, set[int]] = {}
     for pts in wanted:

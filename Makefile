@@ -1,0 +1,45 @@
+# make demo: samples -> three notebooks -> two scores.   make test: lint, unit tests, notebooks.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(abspath $(VENV))/bin
+SAMPLES := $(CURDIR)/build/samples
+
+.PHONY: help demo test lint unit samples notebooks-test notebooks clean
+
+help:
+	@echo "make demo       sample trailers through the three notebooks to a score (about two minutes after the install)"
+	@echo "make test       lint, unit tests, and the notebooks on sample trailers"
+	@echo "make notebooks  re-execute the committed notebooks on sample trailers"
+	@echo "make clean      remove what these made: .venv, demo, build"
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@echo "== installing into $(VENV): the first time this takes some minutes and 6 GB, most of it torch"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --progress-bar off -r requirements.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python notebooks/demo.py demo
+
+test: lint unit notebooks-test
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: $(VENV)/installed
+	$(BIN)/python -m pytest -q tests
+
+samples: $(VENV)/installed
+	rm -rf $(SAMPLES)
+	$(BIN)/python -m trailer_lib samples --root $(SAMPLES)
+
+notebooks-test: samples
+	TRAILER_ROOT=$(SAMPLES) $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+		notebooks/1_scrape.ipynb notebooks/2_create_dataset.ipynb notebooks/3_train.ipynb
+
+notebooks: samples
+	$(BIN)/python notebooks/run.py $(SAMPLES) notebooks
+
+clean:
+	rm -rf $(VENV) demo build

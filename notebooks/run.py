@@ -1,0 +1,51 @@
+"""Run the three notebooks in order on a root and write them, executed and clean, to a folder.
+
+python notebooks/run.py ROOT OUT        OUT = notebooks rewrites the committed ones
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+HERE = Path(__file__).resolve().parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="the project's folder, as TRAILER_ROOT")
+    parser.add_argument("out", type=Path, help="where the executed notebooks go")
+    args = parser.parse_args()
+    os.environ["TRAILER_ROOT"] = str(args.root.resolve())
+    args.out.mkdir(parents=True, exist_ok=True)
+    for path in sorted(HERE.glob("[0-9]_*.ipynb")):
+        start = time.monotonic()
+        print(f"{path.name} ...", end=" ", flush=True)
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            NotebookClient(notebook, timeout=600, resources={"metadata": {"path": HERE}}, record_timing=False).execute()
+        except CellExecutionError as error:
+            print(f"failed: {error}", file=sys.stderr)
+            return 1
+        nbformat.write(_clean(notebook), args.out / path.name)
+        print(f"{time.monotonic() - start:.0f} s", flush=True)
+    return 0
+
+
+def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without progress bars, whose live parts a saved page can't show, and without the kernel's traces."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+    return notebook
+
+
+if __name__ == "__main__":
+    sys.exit(main())

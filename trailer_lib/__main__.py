@@ -1,0 +1,221 @@
+"""The command line: argument parsing over the library's functions, and nothing else."""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from trailer_lib.errors import TrailerError
+from trailer_lib.project import Project
+from trailer_lib.settings import ScrapeSettings
+
+# What a command needs is imported in it: torch takes seconds, and --help should not.
+
+
+def samples(args: argparse.Namespace) -> None:
+    from trailer_lib import samples
+
+    root = Path(args.root)
+    samples.render(root, args.films)
+    print(f"{args.films} fictional films in {root}: next, python -m trailer_lib scrape --root {root}")
+
+
+def catalog(args: argparse.Namespace) -> None:
+    from trailer_lib import catalog
+
+    table = catalog.load(Project.open(args.root))
+    for name, rows in table.rows.items():
+        print(f"{name}: {rows} rows")
+    print(f"{len(table.films)} films with a score and a trailer\n{table.reasons().to_string(index=False)}")
+    if args.csv:
+        table.save(Path(args.csv))
+
+
+def frames(args: argparse.Namespace) -> None:
+    from trailer_lib import filters, frames, video
+
+    path = Path(args.video)
+    sampled = video.sample_frames(path, args.count, args.seed, path.stem, args.mode, args.height)
+    reasons = filters.judge(sampled.pixels, "none" if args.no_filter else ScrapeSettings().filter)
+    frames.save(Path(args.out), sampled, reasons, {"video": path.name})
+    print(f"kept {reasons.count(None)} of {len(reasons)} frames in {args.out}")
+
+
+def filter_(args: argparse.Namespace) -> None:
+    from trailer_lib import filters, frames
+
+    paths = frames.picture_paths(Path(args.folder))
+    if not paths:
+        raise TrailerError(f"{args.folder}: no pictures named 0.jpg, 1.jpg, ... in it")
+    pictures = [frames.read_picture(path) for path in paths]
+    rule = ScrapeSettings().filter
+    judged = [filters.judge(p[None], rule)[0] for p in pictures] if args.alone else filters.judge(pictures, rule)
+    verdicts = {path.name: reason or "keep" for path, reason in zip(paths, judged)}
+    print(json.dumps(verdicts) if args.json else "\n".join(f"{name}  {verdict}" for name, verdict in verdicts.items()))
+
+
+def scrape(args: argparse.Namespace) -> None:
+    from trailer_lib import catalog, scrape
+
+    project = Project.open(args.root)
+    flags = {
+        "films": args.films,
+        "source": args.source,
+        "workers": args.workers,
+        "retry_failed": args.retry_failed or None,
+    }
+    settings = project.settings("scrape", **_chosen(args, flags))
+    films = catalog.load(project).shuffled(settings.seed, settings.films)
+    status = scrape.status(project, films) if args.status else scrape.scrape(project, films, settings)
+    print(status.groupby(["status", "reason"]).size().rename("films").to_string())
+    print(scrape.failures(status))
+    if not args.status and not (status.status == "ok").any():
+        raise TrailerError(f"no film gave frames from {settings.source}: see the reasons above")
+
+
+def dataset(args: argparse.Namespace) -> None:
+    from trailer_lib import dataset
+
+    project = Project.open(args.root)
+    built = dataset.build(project, project.settings("dataset", **_chosen(args)))
+    card = built.card
+    print(f"{card['films']} films, {len(built.frames)} frames, {card['splits']}, left out: {card['left_out']}")
+    if args.pickle:
+        print(f"the original's pickle: {dataset.write_pickle(project)}")
+
+
+def train(args: argparse.Namespace) -> None:
+    from trailer_lib import evaluate, train
+
+    project = Project.open(args.root)
+    settings = project.settings("train", **_chosen(args, {"resume": args.resume or None}))
+    run = train.train(project, settings)
+    print(f"{run.results['weights']}\n{evaluate.table(run.results).to_string()}\n{evaluate.verdict(run.results)}")
+    print(f"model: {project.models / train.BEST}")
+
+
+def compare(args: argparse.Namespace) -> None:
+    from trailer_lib import compare
+
+    path = Path(args.schemes) if args.schemes else compare.SCHEMES
+    print(compare.compare(Project.open(args.root), compare.read_schemes(path)).to_string())
+
+
+def predict(args: argparse.Namespace) -> None:
+    from trailer_lib.modelfile import read_model_file
+    from trailer_lib.predict import predict
+
+    prediction = predict(Path(args.trailer), read_model_file(Path(args.model)))
+    if args.figure:
+        from trailer_lib import files, plots
+
+        with files.atomic_path(Path(args.figure)) as temporary:
+            plots.prediction_strip(prediction).savefig(temporary, format="png", dpi=150)
+    print(json.dumps(prediction.to_dict()) if args.json else prediction)
+
+
+def _chosen(args: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The settings named on the command line: KEY=VALUE words, then the flags that were given."""
+    words = dict(_setting(word) for word in args.settings)
+    return words | {name: value for name, value in (flags or {}).items() if value is not None}
+
+
+def _setting(word: str) -> tuple[str, Any]:
+    name, equals, text = word.partition("=")
+    if not equals:
+        raise TrailerError(f"{word!r}: expected KEY=VALUE, like epochs=5")
+    try:
+        return name, json.loads({"True": "true", "False": "false"}.get(text, text))
+    except ValueError:
+        return name, text
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser("python -m trailer_lib", description="Predict a movie's IMDb score from its trailer.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=summary, description=summary, epilog=f"example: python -m trailer_lib {name} {example}",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        added.set_defaults(function=function)
+        return added
+
+    def with_root(added: argparse.ArgumentParser, settings: str = "") -> argparse.ArgumentParser:
+        added.add_argument("--root", help="the project's folder; else TRAILER_ROOT, else the repository")
+        if settings:
+            added.add_argument(
+                "settings", nargs="*", metavar="KEY=VALUE", help=f"{settings} settings, over settings.toml"
+            )
+        return added
+
+    added = command(samples, "samples", "Render fictional films to try everything on.", "--root demo")
+    added.add_argument("--root", required=True, help="the folder to fill")
+    added.add_argument("--films", type=int, default=72, help="how many films")
+    added = with_root(
+        command(catalog, "catalog", "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv")
+    )
+    added.add_argument("--csv", metavar="FILE", help="write the films to a CSV file")
+    added = command(frames, "frames", "Draw random frames from one video.", "trailer.mp4 --out frames --count 100")
+    added.add_argument("video", metavar="VIDEO")
+    added.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole")
+    added.add_argument("--count", type=int, default=100, help="frames to draw")
+    added.add_argument(
+        "--mode", choices=("exact", "keyframes"), default="exact", help="exact times, or nearest keyframes"
+    )
+    added.add_argument("--no-filter", action="store_true", help="keep every frame")
+    added.add_argument("--seed", type=int, default=0, help="draws the times")
+    added.add_argument("--height", type=int, default=360, help="lines of the pictures; 0 keeps the video's")
+    added = command(
+        filter_, "filter", "Say of each picture in a folder: keep, or the reason to drop it.", "images/some-film"
+    )
+    added.add_argument("folder", metavar="FOLDER")
+    added.add_argument("--alone", action="store_true", help="judge each picture without the others")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    added = with_root(
+        command(scrape, "scrape", "Fill images/ with frames of the catalogue's films.", "--films 2000"), "scrape"
+    )
+    added.add_argument("--films", type=int, metavar="N", help="films to take; 0 takes all")
+    added.add_argument("--source", help="youtube, pytube or folder:DIR")
+    added.add_argument("--workers", type=int, metavar="K", help="trailers at once")
+    added.add_argument("--retry-failed", action="store_true", help="only films that failed for a passing reason")
+    added.add_argument("--status", action="store_true", help="print how far the scrape is, and stop")
+    added = with_root(command(dataset, "dataset", "Turn images/ into dataset/.", "size=224"), "dataset")
+    added.add_argument("--pickle", action="store_true", help="also write the original project's pickle")
+    added = with_root(command(train, "train", "Train on dataset/ into models/.", "backbone=vgg16 epochs=50"), "train")
+    added.add_argument("--resume", action="store_true", help="go on from models/last_model.pt")
+    added = with_root(
+        command(compare, "compare", "Train several schemes on the same films; one table.", "my_schemes.toml")
+    )
+    added.add_argument("schemes", nargs="?", metavar="SCHEMES.toml", help="a table a scheme; else six of the library's")
+    added = command(predict, "predict", "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
+    added.add_argument("trailer", metavar="TRAILER", help="a video file")
+    added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    added.add_argument("--figure", metavar="FILE.png", help="write the frames behind the score as a picture")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command: 0 on success, 1 when it failed (one line on stderr), 2 on wrong usage."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as Ctrl-C does
+    args = parser().parse_args(arguments)
+    try:
+        args.function(args)
+    except TrailerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or args.command}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one left off", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

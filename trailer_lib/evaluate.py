@@ -1,0 +1,136 @@
+"""Honest numbers: metrics with bootstrap intervals, beside the constant and trailer-free baselines."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import MultiLabelBinarizer
+
+RESAMPLES = 2000
+COLLAPSE = 0.05  # share of the scores' sd under which the predictions' sd means "always the same answer"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value and its 95 % bootstrap interval over films."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def nmse(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Mean squared error / variance of the true scores. Always answering their mean gives 1; lower is better."""
+    return ((truth - predicted) ** 2).mean(-1) / _variance(truth)
+
+
+def mae(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Mean absolute error, in the scores' unit (IMDb points)."""
+    return np.abs(truth - predicted).mean(-1)
+
+
+def r2(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Share of the scores' variance explained, 1 - nMSE: 1 is perfect, 0 the mean, negative worse than the mean."""
+    return 1 - nmse(truth, predicted)
+
+
+def spearman(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation, -1 to 1; 0 where all predictions are equal, as they order nothing."""
+    truth, predicted = np.atleast_2d(truth), np.atleast_2d(predicted)
+    values = [spearmanr(t, p).statistic if np.ptp(p) and np.ptp(t) else 0.0 for t, p in zip(truth, predicted)]
+    return np.array(values) if len(values) > 1 else values[0]
+
+
+METRICS: dict[str, Callable] = {"nMSE": nmse, "MAE": mae, "R2": r2, "Spearman": spearman}
+
+
+def _variance(truth: np.ndarray) -> np.ndarray:
+    # A resample may hold one film over and over; its variance of 0 must not divide.
+    return np.maximum(truth.var(-1), 1e-12)
+
+
+def measure(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, Metric]:
+    """Every metric of `predicted` against `truth`, both float [films], with percentile bootstrap intervals."""
+    truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    draws = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
+    draws = draws[np.ptp(truth[draws], axis=1) > 0]
+    result = {}
+    for name, metric in METRICS.items():
+        low, high = np.percentile(metric(truth[draws], predicted[draws]), (2.5, 97.5))
+        result[name] = Metric(float(metric(truth, predicted)), float(low), float(high))
+    return result
+
+
+def paired(truth: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int = 0) -> Metric:
+    """nMSE of `first` minus nMSE of `second` on the same films; an interval below 0 says `first` is better."""
+    truth, first, second = (np.asarray(values, np.float64) for values in (truth, first, second))
+    draws = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
+    draws = draws[np.ptp(truth[draws], axis=1) > 0]
+    differences = nmse(truth[draws], first[draws]) - nmse(truth[draws], second[draws])
+    low, high = np.percentile(differences, (2.5, 97.5))
+    return Metric(float(nmse(truth, first) - nmse(truth, second)), float(low), float(high))
+
+
+def baselines(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What needs no trailer, fitted on `train` (columns score, genres) and answered for `test`, in IMDb points.
+
+    "constant": the train mean. "genre only": ridge on the list of genres, its strength by cross-validation.
+    """
+    constant = np.full(len(test), train.score.mean())
+    return {"constant": constant, "genre only": _by_genre(train, test)}
+
+
+def _by_genre(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    genres = MultiLabelBinarizer(classes=sorted({name for text in train.genres for name in text.split("|")}))
+    columns = genres.fit_transform(train.genres.str.split("|"))
+    ridge = RidgeCV(alphas=np.logspace(-1, 4, 16)).fit(columns, train.score)
+    known = [[name for name in text.split("|") if name in genres.classes] for text in test.genres]
+    return ridge.predict(genres.transform(known))
+
+
+def collapsed(predicted: np.ndarray, scores: np.ndarray) -> bool:
+    """Whether the predictions hardly differ: their sd is under 5 % of the scores'."""
+    return bool(np.std(predicted) < COLLAPSE * np.std(scores))
+
+
+def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str) -> dict:
+    """The test result as plain numbers: every metric of `name` and the baselines, and the paired differences."""
+    everyone = {name: predicted, **baselines(train, test)}
+    truth = test.score.to_numpy()
+    return {
+        "films": len(test),
+        "train_mean": float(train.score.mean()),
+        "metrics": {who: _plain(measure(truth, answer)) for who, answer in everyone.items()},
+        "nMSE minus": {
+            who: asdict(paired(truth, predicted, answer)) for who, answer in everyone.items() if who != name
+        },
+        "collapsed": collapsed(predicted, train.score.to_numpy()),
+    }  # fmt: skip
+
+
+def _plain(metrics: dict[str, Metric]) -> dict[str, dict[str, float]]:
+    return {name: asdict(metric) for name, metric in metrics.items()}
+
+
+def table(results: dict) -> pd.DataFrame:
+    """`compare_with_baselines` as a table: a row each, "value [low, high]" in the cells."""
+    everyone = results["metrics"].items()
+    rows = {who: {key: str(Metric(**m)) for key, m in metrics.items()} for who, metrics in everyone}
+    return pd.DataFrame(rows).T
+
+
+def verdict(results: dict) -> str:
+    """One sentence on whether the model is better than the constant on its test films."""
+    gain = Metric(**results["nMSE minus"]["constant"])
+    films = f"on {results['films']} test films (nMSE {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}])"
+    if results["collapsed"]:
+        return f"Collapsed: the model gives nearly the same answer for every film, {films}."
+    if gain.high < 0:
+        return f"Better than the constant {films}."
+    return f"Not shown to be better than the constant {films}."

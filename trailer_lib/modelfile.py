@@ -1,0 +1,56 @@
+"""models/*.pt: a network's tensors and the facts needed to use it, read without executing anything."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trailer_lib import files
+from trailer_lib.backbones import FilmRegressor, restore
+from trailer_lib.errors import TrailerError
+
+FORMAT = 1
+PREFIX = "network."
+
+
+@dataclass
+class ModelFile:
+    """`network` in eval mode, and `facts` about it.
+
+    Facts: settings, dataset, scrape, score_mean, score_sd, split_hash, splits, weights, history; results once tested.
+    """
+
+    network: FilmRegressor
+    facts: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        state = {PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
+        with files.atomic_path(path) as temporary:
+            torch.save({"state_dict": state, "trailer_lib": self.facts}, temporary)
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read best_model.pt or last_model.pt; TrailerError when it is missing, damaged, hostile or not one of ours."""
+    if not path.is_file():
+        raise TrailerError(f"{path}: no such model: train first (notebook 3), or name another file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
+        raise TrailerError(
+            f"{path}: not a readable model file ({type(error).__name__}): train again, or name another"
+        ) from error
+    facts = content.get("trailer_lib") if isinstance(content, dict) else None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise TrailerError(f"{path}: not a model of this library (format {FORMAT}): name a models/best_model.pt")
+    return ModelFile(_network(path, content, facts), facts)
+
+
+def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> FilmRegressor:
+    try:
+        state = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items()}
+        chosen = facts["settings"]
+        return restore(chosen["backbone"], chosen["frames"], chosen["join"], facts["weights"], state).eval()
+    except (KeyError, AttributeError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error

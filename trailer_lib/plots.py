@@ -1,0 +1,167 @@
+"""Every picture: each function returns a matplotlib Figure, which a notebook shows and a script saves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from trailer_lib import evaluate, frames
+from trailer_lib.dataset import SPLITS, Dataset, spread
+from trailer_lib.predict import Prediction
+
+COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777"}
+PAGE = 10.0  # inches wide: what a notebook shows without shrinking
+
+
+def contact_sheet(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", columns: int = 10
+) -> Figure:
+    """Pictures, uint8 [height, width, 3] each, in rows of `columns`, a caption over each."""
+    rows = max(1, -(-len(pictures) // columns))
+    shape = pictures[0].shape if len(pictures) else (9, 16)
+    height = PAGE / columns * shape[0] / shape[1] + 0.16
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(PAGE, rows * height + 0.3 + 0.16 * title.count("\n")),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, caption in zip(axes.flat, pictures, captions):
+        axis.imshow(picture)
+        axis.set_title(caption, fontsize=7, pad=2, loc="left")
+    figure.suptitle(title, fontsize=10)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.0)
+    return _closed(figure)
+
+
+def kept_frames(folder: Path, count: int = 20) -> Figure:
+    """`count` kept frames of a film's folder, spread over the film, each with its second."""
+    paths = frames.picture_paths(folder)
+    seconds = frames.read_record(folder).get("seconds", [])
+    captions = [f"{second:.1f} s" for second in seconds] or [path.stem for path in paths]
+    chosen = spread(len(paths), min(count, len(paths)))
+    title = f"{folder.name}: kept {len(paths)}, {len(chosen)} of them"
+    return contact_sheet([frames.read_picture(paths[n]) for n in chosen], [captions[n] for n in chosen], title)
+
+
+def dropped_frames(folder: Path, count: int = 20) -> Figure:
+    """`count` dropped frames of a film's folder, spread over the film, each with the reason."""
+    dropped = frames.read_dropped(folder)
+    chosen = [dropped[n] for n in spread(len(dropped), min(count, len(dropped)))]
+    title = f"{folder.name}: dropped {len(dropped)}, {len(chosen)} of them"
+    return contact_sheet([frame.pixels for frame in chosen], [frame.reason for frame in chosen], title)
+
+
+def scrape_outcomes(status: pd.DataFrame) -> Figure:
+    """How many films gave frames, and why the others did not."""
+    outcome = status.reason.where(status.status != "ok", "frames kept").replace("", "not tried yet")
+    counts = outcome.value_counts()
+    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 0.5 + 0.35 * len(counts)), layout="constrained")
+    colours = ["#228833" if name == "frames kept" else "#ee6677" for name in counts.index]
+    axis.barh(counts.index, counts.values, color=colours)
+    axis.bar_label(axis.containers[0], padding=3)
+    axis.invert_yaxis()
+    axis.set_xlabel("films")
+    return _tidy(figure)
+
+
+def score_histogram(films: pd.DataFrame) -> Figure:
+    """The scores of each split's films, with the train films' mean: the constant that everything is measured by."""
+    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 2.6), layout="constrained")
+    groups = [films.score[films.split == split] for split in SPLITS]
+    bins = np.arange(1, 10.26, 0.25)
+    axis.hist(groups, bins, stacked=True, color=[COLOURS[split] for split in SPLITS], label=SPLITS)
+    axis.axvline(groups[0].mean(), color=COLOURS["constant"], linestyle="--", label="train mean")
+    axis.set(xlabel="IMDb score", ylabel="films")
+    axis.legend(frameon=False)
+    return _tidy(figure)
+
+
+def learning_curve(history: pd.DataFrame, constants: dict[str, float], epochs: int, loss: str) -> Figure:
+    """Train and val loss by epoch, and the constant's on each: above its dashed line a curve has learnt nothing."""
+    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 3.2), layout="constrained")
+    for split in ("train", "val"):
+        axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=COLOURS[split], label=split)
+        axis.axhline(constants[split], color=COLOURS[split], linestyle="--", linewidth=1, label=f"constant, {split}")
+    best = history.loc[history.val_loss.idxmin()]
+    axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
+    # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
+    axis.set(xlim=(0.5, epochs + 0.5), ylim=(0, 2 * max(constants.values())))
+    axis.set(
+        xlabel="epoch",
+        ylabel=f"{loss} of standardised scores",
+        title=f"epoch {int(history.epoch.iloc[-1])} of {epochs}",
+    )
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(frameon=False, fontsize=8, ncols=2)
+    return _tidy(figure)
+
+
+class LiveCurve:
+    """The learning curve as a notebook output that is redrawn after every epoch: pass it as `train(on_epoch=...)`."""
+
+    def __init__(self, constants: dict[str, float], epochs: int, loss: str) -> None:
+        from IPython.display import display  # only notebooks have it
+
+        self.arguments = (constants, epochs, loss)
+        self.handle = display("the curve appears after the first epoch", display_id=True)
+
+    def __call__(self, history: pd.DataFrame) -> None:
+        self.handle.update(learning_curve(history, *self.arguments))
+
+
+def predicted_against_true(predictions: pd.DataFrame, results: dict) -> Figure:
+    """Each test film's predicted score against its true one, with the diagonal (perfect) and the constant."""
+    figure, axis = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
+    axis.scatter(predictions.score, predictions.predicted, s=18, color=COLOURS["test"], label="test films")
+    everything = pd.concat([predictions.score, predictions.predicted])
+    ends = (everything.min() - 0.3, everything.max() + 0.3)
+    axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
+    axis.axhline(results["train_mean"], color=COLOURS["constant"], linestyle="--", label="constant")
+    metric = evaluate.Metric(**results["metrics"]["trailer"]["nMSE"])
+    axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", ylabel="predicted", title=f"nMSE {metric}")
+    axis.legend(frameon=False, fontsize=8)
+    return _tidy(figure)
+
+
+def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, count: int = 5) -> Figure:
+    """`count` frames of each of the `films` test films that the model missed by most."""
+    worst = predictions.reindex(predictions.error.abs().sort_values(ascending=False).index).head(films)
+    pictures, captions = [], []
+    for film in worst.itertuples():
+        label = f"{film.title[:22]}: {film.predicted:.1f}, true {film.score:.1f}"
+        pictures += list(data.film_frames(film.Index, count))
+        captions += [label] + [""] * (count - 1)
+    return contact_sheet(pictures, captions, "the largest errors on the test films", 2 * count)
+
+
+def prediction_strip(prediction: Prediction) -> Figure:
+    """The frames behind a prediction, each with its second, under the score."""
+    answer = f"{prediction.trailer}: {prediction.score:.1f} of 10, usually off by {prediction.test_mae:.1f}"
+    title = f"{answer}\n{prediction.verdict}"
+    captions = [f"{second:.1f} s" for second in prediction.seconds]
+    return contact_sheet(prediction.frames, captions, title, columns=min(5, len(captions)))
+
+
+def _tidy(figure: Figure) -> Figure:
+    for axis in figure.axes:
+        _bare(axis)
+    return _closed(figure)
+
+
+def _bare(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _closed(figure: Figure) -> Figure:
+    # Left open, pyplot would show it a second time at the end of the cell.
+    plt.close(figure)
+    return figure
