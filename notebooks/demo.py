@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    demo = Path(sys.argv[1])
+    demo = Path(sys.argv[1]).resolve()
     root = demo / "root"
     shutil.rmtree(demo, ignore_errors=True)
     print("== 1 of 3: rendering fictional films and their trailers")

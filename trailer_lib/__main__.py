@@ -4,12 +4,13 @@ import argparse
 import json
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
-from trailer_lib.settings import ScrapeSettings
+from trailer_lib.settings import STAGES, ScrapeSettings
 
 # What a command needs is imported in it: torch takes seconds, and --help should not.
 
@@ -36,9 +37,9 @@ def catalog(args: argparse.Namespace) -> None:
 def frames(args: argparse.Namespace) -> None:
     from trailer_lib import filters, frames, video
 
-    path = Path(args.video)
-    sampled = video.sample_frames(path, args.count, args.seed, path.stem, args.mode, args.height)
-    reasons = filters.judge(sampled.pixels, "none" if args.no_filter else ScrapeSettings().filter)
+    path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed)
+    sampled = video.sample_frames(path, chosen.count, chosen.seed, path.stem, chosen.mode, args.height)
+    reasons = filters.judge(sampled.pixels, "none" if args.no_filter else chosen.filter)
     frames.save(Path(args.out), sampled, reasons, {"video": path.name})
     print(f"kept {reasons.count(None)} of {len(reasons)} frames in {args.out}")
 
@@ -118,14 +119,17 @@ def predict(args: argparse.Namespace) -> None:
 
 def _chosen(args: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
     """The settings named on the command line: KEY=VALUE words, then the flags that were given."""
-    words = dict(_setting(word) for word in args.settings)
+    texts = {item.name for item in fields(STAGES[args.command]) if isinstance(item.default, str)}
+    words = dict(_setting(word, texts) for word in args.settings)
     return words | {name: value for name, value in (flags or {}).items() if value is not None}
 
 
-def _setting(word: str) -> tuple[str, Any]:
+def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
     name, equals, text = word.partition("=")
     if not equals:
         raise TrailerError(f"{word!r}: expected KEY=VALUE, like epochs=5")
+    if name in texts:
+        return name, text
     try:
         return name, json.loads({"True": "true", "False": "false"}.get(text, text))
     except ValueError:

@@ -4,6 +4,7 @@ A network is taken apart where every classifier can be: its first convolution an
 """
 
 import copy
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -92,8 +93,15 @@ def restore(backbone: str, frames: int, join: str, report: str, state: dict[str,
     if join == "channels" and frames > 1:
         _widen_first_convolution(network, frames)
     regressor = FilmRegressor(network, features, frames, join, report)
-    regressor.load_state_dict(state)
+    _load(regressor, state, strict=True)
     return regressor
+
+
+def _load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
+    """load_state_dict for a plain dict: MNASNet asks for a version number that only a module's own state has."""
+    versioned = OrderedDict(state)
+    versioned._metadata = network.state_dict()._metadata
+    network.load_state_dict(versioned, strict=strict)
 
 
 def _classifier(name: str) -> nn.Module:
@@ -101,8 +109,9 @@ def _classifier(name: str) -> nn.Module:
     if name not in known:
         raise TrailerError(f"unknown backbone {name!r}: {nearest(name, known)}")
     # GoogLeNet and Inception compute two extra outputs in training unless they have pretrained weights.
-    extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    return models.get_model(name, weights=None, **extra)
+    # Their ImageNet weights expect pixels from -1 to 1, to which transform_input turns ImageNet's mean and sd.
+    extra = {"aux_logits": False, "init_weights": True, "transform_input": True}
+    return models.get_model(name, weights=None, **extra if name in ("googlenet", "inception_v3") else {})
 
 
 def _weights(name: str, weights: str) -> tuple[str, dict[str, Tensor]]:
@@ -125,7 +134,7 @@ def _fill(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
             f"{source}: {len(differ)} tensors do not fit, {differ[0]} first: is it the file of another backbone?"
         )
     fitting = {key: value for key, value in state.items() if key in wanted and wanted[key].shape == value.shape}
-    network.load_state_dict(fitting, strict=False)
+    _load(network, fitting, strict=False)
     _drop_unfilled_classifier(network, fitting)
 
 
@@ -147,7 +156,7 @@ def _download(name: str) -> tuple[str, dict[str, Tensor]]:
     choice = models.get_model_weights(name).DEFAULT
     try:
         return f"{name} {choice.name}", choice.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, a full disk, or a hash that is wrong
+    except Exception as error:  # no network, a full disk, a wrong hash, or a damaged file in torch's cache
         raise TrailerError(
             f"the weights of {name} can't be had from {choice.url} ({error}): download them elsewhere and set"
             " weights to the file, or weights='none' to start at random"
@@ -162,9 +171,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
         raise TrailerError(f"weights {path.name}: not a file of tensors ({type(error).__name__})") from error
-    if not isinstance(state, dict):
-        raise TrailerError(f"weights {path.name}: holds a {type(state).__name__}, expected tensors by name")
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = (
+        {key: value for key, value in state.items() if isinstance(value, Tensor)} if isinstance(state, dict) else {}
+    )
+    if not tensors:
+        raise TrailerError(
+            f"weights {path.name}: no tensors by name in it: expected a state_dict saved with torch.save"
+        )
+    return tensors
 
 
 def _drop_unfilled_classifier(network: nn.Module, filled: dict[str, Tensor]) -> None:
@@ -176,7 +190,7 @@ def _drop_unfilled_classifier(network: nn.Module, filled: dict[str, Tensor]) -> 
     if not isinstance(classifier, nn.Sequential) or any(key.startswith("classifier.") for key in filled):
         return
     linear = [layer for layer in classifier if isinstance(layer, nn.Linear)]
-    if len(linear) > 1:
+    if len(linear) > 1 and hasattr(network, "features"):
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         channels = [layer for layer in network.features.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
         network.classifier = nn.Sequential(nn.Linear(channels, CLASSES))

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+import warnings
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,13 @@ def normal_title(title: str) -> str:
     title = " ".join(title.split())
     moved = re.fullmatch(rf"(.*), ({ARTICLES})", title, re.IGNORECASE)
     if moved:
-        title = f"{moved[2]} {moved[1]}"
+        title = f"{moved[2]} {moved[1]}".replace("' ", "'")
+    # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts; "_" is what the original put for ":".
+    title = re.sub(r"['’‘`´]", "", title)
     plain = unicodedata.normalize("NFKD", title.replace("&", " and ")).casefold()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts; "_" is what the original put for ":".
-    return " ".join(re.sub(r"[\W_]+", " ", re.sub(r"['’`´]", "", plain)).split())
+    # A title of signs alone ("$") is compared as it stands.
+    return " ".join(re.sub(r"[\W_]+", " ", plain).split()) or title
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -84,9 +87,13 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.exists():
         raise TrailerError(f"{path} is missing: put the table there (README, 'Where the data comes from')")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with warnings.catch_warnings():
+            # index_col=False: a comma at the end of every row must not shift the columns; pandas warns that it did not.
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            table = pd.read_csv(path, dtype=str, index_col=False, keep_default_na=False, encoding="utf-8-sig")
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TrailerError(f"{path}: not a CSV table in UTF-8 ({error}): save it as one") from error
+        reason = " ".join(str(error).split())
+        raise TrailerError(f"{path}: not a CSV table in UTF-8 ({reason}): save it as one") from error
     missing = [column for column in columns if column not in table]
     if missing:
         raise TrailerError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.columns[:8])}")
@@ -164,7 +171,7 @@ def _alternatives(title: str) -> list[str]:
     """The normal forms of a title and of those in its brackets: "Seven (a.k.a. Se7en)" -> seven, se7en."""
     bracketed = re.findall(r"\(([^()]*)\)", title)
     names = [re.sub(r"\([^()]*\)", " ", title), *(re.sub(r"^a\.?k\.?a\.?\s+", "", name) for name in bracketed)]
-    return [normal_title(name) for name in names]
+    return [normal_title(name) for name in names if name.strip()]
 
 
 def _attach(films: list[dict], by_key: dict[tuple[str, int], list[str]], dropped: list) -> None:

@@ -30,8 +30,10 @@ def compare(project: Project, schemes: dict[str, dict[str, Any]]) -> pd.DataFram
 
     A scheme that was trained with the same settings on the same dataset is not trained again.
     """
+    _check_names(list(schemes))
+    data = Dataset.open(project)
     settings = {name: project.settings("train", **scheme) for name, scheme in schemes.items()}
-    results = {name: _result(project, name, chosen) for name, chosen in settings.items()}
+    results = {name: _result(project, data, name, chosen) for name, chosen in settings.items()}
     metrics = {name: result["metrics"]["trailer"] for name, result in results.items()}
     ranked = sorted(metrics, key=lambda name: metrics[name]["nMSE"]["value"])
     first = next(iter(results.values()))["metrics"]
@@ -41,16 +43,32 @@ def compare(project: Project, schemes: dict[str, dict[str, Any]]) -> pd.DataFram
     return table
 
 
-def _result(project: Project, name: str, settings: TrainSettings) -> dict:
+def _check_names(names: list[str]) -> None:
+    """Scheme names must differ as folders, and from the baselines' rows."""
+    folders = [files.safe_name(name, 80) for name in names]
+    for name, folder in zip(names, folders):
+        if folders.count(folder) > 1 or name in evaluate.BASELINES:
+            raise TrailerError(f"scheme {name!r}: the name is taken by a baseline or another scheme: rename it")
+
+
+def _result(project: Project, data: Dataset, name: str, settings: TrainSettings) -> dict:
     folder = project.models / "schemes" / files.safe_name(name, 80)
     path = folder / train.RESULTS
-    if path.exists():
-        result = json.loads(path.read_text(encoding="utf-8"))
-        same_settings = result["settings"] == json.loads(json.dumps(settings.as_dict()))
-        if same_settings and "seconds" in result and result["split_hash"] == split_hash(Dataset.open(project).films):
-            return result
+    wanted = {"settings": settings.as_dict(), "dataset": data.card["settings"], "split_hash": split_hash(data.films)}
+    done = _finished(path)
+    if done and all(done.get(key) == value for key, value in json.loads(json.dumps(wanted)).items()):
+        return done
     start = time.monotonic()
     print(f"training scheme {name}", file=sys.stderr)
     result = train.train(project, settings, models=folder).results | {"seconds": round(time.monotonic() - start, 1)}
     files.write_json(path, result)
     return result
+
+
+def _finished(path: Path) -> dict:
+    """The results of a scheme that was trained to its end, {} of one that was not or whose file is damaged."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) and {"seconds", "metrics"} <= result.keys() else {}

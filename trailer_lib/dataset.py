@@ -24,6 +24,7 @@ from trailer_lib.settings import DatasetSettings
 
 SPLITS = ("train", "val", "test")
 FRAMES, FILMS, CARD = "frames.npy", "films.csv", "dataset.json"
+NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 PICKLE_FRAMES = 15  # the original's pickle holds 15 frames, 45 channels, a film
 
 
@@ -45,18 +46,16 @@ class Dataset:
             raise TrailerError(
                 f"no dataset in {folder}: run notebook 2 or `python -m trailer_lib dataset --root {project.root}`"
             )
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        array = np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False)
-        films = pd.read_csv(
-            folder / FILMS,
-            dtype={"imdb_id": str, "genres": str},
-            keep_default_na=False,
-            na_values={"runtime_minutes": ""},
-        )
-        if list(array.shape) != card["shape"] or len(films) != card["films"]:
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            array = np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False)
+            films = pd.read_csv(folder / FILMS, dtype={"genres": str}, keep_default_na=False, na_values=NUMBERS)
+        except (OSError, ValueError) as error:
             raise TrailerError(
-                f"{folder}: {FRAMES}, {FILMS} and {CARD} do not belong together: build the dataset again"
-            )
+                f"{folder}: damaged ({' '.join(str(error).split())}): build the dataset again"
+            ) from error
+        if list(array.shape) != card["shape"] or len(films) != card["films"]:
+            raise TrailerError(f"{folder}: {FRAMES}, {FILMS} and {CARD} differ: build the dataset again")
         return cls(array, films, card)
 
     def split(self, name: str) -> pd.DataFrame:
@@ -95,7 +94,8 @@ def find_films(project: Project, films: pd.DataFrame) -> pd.DataFrame:
         reason = "" if len(matches) == 1 and matches[0] in known else _no_match(matches)
         rows.append([folder.name, len(picture_paths(folder)), "" if reason else matches[0], reason])
     table = pd.DataFrame(rows, columns=["folder", "pictures", "imdb_id", "reason"])
-    table.loc[table.imdb_id.ne("") & table.imdb_id.duplicated(), "reason"] = "an earlier folder holds the same film"
+    fullest = table.sort_values("pictures", ascending=False, kind="stable").imdb_id
+    table.loc[fullest.ne("") & fullest.duplicated(), "reason"] = "a fuller folder holds the same film"
     return table
 
 
@@ -151,7 +151,10 @@ def _write_card(
 def scrape_settings(project: Project) -> dict:
     """The settings the frames were scraped with, {} for frames from elsewhere."""
     path = project.images / "settings.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise TrailerError(f"{path}: damaged ({error}): remove it, or scrape again") from error
 
 
 def sizes(project: Project) -> pd.DataFrame:
@@ -161,16 +164,18 @@ def sizes(project: Project) -> pd.DataFrame:
 
 
 def split_hash(films: pd.DataFrame) -> str:
-    """A short hash of which film is in which split: two runs with the same one may be compared."""
-    lines = sorted(films.imdb_id + " " + films.split)
+    """A short hash of the films, their scores and splits: two runs with the same one may be compared."""
+    lines = sorted(f"{film.imdb_id} {film.split} {film.score}" for film in films.itertuples())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def _require_splits(table: pd.DataFrame) -> None:
-    for split in SPLITS:
-        if not (table.split == split).any():
+    for split, least in (("train", 2), ("val", 1), ("test", 2)):
+        fell = int((table.split == split).sum())
+        if fell < least:
+            remedy = "scrape more films, raise its share, or try another salt"
             raise TrailerError(
-                f"none of {len(table)} films fell into {split!r}: more films, a larger share, or another salt"
+                f"{fell} of {len(table)} films fell into {split!r}, at least {least} are needed: {remedy}"
             )
 
 

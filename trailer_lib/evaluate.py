@@ -10,6 +10,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import MultiLabelBinarizer
 
 RESAMPLES = 2000
+BASELINES = ("constant", "genre only")
 COLLAPSE = 0.05  # share of the scores' sd under which the predictions' sd means "always the same answer"
 
 
@@ -26,8 +27,9 @@ class Metric:
 
 
 def nmse(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Mean squared error / variance of the true scores. Always answering their mean gives 1; lower is better."""
-    return ((truth - predicted) ** 2).mean(-1) / _variance(truth)
+    """Mean squared error / variance of the true scores. Their mean scores 1; lower is better; nan if all are equal."""
+    variance = truth.var(-1)
+    return ((truth - predicted) ** 2).mean(-1) / np.where(variance > 0, variance, np.nan)
 
 
 def mae(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -50,31 +52,34 @@ def spearman(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 METRICS: dict[str, Callable] = {"nMSE": nmse, "MAE": mae, "R2": r2, "Spearman": spearman}
 
 
-def _variance(truth: np.ndarray) -> np.ndarray:
-    # A resample may hold one film over and over; its variance of 0 must not divide.
-    return np.maximum(truth.var(-1), 1e-12)
-
-
 def measure(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, Metric]:
     """Every metric of `predicted` against `truth`, both float [films], with percentile bootstrap intervals."""
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
-    draws = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
-    draws = draws[np.ptp(truth[draws], axis=1) > 0]
-    result = {}
-    for name, metric in METRICS.items():
-        low, high = np.percentile(metric(truth[draws], predicted[draws]), (2.5, 97.5))
-        result[name] = Metric(float(metric(truth, predicted)), float(low), float(high))
-    return result
+    draws = _resamples(truth, seed)
+    return {
+        name: _with_interval(metric(truth, predicted), metric(truth[draws], predicted[draws]))
+        for name, metric in METRICS.items()
+    }
 
 
 def paired(truth: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int = 0) -> Metric:
     """nMSE of `first` minus nMSE of `second` on the same films; an interval below 0 says `first` is better."""
     truth, first, second = (np.asarray(values, np.float64) for values in (truth, first, second))
-    draws = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
-    draws = draws[np.ptp(truth[draws], axis=1) > 0]
+    draws = _resamples(truth, seed)
     differences = nmse(truth[draws], first[draws]) - nmse(truth[draws], second[draws])
-    low, high = np.percentile(differences, (2.5, 97.5))
-    return Metric(float(nmse(truth, first) - nmse(truth, second)), float(low), float(high))
+    return _with_interval(nmse(truth, first) - nmse(truth, second), differences)
+
+
+def _resamples(truth: np.ndarray, seed: int) -> np.ndarray:
+    """Indices of films drawn with replacement, int [RESAMPLES or fewer, films]; draws of one score are left out."""
+    draws = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
+    varied = np.ptp(truth[draws], axis=1) > 0
+    return draws[varied] if varied.any() else draws
+
+
+def _with_interval(value: np.ndarray, resampled: np.ndarray) -> Metric:
+    low, high = np.percentile(resampled, (2.5, 97.5))
+    return Metric(float(value), float(low), float(high))
 
 
 def baselines(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -83,7 +88,7 @@ def baselines(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
     "constant": the train mean. "genre only": ridge on the list of genres, its strength by cross-validation.
     """
     constant = np.full(len(test), train.score.mean())
-    return {"constant": constant, "genre only": _by_genre(train, test)}
+    return dict(zip(BASELINES, (constant, _by_genre(train, test))))
 
 
 def _by_genre(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:

@@ -92,5 +92,6 @@ def safe_name(text: str, limit: int) -> str:
     # Category C: control, format (right-to-left marks), surrogate and unassigned letters.
     text = "".join(" " if unicodedata.category(letter)[0] == "C" else letter for letter in text)
     text = re.sub(r'[<>:"/\\|?*]', "_", text)
-    text = " ".join(text.split()).strip(". ").lstrip("-~")
-    return text.encode()[:limit].decode(errors="ignore").strip() or "_"
+    # No dot, hyphen or tilde first (hidden files, options, homes), no dot or space last (Windows drops them).
+    text = " ".join(text.split()).lstrip(".-~ ")
+    return text.encode()[:limit].decode(errors="ignore").rstrip(". ") or "_"

@@ -54,5 +54,5 @@ def _parsed(line: bytes) -> Entry | None:
     try:
         value: Any = json.loads(line)
         return Entry(**value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trailer_lib import files
@@ -23,6 +24,10 @@ class ModelFile:
 
     network: FilmRegressor
     facts: dict[str, Any]
+
+    def points(self, standardised: np.ndarray) -> np.ndarray:
+        """The network's answers in IMDb points, which end at 1 and 10."""
+        return np.clip(standardised * self.facts["score_sd"] + self.facts["score_mean"], 1.0, 10.0)
 
     def save(self, path: Path) -> None:
         state = {PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
@@ -51,6 +56,6 @@ def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> Film
         state = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items()}
         chosen = facts["settings"]
         return restore(chosen["backbone"], chosen["frames"], chosen["join"], facts["weights"], state).eval()
-    except (KeyError, AttributeError, TypeError, RuntimeError) as error:
+    except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:
         reason = " ".join(str(error).split())[:120]
         raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error

@@ -70,7 +70,7 @@ def predict(trailer: Path, model: ModelFile) -> Prediction:
         raise TrailerError(
             "the model was never tested, so its error is unknown: use best_model.pt of a finished training"
         )
-    chosen = ScrapeSettings(**model.facts["scrape"])
+    chosen = ScrapeSettings.layered({"the model file": model.facts["scrape"]})
     sampled = video.sample_frames(trailer, chosen.count, chosen.seed, "predict", chosen.mode, chosen.height)
     kept = [index for index, reason in enumerate(filters.judge(sampled.pixels, chosen.filter)) if reason is None]
     if not kept:
@@ -83,8 +83,8 @@ def predict(trailer: Path, model: ModelFile) -> Prediction:
 
 
 def _points(model: ModelFile, pixels: np.ndarray) -> float:
-    settings = DatasetSettings(**model.facts["dataset"])
+    settings = DatasetSettings.layered({"the model file": model.facts["dataset"]})
     pictures = np.stack([shrink(Image.fromarray(frame), settings) for frame in pixels])
     with torch.inference_mode():
-        standardised = model.network(torch.from_numpy(pictures).permute(0, 3, 1, 2)[None]).item()
-    return standardised * model.facts["score_sd"] + model.facts["score_mean"]
+        answer = model.network(torch.from_numpy(pictures).permute(0, 3, 1, 2)[None])
+    return float(model.points(answer.numpy())[0])

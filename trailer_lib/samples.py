@@ -1,7 +1,8 @@
 """Fictional films with trailers like real ones, so that everything can be tried without a download.
 
-The score of a film shows in its pictures: better films are cooler in hue, calmer in motion and smoother in line, with noise
-from film to film and from shot to shot. Logos, rating cards, titles, fades, black gaps and letterbox bars say nothing of the score.
+The score of a film shows in its pictures: better films are cooler in hue, calmer in motion and smoother in line, with
+noise from film to film and from shot to shot. Logos, rating cards, titles, fades, black gaps and letterbox bars say
+nothing of the score.
 """
 
 import csv
@@ -18,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
 from trailer_lib import files
+from trailer_lib.errors import TrailerError
 
 WIDTH, HEIGHT, FPS = 256, 144, 24
 GOPS = (12, 48, 125)
@@ -79,6 +81,8 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 
     The same arguments give the same spreadsheets and the same frames. About half a second a film on two cores.
     """
+    if films < 1:
+        raise TrailerError(f"films = {films}: at least 1 is needed")
     everyone = list(invent(films + held_out, seed))
     known, unseen = everyone[:films], everyone[films:]
     _write_metadata(root / "excels" / "movie_metadata.csv", known)

@@ -126,6 +126,8 @@ def _entry(future: object, job: Job) -> Entry:
         return Entry(job.imdb_id, job.youtube_id, "later", "timeout", text, job.settings.timeout)
     except ProcessExpired as error:
         return Entry(job.imdb_id, job.youtube_id, "failed", "crash", f"the worker died with exit code {error.exitcode}")
+    except (MemoryError, ValueError, RuntimeError) as error:  # one film's trouble; a full disk is everyone's and stops
+        return Entry(job.imdb_id, job.youtube_id, "failed", "error", f"{type(error).__name__}: {error}"[:200])
 
 
 def scrape_film(job: Job) -> Entry:

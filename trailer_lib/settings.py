@@ -81,6 +81,8 @@ def _checked(item: Any, value: Any) -> Any:
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):
         raise TrailerError(f"setting {item.name} = {value!r}: expected {_span(low, high)}")
+    if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
+        raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")
     return value
 
 
@@ -97,7 +99,7 @@ class ScrapeSettings(Settings):
     films: int = option(2000, "films to take from the shuffled catalogue, as the original did; 0 takes all", low=0)
     seed: int = option(0, "draws the films and the frames' times", low=0)
     source: str = option("youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root)")
-    count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=10_000)
+    count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=600)
     mode: str = option("exact", "frames at exactly the drawn times, or the nearest keyframes", ("exact", "keyframes"))
     filter: str = option("percentile", "which frames are dropped", ("percentile", "none"))
     height: int = option(

@@ -11,13 +11,13 @@ RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno, or node 
 # yt-dlp raises one class for everything; what happened stands in its text. The first pattern found wins.
 YOUTUBE_FAILURES = (
     ("private", True, r"private video"),
-    ("members only", True, r"members[- ]only|join this channel"),
+    ("members only", True, r"members[- ]only|join this channel|requires payment|drm protected"),
     ("age limit", True, r"confirm your age|age[- ]restricted|inappropriate for some users"),
     ("not in this country", True, r"in your country|not available from your location|geo[- ]?restrict"),
     ("bot check", False, r"not a bot|captcha"),
     ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later"),
     ("no JavaScript runtime", False, r"javascript runtime|js runtime"),
-    ("unavailable", True, r"unavailable|has been removed|been terminated|does not exist|HTTP Error 40[34]|no longer"),
+    ("unavailable", True, r"video (is )?unavailable|has been removed|been terminated|not exist|Error 404|no longer"),
     ("network", False, r"timed? ?out|unable to download|connection|resolve|HTTP Error 5\d\d|network|SSL|reset by peer"),
 )  # fmt: skip
 

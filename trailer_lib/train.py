@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
-import signal
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, DistributedSampler
+from tqdm.auto import tqdm
 
 from trailer_lib import evaluate, files
 from trailer_lib.augment import augment
@@ -81,6 +83,13 @@ class TrailerModule(pl.LightningModule):
     def standardised(self, scores: Tensor) -> Tensor:
         return (scores - self.facts["score_mean"]) / self.facts["score_sd"]
 
+    def on_train_start(self) -> None:
+        # A finished run that is resumed with more epochs goes on at the longer run's rate, not at the end's 0.
+        if self.settings.schedule == "cosine":
+            self.optimizers().param_groups[0]["lr"] = self.settings.lr * _cosine(
+                self.current_epoch, self.settings.epochs
+            )
+
     def on_train_epoch_start(self) -> None:
         # Dropout draws from the global generator: seeded here, a resumed epoch is the epoch of an unbroken run.
         torch.manual_seed(_mix(self.settings.seed, self.current_epoch))
@@ -89,12 +98,12 @@ class TrailerModule(pl.LightningModule):
         losses = {f"{split}_loss": float(total) / count for split, (total, count) in self.sums.items()}
         self.sums = _nothing_summed()
         rate = self.optimizers().param_groups[0]["lr"]
+        if not np.isfinite(list(losses.values())).all():
+            raise TrailerError(
+                f"a loss that is no number in epoch {self.current_epoch + 1} ({losses}): lower lr ({rate:g})"
+            )
         self.history.append({"epoch": self.current_epoch + 1, **losses, "lr": rate})
         self._step_schedule(losses["val_loss"])
-        if not np.isfinite(losses["train_loss"]):
-            raise TrailerError(
-                f"the loss is {losses['train_loss']} in epoch {self.current_epoch + 1} at lr {rate:g}: lower lr"
-            )
 
     def _step_schedule(self, val_loss: float) -> None:
         schedule = self.lr_schedulers()
@@ -127,6 +136,7 @@ class Checkpoints(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: TrailerModule) -> None:
         history = pd.DataFrame(module.history)
         if history.val_loss.idxmin() == len(history) - 1:
+            (self.models / RESULTS).unlink(missing_ok=True)  # another model's, from here on
             save_checkpoint(trainer, self.models / BEST, weights_only=True)
         save_checkpoint(trainer, self.models / LAST)
         write_csv(self.models / HISTORY, history)
@@ -159,30 +169,33 @@ def train(
     pl.seed_everything(settings.seed, verbose=False)
     module = new_module(project, data, settings)
     resume = _resume_path(models / LAST, settings, module.facts) if settings.resume else None
-    callbacks = [Checkpoints(models, on_epoch)]
     _quiet()
+    bar = tqdm(desc="training", total=settings.epochs, unit="epoch", leave=False, disable=on_epoch is not None)
+    callbacks = [Checkpoints(models, on_epoch or partial(_advance, bar))]
     trainer = pl.Trainer(
         max_epochs=settings.epochs, accelerator="auto", devices=1, precision=settings.precision, callbacks=callbacks,
-        logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=on_epoch is None,
+        logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
         num_sanity_val_steps=0, deterministic="warn",
     )  # fmt: skip
-    with _interruptible():
+    with _interruptible(), bar:
         trainer.fit(
             module, loader(data, settings, "train"), loader(data, settings, "val"), ckpt_path=resume, weights_only=True
         )
     return test(models, data)
 
 
+def _advance(bar: tqdm, history: pd.DataFrame) -> None:
+    bar.set_postfix(history.iloc[-1][["train_loss", "val_loss"]].round(3).to_dict(), refresh=False)
+    bar.update(len(history) - bar.n)
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C with sys.exit and ignores it from then on; a notebook wants a KeyboardInterrupt."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Lightning answers Ctrl-C with sys.exit; a notebook, which lives on, wants a KeyboardInterrupt."""
     try:
         yield
     except SystemExit as error:
         raise KeyboardInterrupt from error
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def new_module(project: Project, data: Dataset, settings: TrainSettings) -> TrailerModule:
@@ -201,7 +214,21 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
         "score_sd": float(scores.std(ddof=0)) or 1.0,
     }
     network = build(settings.backbone, settings.frames, settings.join, weights)
+    _try_once(network, data.frames.shape[1], settings)
     return TrailerModule(network, settings, facts | {"weights": network.report})
+
+
+def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> None:
+    """One film through the network: a picture size that the backbone can't take is an error at once."""
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, settings.frames, 3, size, size, dtype=torch.uint8))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise TrailerError(
+            f"{settings.backbone} can't take {size} x {size} pictures ({reason}): set the dataset's size"
+        ) from error
+    network.train()
 
 
 def loader(data: Dataset, settings: TrainSettings, split: str) -> DataLoader:
@@ -213,7 +240,11 @@ def loader(data: Dataset, settings: TrainSettings, split: str) -> DataLoader:
     sampler = EpochSampler(data.split(split).index.to_numpy(), settings.seed, shuffle=training)
     # A last batch of one film would break batch normalisation; which films are left over differs each epoch.
     drop_last = training and len(sampler) > settings.batch
-    return DataLoader(batches, settings.batch, sampler=sampler, collate_fn=_to_tensors, drop_last=drop_last)
+    # A generator of its own: else each epoch's loader would draw from the one that seeds dropout.
+    own = torch.Generator()
+    return DataLoader(
+        batches, settings.batch, sampler=sampler, collate_fn=_to_tensors, drop_last=drop_last, generator=own
+    )
 
 
 def _to_tensors(batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
@@ -225,16 +256,12 @@ def test(models: Path, data: Dataset) -> Run:
     """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json."""
     path = models / BEST
     model = read_model_file(path)
-    settings = TrainSettings(**model.facts["settings"])
+    settings = TrainSettings.layered({"the model file": model.facts["settings"]})
     predicted, rows = predict_split(model.network, loader(data, settings, "test"))
     films = data.films.loc[rows]
-    points = predicted * model.facts["score_sd"] + model.facts["score_mean"]
+    points = model.points(predicted)
     results = evaluate.compare_with_baselines(data.split("train"), films, points, "trailer")
-    results |= {
-        "weights": model.facts["weights"],
-        "settings": settings.as_dict(),
-        "split_hash": model.facts["split_hash"],
-    }
+    results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
     model.facts["results"] = results
     model.save(path)
     files.write_json(models / RESULTS, results)
@@ -271,7 +298,7 @@ def _resume_path(path: Path, settings: TrainSettings, facts: dict[str, Any]) -> 
             raise TrailerError(
                 f"{path.name} was trained with {name}={before!r}, not {value!r}: set it back, or resume=False"
             )
-    if saved["split_hash"] != facts["split_hash"]:
+    if (saved["split_hash"], saved["dataset"]) != (facts["split_hash"], facts["dataset"]):
         raise TrailerError(
             f"{path.name} was trained on another dataset or split ({saved['split_hash']}): set resume=False"
         )
@@ -289,12 +316,17 @@ def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optim
 def _schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings) -> Any:
     schedulers = torch.optim.lr_scheduler
     if settings.schedule == "cosine":
-        return schedulers.CosineAnnealingLR(optimizer, T_max=settings.epochs)
+        return schedulers.LambdaLR(optimizer, lambda epoch: _cosine(epoch, settings.epochs))
     if settings.schedule == "step":
         return schedulers.StepLR(optimizer, settings.step_size, settings.gamma)
     if settings.schedule == "plateau":
         return schedulers.ReduceLROnPlateau(optimizer, patience=settings.step_size, factor=settings.gamma)
     return schedulers.ConstantLR(optimizer, factor=1.0)
+
+
+def _cosine(epoch: int, epochs: int) -> float:
+    """The share of the learning rate in `epoch`, counted from 0: from 1 down to nearly 0 in the last."""
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def _mix(*numbers: int) -> int:

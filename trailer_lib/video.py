@@ -103,17 +103,26 @@ def _container_format(path: Path) -> str:
 
 
 def _probe(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> Probe:
-    packets = [(p.pts, p.is_keyframe, p.duration or 0) for p in container.demux(stream) if p.pts is not None]
-    keyframes = sorted(pts for pts, key, _ in packets if key)
-    if not keyframes:
+    _refuse_timeless(path, container, stream)
+    packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+    keyframes = sorted(packet.pts for packet in packets if packet.is_keyframe)
+    # Packets that an edit list hides are decoded but never shown.
+    shown = sorted((packet.pts, packet.duration or 0) for packet in packets if not packet.is_discard)
+    if not keyframes or not shown:
         raise VideoError(f"{path.name}: the video stream holds no frames: is the file cut short?")
-    base = float(stream.time_base)
-    pts = sorted(pts for pts, _, _ in packets)
-    length = (pts[-1] - pts[0] + max(packets)[2]) * base
-    claimed = float(stream.duration * base) if stream.duration else length
+    base, pts = float(stream.time_base), [pts for pts, _ in shown]
+    length = (pts[-1] - pts[0] + shown[-1][1]) * base
+    claimed = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
     if length < 0.9 * claimed:
         raise VideoError(f"{path.name}: cut short: {length:.1f} s of {claimed:.1f} s are there")
     return Probe(stream.codec_context.width, stream.codec_context.height, length, base, pts, keyframes)
+
+
+def _refuse_timeless(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    """AVI stores no times: with the B-frames of H.264 they are guessed wrong, and frames would be given for others."""
+    codec = stream.codec_context
+    if container.format.name == "avi" and codec.name in ("h264", "hevc") and codec.has_b_frames:
+        raise VideoError(f"{path.name}: {codec.name} with B-frames in AVI has no frame times: convert it to mp4")
 
 
 def _shown_at(pts: list[int], times: np.ndarray, facts: Probe) -> list[int]:

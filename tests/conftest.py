@@ -1,0 +1,165 @@
+"""Roots that several test files share: made frames without a video, the dataset of them, and a trained model."""
+
+import csv
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import matplotlib
+import numpy as np
+import pytest
+
+from trailer_lib import dataset, files, frames
+from trailer_lib.catalog import METADATA, TRAILERS
+from trailer_lib.project import Project
+from trailer_lib.video import Frames
+
+FILMS, FRAMES = 30, 16
+SETTINGS = """
+[scrape]
+count = 20
+[dataset]
+size = 32
+val = 0.2
+test = 0.25
+[train]
+backbone = "squeezenet1_1"
+weights = "none"
+frames = 3
+epochs = 3
+batch = 8
+lr = 1e-3
+"""
+WORDS = "Amber Brook Cedar Dune Ember Fjord".split()
+
+
+@pytest.fixture(autouse=True)
+def quiet_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No window may open, and no root may come from the environment of whoever runs the tests."""
+    matplotlib.use("Agg")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.delenv("TRAILER_ROOT", raising=False)
+
+
+@pytest.fixture(scope="session")
+def frames_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """excels/, images/ and settings.toml of 30 fictional films, 16 small frames each; not to be changed."""
+    root = tmp_path_factory.mktemp("frames_root")
+    films = [fictional_film(number) for number in range(FILMS)]
+    write_tables(root, films)
+    for film in films:
+        add_folder(root, film)
+    files.write_text(root / "settings.toml", SETTINGS)
+    files.write_json(root / "images" / "settings.json", Project(root).settings("scrape").as_dict())
+    return root
+
+
+@pytest.fixture(scope="session")
+def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of frames_root with its dataset; not to be changed."""
+    root = tmp_path_factory.mktemp("dataset_root")
+    shutil.copytree(frames_root, root, dirs_exist_ok=True)
+    project = Project(root)
+    dataset.build(project, project.settings("dataset"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained_root(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of dataset_root with a model of three epochs in models/; not to be changed."""
+    from trailer_lib import evaluate, train  # torch takes seconds, and not every test file needs it
+
+    root = tmp_path_factory.mktemp("trained_root")
+    shutil.copytree(dataset_root, root, dirs_exist_ok=True)
+    project = Project(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "RESAMPLES", 200)
+        train.train(project, project.settings("train"), on_epoch=lambda history: None)
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[[Path, list[np.ndarray]], Path]:
+    """A function that writes pictures as an mp4 of 12 frames a second."""
+    return write_video
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Path], Project]:
+    """A function that copies a root to where the test may change it."""
+
+    def copy(root: Path) -> Project:
+        return Project(Path(shutil.copytree(root, tmp_path / "copy")))
+
+    return copy
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every connection is refused, as on a machine without a network."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network in the tests")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    yield
+
+
+def fictional_film(number: int) -> dict:
+    score = round(2.0 + 7.0 * number / (FILMS - 1), 1)
+    return {
+        "imdb_id": f"tt88{number:05d}",
+        "title": f"The {WORDS[number % 6]} {number}: Part" if number == 2 else f"{WORDS[number % 6]} {number}",
+        "year": 1990 + number % 20,
+        "score": score,
+        "genres": "Drama|Comedy" if score > 6 else "Horror" if number % 3 else "Horror|Action",
+        "youtube_id": f"pade{number:07d}",
+    }
+
+
+def write_tables(root: Path, films: list[dict]) -> None:
+    """The two spreadsheets, with the columns that the catalogue reads."""
+    header = "movie_title,title_year,imdb_score,movie_imdb_link,genres,duration,num_voted_users".split(",")
+    link = "http://www.imdb.com/title/{imdb_id}/"
+    rows = [
+        [film["title"], film["year"], film["score"], link.format(**film), film["genres"], 100, 1000] for film in films
+    ]
+    _write_csv(root / "excels" / METADATA, [header, *rows])
+    rows = [[film["youtube_id"], number, f"{film['title']} ({film['year']})"] for number, film in enumerate(films)]
+    _write_csv(root / "excels" / TRAILERS, [["youtubeId", "movieId", "title"], *rows])
+
+
+def _write_csv(path: Path, rows: list[list]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def add_folder(root: Path, film: dict, count: int = FRAMES) -> Path:
+    """The film's folder of frames: `count` kept, two dropped."""
+    pixels = pictures(film["score"], count + 2, seed=int(film["imdb_id"][2:]))
+    folder = root / "images" / frames.folder_name(film["imdb_id"], film["title"], film["year"])
+    facts = {"imdb_id": film["imdb_id"], "youtube_id": film["youtube_id"]}
+    frames.save(folder, Frames(pixels, np.arange(count + 2) * 1.5), [None] * count + ["dark", "flat"], facts)
+    return folder
+
+
+def pictures(score: float, count: int, seed: int) -> np.ndarray:
+    """uint8 [count, 36, 64, 3]: the higher the score, the brighter and the bluer."""
+    rng = np.random.default_rng(seed)
+    colour = np.array([230 - 18 * score, 60 + 10 * score, 40 + 19 * score])
+    noise = rng.normal(0, 12, (count, 36, 64, 3)) + rng.normal(0, 10, (count, 1, 1, 1))
+    return np.clip(colour + np.linspace(-30, 30, 64)[:, None] + noise, 0, 255).astype(np.uint8)
+
+
+def write_video(path: Path, shown: list[np.ndarray]) -> Path:
+    height, width = shown[0].shape[:2]
+    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=12, codec="libx264", macro_block_size=2)
+    writer.send(None)
+    for picture in shown:
+        writer.send(np.ascontiguousarray(picture))
+    writer.close()
+    return path

@@ -1,0 +1,363 @@
+"""The join of the score table and the trailer list: which rows meet, which are dropped, and why."""
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from trailer_lib import Project, TrailerError, catalog
+from trailer_lib.catalog import METADATA, TRAILERS
+
+SCORE_COLUMNS = ["movie_title", "title_year", "imdb_score", "movie_imdb_link", "genres", "duration", "num_voted_users"]
+TRAILER_COLUMNS = ["youtubeId", "movieId", "title"]
+FILLER = ("Filler", "1970", "5.0", "tt9999999")
+FILLER_TRAILER = ("fillerfille", "Filler (1970)")
+Film = tuple[str, str, str, str]
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def excels(root: Path, films: list[Film], trailers: list[tuple[str, str]]) -> Project:
+    """A project with the two tables: films of title, year, score and id; trailers of YouTube id and title (year)."""
+    link = "http://www.imdb.com/title/{}/?ref_=fn_tt_tt_1"
+    scores = [[title, year, score, link.format(imdb_id), "Drama", "90", "7"] for title, year, score, imdb_id in films]
+    write_csv(root / "excels" / METADATA, SCORE_COLUMNS, scores)
+    write_csv(root / "excels" / TRAILERS, TRAILER_COLUMNS, [[key, "1", title] for key, title in trailers])
+    return Project.open(root)
+
+
+def joined(root: Path, films: list[Film], trailers: list[tuple[str, str]]) -> dict[str, str]:
+    """IMDb id -> YouTube id of the films that met; FILLER, which always does, left out."""
+    table = catalog.load(excels(root, [*films, FILLER], [*trailers, FILLER_TRAILER])).films
+    return {key: value for key, value in zip(table.imdb_id, table.youtube_id) if key != FILLER[3]}
+
+
+def reasons(root: Path, films: list[Film], trailers: list[tuple[str, str]]) -> list[tuple[str, int, str]]:
+    """(file, row, reason) of what was dropped, FILLER added after the others."""
+    lost = catalog.load(excels(root, [*films, FILLER], [*trailers, FILLER_TRAILER])).dropped
+    return list(zip(lost.file, lost.row, lost.reason))
+
+
+def film(title: str, year: str = "1999", score: str = "7.5", imdb_id: str = "tt0000001") -> Film:
+    return title, year, score, imdb_id
+
+
+def trailer(title: str, key: str = "-dQw4w9WgXc") -> tuple[str, str]:
+    return key, title
+
+
+def test_a_film_with_score_and_trailer_has_what_the_tables_say(tmp_path: Path) -> None:
+    project = excels(tmp_path, [film("Matrix\u00a0")], [trailer("Matrix (1999)")])
+    row = catalog.load(project).films.iloc[0].to_dict()
+    assert row == {
+        "imdb_id": "tt0000001",
+        "title": "Matrix",
+        "year": 1999,
+        "score": 7.5,
+        "youtube_id": "-dQw4w9WgXc",
+        "genres": "Drama",
+        "runtime_minutes": 90.0,
+        "votes": 7.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("The Matrix", "Matrix, The (1999)"),
+        ("A Bug's Life", "Bug's Life, A (1999)"),
+        ("Les Misérables", "Misérables, Les (1999)"),
+        ("L'avventura", "Avventura, L' (1999)"),
+        ("Amélie", "Amelie (1999)"),
+        ("Ame\u0301lie", "Am\u00e9lie (1999)"),
+        ("AMÉLIE", "amélie (1999)"),
+        ("Bonnie & Clyde", "Bonnie and Clyde (1999)"),
+        ("Ocean's Eleven", "Oceans Eleven (1999)"),
+        ("Ocean’s Eleven", "Ocean's Eleven (1999)"),
+        ("Ocean´s Eleven", "Ocean's Eleven (1999)"),
+        ("Ocean`s Eleven", "Ocean's Eleven (1999)"),
+        ("Ocean‘s Eleven", "Ocean's Eleven (1999)"),
+        ("Star Wars: A New Hope", "Star Wars - A New Hope (1999)"),
+        ("Mission_ Impossible", "Mission: Impossible (1999)"),
+        ("The\u00a0Matrix\u00a0", "The Matrix (1999)"),
+        ("The  Matrix", "The Matrix   (1999) "),
+        ("Se7en", "Seven (a.k.a. Se7en) (1999)"),
+        ("Seven", "Seven (a.k.a. Se7en) (1999)"),
+        ("The Postman", "Postino, Il (Postman, The) (1999)"),
+        ("Il Postino", "Postino, Il (Postman, The) (1999)"),
+        ("Straße", "STRASSE (1999)"),
+        ("七人の侍", "七人の侍 (1999)"),
+    ],
+)
+def test_two_spellings_of_a_title_meet(tmp_path: Path, ours: str, theirs: str) -> None:
+    assert joined(tmp_path, [film(ours)], [trailer(theirs)]) == {"tt0000001": "-dQw4w9WgXc"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("Alien", "Aliens (1999)"),
+        ("Matrix", "Matrix, The (1999)"),
+        ("The Matrix", "Matrix, Das (1999)"),
+        ("Halloween", "Halloween II (1999)"),
+        ("Room", "Room 237 (1999)"),
+        ("Se7en", "Seven (1999)"),
+        ("$", "? (1999)"),
+        ("...", "Film () (1999)"),
+    ],
+)
+def test_two_different_titles_do_not_meet(tmp_path: Path, ours: str, theirs: str) -> None:
+    assert joined(tmp_path, [film(ours)], [trailer(theirs)]) == {}
+    assert (METADATA, 2, "no trailer of this title and year in the list") in reasons(
+        tmp_path, [film(ours)], [trailer(theirs)]
+    )
+
+
+def test_a_title_of_its_own_goes_before_the_same_title_in_brackets(tmp_path: Path) -> None:
+    trailers = [trailer("Other (Film) (1999)", "otherother0"), trailer("Film (1999)", "filmfilmfi0")]
+    assert joined(tmp_path, [film("Film")], trailers) == {"tt0000001": "filmfilmfi0"}
+    assert joined(tmp_path, [film("Film")], trailers[:1]) == {"tt0000001": "otherother0"}
+
+
+def test_a_film_listed_twice_counts_once_with_its_first_row(tmp_path: Path) -> None:
+    films = [film("Film", score="7.5"), film("Film", score="2.0")]
+    table = catalog.load(excels(tmp_path, films, [trailer("Film (1999)")]))
+    assert table.films.score.tolist() == [7.5]
+    assert table.dropped[["file", "row", "reason"]].values.tolist() == [[METADATA, 3, "the film is in an earlier row"]]
+
+
+def test_two_trailers_of_a_film_give_the_first(tmp_path: Path) -> None:
+    trailers = [trailer("Film (1999)", "firstfirst0"), trailer("Film (1999)", "secondsecon")]
+    assert joined(tmp_path, [film("Film")], trailers) == {"tt0000001": "firstfirst0"}
+
+
+@pytest.mark.parametrize("key", ["#NAME?", "dQw4w9WgXcQ/", "", "short", "twelve-chars", "dQw4w9WgXc?", "dQw4w9 gXcQ"])
+def test_a_youtube_id_that_is_none_is_dropped(tmp_path: Path, key: str) -> None:
+    assert joined(tmp_path, [film("Film")], [trailer("Film (1999)", key)]) == {}
+    dropped = reasons(tmp_path, [film("Film")], [trailer("Film (1999)", key)])
+    assert (TRAILERS, 2, "the YouTube id is not 11 letters, digits, - or _") in dropped
+
+
+@pytest.mark.parametrize("key", ["-dQw4w9WgXc", "_dQw4w9WgXc", "01234567890", "----_------"])
+def test_a_youtube_id_may_have_hyphens_and_underscores(tmp_path: Path, key: str) -> None:
+    assert joined(tmp_path, [film("Film")], [trailer("Film (1999)", key)]) == {"tt0000001": key}
+
+
+def test_a_good_row_stands_in_for_a_trailer_whose_id_was_eaten(tmp_path: Path) -> None:
+    trailers = [trailer("Film (1999)", "#NAME?"), trailer("Film (1999)", "secondsecon")]
+    assert joined(tmp_path, [film("Film")], trailers) == {"tt0000001": "secondsecon"}
+
+
+@pytest.mark.parametrize("year", ["1998", "2000"])
+def test_a_year_off_by_one_is_forgiven_where_nothing_else_can_be_meant(tmp_path: Path, year: str) -> None:
+    assert joined(tmp_path, [film("Film")], [trailer(f"Film ({year})")]) == {"tt0000001": "-dQw4w9WgXc"}
+
+
+@pytest.mark.parametrize(
+    ("films", "trailers"),
+    [
+        pytest.param([film("Film")], [trailer("Film (2001)")], id="off by two"),
+        pytest.param([film("Film")], [trailer("Film (1998)"), trailer("Film (2000)", "a" * 11)], id="on both sides"),
+        pytest.param(
+            [film("Film")], [trailer("Film (2000)"), trailer("Film (1950)", "a" * 11)], id="a remake's trailer"
+        ),
+        pytest.param([film("Film")], [trailer("Film (2000)"), trailer("Film (2000)", "a" * 11)], id="two trailers"),
+        pytest.param(
+            [film("Film"), film("Film", year="1950", imdb_id="tt0000002")], [trailer("Film (2000)")], id="a remake"
+        ),
+    ],
+)
+def test_a_year_off_by_one_is_not_forgiven_where_something_else_can_be_meant(
+    tmp_path: Path, films: list[Film], trailers: list[tuple[str, str]]
+) -> None:
+    assert joined(tmp_path, films, trailers) == {}
+
+
+def test_the_exact_year_goes_before_a_year_off_by_one(tmp_path: Path) -> None:
+    films = [film("Film"), film("Film", year="2000", imdb_id="tt0000002")]
+    trailers = [trailer("Film (1999)", "nineninenin"), trailer("Film (2000)", "zerozerozer")]
+    assert joined(tmp_path, films, trailers) == {"tt0000001": "nineninenin", "tt0000002": "zerozerozer"}
+
+
+def test_two_films_of_the_same_title_and_year_are_both_dropped(tmp_path: Path) -> None:
+    films = [film("Film"), film("film", imdb_id="tt0000002")]
+    assert joined(tmp_path, films, [trailer("Film (1999)")]) == {}
+    reason = "another film has this title and year"
+    assert reasons(tmp_path, films, [trailer("Film (1999)")]) == [(METADATA, 2, reason), (METADATA, 3, reason)]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (film("Film", year=""), "no year (a series?)"),
+        (film("Film", year="soon"), "no year (a series?)"),
+        (film("Film", year="nan"), "no year (a series?)"),
+        (film("Film", score=""), "no score from 1 to 10"),
+        (film("Film", score="good"), "no score from 1 to 10"),
+        (film("Film", score="0.9"), "no score from 1 to 10"),
+        (film("Film", score="10.1"), "no score from 1 to 10"),
+        (film("Film", score="nan"), "no score from 1 to 10"),
+        (film("Film", score="inf"), "no score from 1 to 10"),
+        (film("Film", score="-5"), "no score from 1 to 10"),
+        (film("Film", imdb_id=""), "no IMDb id in the link"),
+        (film("Film", imdb_id="nm0000001"), "no IMDb id in the link"),
+        (film("Film", imdb_id="tt12"), "no IMDb id in the link"),
+    ],
+)
+def test_a_row_that_is_no_film_with_a_score_is_dropped(tmp_path: Path, row: Film, reason: str) -> None:
+    assert joined(tmp_path, [row], [trailer("Film (1999)")]) == {}
+    assert reasons(tmp_path, [row], [trailer("Film (1999)")]) == [(METADATA, 2, reason)]
+
+
+@pytest.mark.parametrize("score", ["1", "1.0", "10", "7.55"])
+def test_scores_from_1_to_10_are_taken(tmp_path: Path, score: str) -> None:
+    project = excels(tmp_path, [film("Film", score=score)], [trailer("Film (1999)")])
+    assert catalog.load(project).films.score.tolist() == [float(score)]
+
+
+def test_a_year_written_as_a_float_is_a_year(tmp_path: Path) -> None:
+    project = excels(tmp_path, [film("Film", year="1999.0")], [trailer("Film (1999)")])
+    assert catalog.load(project).films.year.tolist() == [1999]
+
+
+@pytest.mark.parametrize("title", ["Film", "Film 1999", "Film (99)", "Film (1999) Trailer", "Film (1999-2001)"])
+def test_a_trailer_without_a_year_is_dropped(tmp_path: Path, title: str) -> None:
+    assert joined(tmp_path, [film("Film")], [trailer(title)]) == {}
+    assert (TRAILERS, 2, "no (year) at the end of the title") in reasons(tmp_path, [film("Film")], [trailer(title)])
+
+
+def test_every_row_of_the_score_table_is_taken_or_has_a_reason(tmp_path: Path) -> None:
+    films = [film("Film"), film("Film"), film("No Trailer", imdb_id="tt0000002"), film("Bad", "", imdb_id="tt0000003")]
+    result = catalog.load(excels(tmp_path, films, [trailer("Film (1999)"), trailer("x", "#NAME?")]))
+    counts = dict(zip(result.reasons().reason, result.reasons().rows))
+    assert result.rows == {METADATA: len(films), TRAILERS: 2}
+    assert len(result.films) + (result.dropped.file == METADATA).sum() == len(films)
+    assert sum(counts.values()) == len(result.dropped)
+    assert counts["the film is in an earlier row"] == 1
+
+
+def test_optional_columns_may_lack(tmp_path: Path) -> None:
+    project = excels(tmp_path, [film("Film")], [trailer("Film (1999)")])
+    path = project.excels / METADATA
+    pd.read_csv(path).drop(columns=["genres", "duration", "num_voted_users"]).to_csv(path, index=False)
+    row = catalog.load(project).films.iloc[0]
+    assert (row.genres, row.youtube_id) == ("", "-dQw4w9WgXc")
+    assert pd.isna(row.votes)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    project = excels(tmp_path, [film("Film")], [trailer("Film (1999)")])
+    for path in (project.excels / METADATA, project.excels / TRAILERS):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert catalog.load(project).films.imdb_id.tolist() == ["tt0000001"]
+
+
+def test_a_title_that_looks_like_a_missing_value_is_a_title(tmp_path: Path) -> None:
+    assert joined(tmp_path, [film("None")], [trailer("None (1999)")]) == {"tt0000001": "-dQw4w9WgXc"}
+    assert joined(tmp_path, [film("NA")], [trailer("NA (1999)")]) == {"tt0000001": "-dQw4w9WgXc"}
+
+
+def test_commas_at_the_ends_of_rows_shift_no_columns(tmp_path: Path) -> None:
+    project = excels(tmp_path, [film("Film")], [])
+    (project.excels / TRAILERS).write_text("youtubeId,movieId,title\n-dQw4w9WgXc,1,Film (1999),\n")
+    assert catalog.load(project).films.youtube_id.tolist() == ["-dQw4w9WgXc"]
+
+
+@pytest.mark.parametrize("name", [METADATA, TRAILERS])
+def test_a_missing_table_is_named(tmp_path: Path, name: str) -> None:
+    project = excels(tmp_path, [film("Film")], [trailer("Film (1999)")])
+    (project.excels / name).unlink()
+    with pytest.raises(TrailerError, match=f"{name} is missing"):
+        catalog.load(project)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [(METADATA, "imdb_score"), (METADATA, "movie_imdb_link"), (TRAILERS, "youtubeId")]
+)
+def test_a_missing_column_is_named(tmp_path: Path, name: str, column: str) -> None:
+    project = excels(tmp_path, [film("Film")], [trailer("Film (1999)")])
+    path = project.excels / name
+    path.write_text(path.read_text().replace(column, "renamed"))
+    with pytest.raises(TrailerError, match=f"{name}: no column '{column}'; it has .*renamed"):
+        catalog.load(project)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param("youtubeId,title\nabc,Am\u00e9lie (2001)\n".encode("latin-1"), id="latin-1"),
+        pytest.param("youtubeId,title\n".encode("utf-16"), id="utf-16"),
+        pytest.param(b'youtubeId,title\nabc,"no closing quote\n', id="open quote"),
+        pytest.param(b"youtubeId,title\na,b\na,b,c,d\n", id="ragged"),
+        pytest.param(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xb6\xbf", id="xlsx"),
+    ],
+)
+def test_what_is_no_csv_in_utf8_is_named(tmp_path: Path, content: bytes) -> None:
+    project = excels(tmp_path, [film("Film")], [trailer("Film (1999)")])
+    (project.excels / TRAILERS).write_bytes(content)
+    with pytest.raises(TrailerError, match=f"{TRAILERS}: not a CSV table in UTF-8"):
+        catalog.load(project)
+
+
+@pytest.mark.parametrize(
+    ("films", "trailers"),
+    [([], []), ([film("Film")], []), ([], [trailer("Film (1999)")]), ([film("Film")], [trailer("Other (1999)")])],
+)
+def test_tables_without_a_film_in_common_are_an_error(
+    tmp_path: Path, films: list[Film], trailers: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(TrailerError, match="no film has both a score and a trailer"):
+        catalog.load(excels(tmp_path, films, trailers))
+
+
+@pytest.fixture
+def twenty() -> tuple[list[Film], list[tuple[str, str]]]:
+    films = [film(f"Film {number}", imdb_id=f"tt00000{number:02}") for number in range(20)]
+    return films, [trailer(f"Film {number} (1999)", f"trailer--{number:02}") for number in range(20)]
+
+
+def test_the_draw_depends_on_the_seed_alone_and_not_on_the_order_of_the_rows(
+    tmp_path: Path, twenty: tuple[list[Film], list[tuple[str, str]]]
+) -> None:
+    films, trailers = twenty
+    there = catalog.load(excels(tmp_path, films, trailers))
+    back = catalog.load(excels(tmp_path, films[::-1], trailers[3:] + trailers[:3]))
+    assert there.films.imdb_id.tolist() != back.films.imdb_id.tolist()
+    pd.testing.assert_frame_equal(there.shuffled(0, 8), back.shuffled(0, 8))
+    assert there.shuffled(0, 8).imdb_id.tolist() != there.shuffled(1, 8).imdb_id.tolist()
+
+
+def test_a_draw_is_of_different_films_in_another_order(
+    tmp_path: Path, twenty: tuple[list[Film], list[tuple[str, str]]]
+) -> None:
+    drawn = catalog.load(excels(tmp_path, *twenty)).shuffled(0, 20).imdb_id.tolist()
+    assert len(set(drawn)) == 20
+    assert drawn != sorted(drawn)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, 20), (1, 1), (8, 8), (20, 20), (500, 20)])
+def test_as_many_films_are_drawn_as_asked_for_and_all_for_0(
+    tmp_path: Path, twenty: tuple[list[Film], list[tuple[str, str]]], count: int, expected: int
+) -> None:
+    assert len(catalog.load(excels(tmp_path, *twenty)).shuffled(0, count)) == expected
+
+
+def test_a_larger_draw_begins_with_the_smaller(
+    tmp_path: Path, twenty: tuple[list[Film], list[tuple[str, str]]]
+) -> None:
+    result = catalog.load(excels(tmp_path, *twenty))
+    pd.testing.assert_frame_equal(result.shuffled(0, 12).head(5), result.shuffled(0, 5))
+
+
+def test_the_saved_table_is_the_table(tmp_path: Path) -> None:
+    result = catalog.load(excels(tmp_path, [film("Amélie, the film")], [trailer("Amélie, the film (1999)")]))
+    result.save(tmp_path / "catalog.csv")
+    saved = pd.read_csv(tmp_path / "catalog.csv")
+    assert saved.columns.tolist() == catalog.COLUMNS
+    assert saved.to_dict("records") == result.films.to_dict("records")

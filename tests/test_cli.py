@@ -1,0 +1,544 @@
+"""The command line: exit codes 0, 1 and 2, one line of error, help with examples, settings as KEY=VALUE."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
+
+from trailer_lib import compare, dataset, evaluate, frames, train
+from trailer_lib.__main__ import main
+from trailer_lib.errors import TrailerError
+from trailer_lib.project import Project
+
+Copy = Callable[[Path], Project]
+COMMANDS = ["samples", "catalog", "frames", "filter", "scrape", "dataset", "train", "compare", "predict"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Few resamples, and SIGTERM as it was."""
+    monkeypatch.setattr(evaluate, "RESAMPLES", 50)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def trailer(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("video") / "trailer.mp4", list(pictures(7.0, 48, seed=1)))
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs a command which must succeed, and gives what it printed."""
+
+    def run(*words: object) -> str:
+        assert main([str(word) for word in words]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def error(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs a command which must fail with one line of error, and gives that line."""
+
+    def run(*words: object) -> str:
+        assert main([str(word) for word in words]) == 1
+        captured = capsys.readouterr()
+        lines = [line for line in re.split(r"[\r\n]", captured.err) if line.strip() and "%|" not in line]
+        assert len(lines) == 1 and lines[0].startswith("error: ")
+        assert "Traceback" not in captured.out + captured.err
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]) -> Callable[..., object]:
+    """A function that gives the settings with which a command would call its stage."""
+    seen = []
+
+    def stop(project: Project, *arguments: object) -> None:
+        seen.append(arguments[-1])
+        raise TrailerError("stopped by the test")
+
+    for name in ("dataset.build", "train.train", "scrape.scrape"):
+        monkeypatch.setattr(f"trailer_lib.{name}", stop)
+
+    def run(*words: object) -> object:
+        assert error(*words) == "error: stopped by the test"
+        return seen.pop()
+
+    return run
+
+
+# Help and usage.
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert [name for name in COMMANDS if not re.search(rf"^ +{name} ", text, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"example: python -m trailer_lib {command} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command, default", [("samples", "72"), ("frames", "100"), ("frames", "exact")])
+def test_the_help_of_a_command_has_the_defaults(command: str, default: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert f"(default: {default})" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["trian"],
+        ["samples"],
+        ["frames", "trailer.mp4"],
+        ["frames", "trailer.mp4", "--out", "x", "--mode", "fast"],
+        ["frames", "trailer.mp4", "--out", "x", "--count", "many"],
+        ["predict", "trailer.mp4"],
+        ["train", "--epochs", "5"],
+        ["catalog", "--root"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_as_a_program_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trailer_lib", "catalog", "--root", tmp_path / "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: the root ") and done.stderr.count("\n") == 1
+
+
+# Errors.
+
+
+def empty_tables(root: Path) -> None:
+    write_tables(root, [])
+
+
+def tables_of_other_films(root: Path) -> None:
+    write_tables(root, [fictional_film(1)])
+    lines = ["youtubeId,movieId,title", "abcdefghijk,1,Something Else (1999)"]
+    (root / "excels" / "ml-youtube.csv").write_text("\n".join(lines))
+
+
+def ragged_table(root: Path) -> None:
+    (root / "excels" / "movie_metadata.csv").write_text("movie_title,title_year\na,b\na,b,c,d,e\n")
+
+
+def binary_table(root: Path) -> None:
+    (root / "excels" / "movie_metadata.csv").write_bytes(b"\xff\xfe\x00\x01" * 50)
+
+
+def no_table(root: Path) -> None:
+    (root / "excels" / "ml-youtube.csv").unlink()
+
+
+def empty_file(root: Path) -> None:
+    (root / "excels" / "ml-youtube.csv").write_bytes(b"")
+
+
+@pytest.mark.parametrize("command", ["catalog", "scrape", "dataset"])
+@pytest.mark.parametrize(
+    "spoil", [empty_tables, tables_of_other_films, ragged_table, binary_table, no_table, empty_file]
+)
+def test_tables_without_a_film_are_an_error(
+    frames_root: Path, copy_of: Copy, error: Callable[..., str], spoil: Callable[[Path], None], command: str
+) -> None:
+    root = copy_of(frames_root).root
+    spoil(root)
+    assert "excels" in error(command, "--root", root)
+
+
+@pytest.mark.parametrize("command", ["catalog", "scrape", "dataset", "train", "compare"])
+def test_a_missing_root_is_an_error(command: str, error: Callable[..., str], tmp_path: Path) -> None:
+    assert "no folder: make it" in error(command, "--root", tmp_path / "none")
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_root_without_a_dataset_is_an_error(command: str, error: Callable[..., str], frames_root: Path) -> None:
+    assert "no dataset" in error(command, "--root", frames_root)
+
+
+def test_a_dataset_of_no_films_is_an_error(frames_root: Path, copy_of: Copy, error: Callable[..., str]) -> None:
+    project = copy_of(frames_root)
+    shutil.rmtree(project.images)
+    assert "scrape first" in error("dataset", "--root", project.root)
+
+
+def test_a_scrape_that_gives_no_film_is_an_error(frames_root: Path, copy_of: Copy, error: Callable[..., str]) -> None:
+    project = copy_of(frames_root)
+    shutil.rmtree(project.images)
+    assert "no film gave frames from folder:none" in error(
+        "scrape", "--root", project.root, "--films", 2, "--source", "folder:none", "--workers", 1
+    )
+
+
+@pytest.mark.parametrize("text", ["[train", "[trian]\nepochs = 3", "epochs = 3", "[train]\nepoch = 3"])
+def test_a_settings_file_that_is_wrong_is_an_error(
+    dataset_root: Path, copy_of: Copy, error: Callable[..., str], text: str
+) -> None:
+    root = copy_of(dataset_root).root
+    (root / "settings.toml").write_text(text)
+    assert "settings.toml" in error("train", "--root", root)
+
+
+@pytest.mark.parametrize(
+    "word, hint",
+    [
+        ("epoch=3", "did you mean 'epochs'"),
+        ("bakbone=vgg16", "did you mean 'backbone'"),
+        ("epochs", "expected KEY=VALUE"),
+        ("epochs=many", "expected int"),
+        ("epochs=2.5", "expected int"),
+        ("epochs=0", "at least 1"),
+        ("flip=yes", "expected bool"),
+        ("lr=null", "expected float"),
+        ("schedule=cosin", "did you mean 'cosine'"),
+        ("backbone=resnet81", "did you mean 'resnet18'"),
+        ("=3", "unknown setting"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_an_error(
+    dataset_root: Path, error: Callable[..., str], word: str, hint: str
+) -> None:
+    assert hint in error("train", "--root", dataset_root, word)
+
+
+def test_an_unknown_source_is_an_error(frames_root: Path, error: Callable[..., str]) -> None:
+    assert "did you mean 'youtube'" in error("scrape", "--root", frames_root, "source=yotube")
+
+
+def text_model(path: Path) -> None:
+    path.write_text("hello")
+
+
+def plain_weights(path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(3)}, path)
+
+
+def other_checkpoint(path: Path) -> None:
+    torch.save({"state_dict": {"layer.weight": torch.zeros(3)}, "pytorch-lightning_version": "2.5", "epoch": 3}, path)
+
+
+def no_model(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("make", [text_model, plain_weights, other_checkpoint, no_model])
+def test_a_model_of_another_kind_is_an_error(
+    trailer: Path, tmp_path: Path, error: Callable[..., str], make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "model.pt")
+    assert "model.pt" in error("predict", trailer, "--model", tmp_path / "model.pt")
+
+
+def test_a_model_that_was_not_tested_is_an_error(trailer: Path, trained_root: Path, error: Callable[..., str]) -> None:
+    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / train.LAST)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello", b"\x00\x00\x00\x18ftypisom" + bytes(100)])
+def test_a_video_that_is_none_is_an_error(
+    trained_root: Path, tmp_path: Path, error: Callable[..., str], content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "film.mp4").write_bytes(content)
+    model = trained_root / "models" / train.BEST
+    assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", model)
+    assert "film.mp4" in error("frames", tmp_path / "film.mp4", "--out", tmp_path / "frames")
+    assert not (tmp_path / "frames").exists()
+
+
+@pytest.mark.parametrize("number", [0, -1])
+@pytest.mark.parametrize(
+    "words, flag", [(["frames", "trailer.mp4", "--out", "new"], "count"), (["samples", "--root", "new"], "films")]
+)
+def test_a_number_below_one_is_refused_by_its_name(
+    trailer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    flag: str,
+    number: int,
+) -> None:
+    shutil.copy(trailer, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main([*words, f"--{flag}={number}"])
+    except SystemExit as caught:
+        code = caught.code
+    assert code in (1, 2)
+    assert flag in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("text", [None, "", "hello", "frames = 3"])
+def test_a_file_without_schemes_is_an_error(
+    dataset_root: Path, tmp_path: Path, error: Callable[..., str], text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "schemes.toml").write_text(text)
+    assert "schemes.toml" in error("compare", tmp_path / "schemes.toml", "--root", dataset_root)
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path, error: Callable[..., str]) -> None:
+    assert "no pictures" in error("filter", tmp_path)
+    assert "no pictures" in error("filter", tmp_path / "none")
+
+
+def test_a_picture_that_is_none_is_an_error(tmp_path: Path, error: Callable[..., str]) -> None:
+    (tmp_path / "0.jpg").write_text("hello")
+    assert "0.jpg" in error("filter", tmp_path)
+
+
+def test_a_place_that_can_not_be_written_is_an_error_that_names_it(
+    frames_root: Path, tmp_path: Path, error: Callable[..., str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in error("catalog", "--root", frames_root, "--csv", tmp_path / "file" / "films.csv")
+
+
+def test_resuming_nothing_is_an_error(dataset_root: Path, error: Callable[..., str]) -> None:
+    assert "last_model.pt" in error("train", "--root", dataset_root, "--resume")
+
+
+def test_ctrl_c_is_one_line_and_exit_code_1(
+    frames_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset, "build", interrupt)
+    assert main(["dataset", "--root", str(frames_root)]) == 1
+    assert capsys.readouterr().err == "stopped; the same command goes on where this one left off\n"
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    "command, word, name, value",
+    [
+        ("train", "epochs=5", "epochs", 5),
+        ("train", "lr=1e-4", "lr", 1e-4),
+        ("train", "noise=1", "noise", 1.0),
+        ("train", "flip=False", "flip", False),
+        ("train", "reorder_frames=true", "reorder_frames", True),
+        ("train", "backbone=vgg16", "backbone", "vgg16"),
+        ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"),
+        ("train", "betas=[0.8, 0.99]", "betas", (0.8, 0.99)),
+        ("dataset", "size=224", "size", 224),
+        ("dataset", "salt=word", "salt", "word"),
+        ("dataset", "salt=2024", "salt", "2024"),
+        ("scrape", "mode=keyframes", "mode", "keyframes"),
+        ("scrape", "source=folder:my trailers", "source", "folder:my trailers"),
+    ],
+)
+def test_a_setting_is_read_in_its_type(
+    frames_root: Path, chosen: Callable, command: str, word: str, name: str, value: object
+) -> None:
+    found = getattr(chosen(command, "--root", frames_root, word), name)
+    assert found == value and type(found) is type(value)
+
+
+def test_the_command_line_goes_over_the_settings_file_over_the_defaults(frames_root: Path, chosen: Callable) -> None:
+    settings = chosen("train", "--root", frames_root, "epochs=7", "noise=0.5")
+    assert (settings.epochs, settings.batch, settings.noise, settings.schedule) == (7, 8, 0.5, "cosine")
+    assert chosen("train", "--root", frames_root).epochs == 3
+
+
+@pytest.mark.parametrize(
+    "words, name, value",
+    [
+        (["--films", "5"], "films", 5),
+        (["--films", "0"], "films", 0),
+        (["films=9", "--films", "5"], "films", 5),
+        (["--source", "folder:here"], "source", "folder:here"),
+        (["--workers", "7"], "workers", 7),
+        (["--retry-failed"], "retry_failed", True),
+        ([], "retry_failed", False),
+        (["retry_failed=True"], "retry_failed", True),
+    ],
+    ids=str,
+)
+def test_flags_are_settings(frames_root: Path, chosen: Callable, words: list, name: str, value: object) -> None:
+    assert getattr(chosen("scrape", "--root", frames_root, *words), name) == value
+
+
+def test_resume_is_a_flag_and_a_setting(frames_root: Path, chosen: Callable) -> None:
+    assert chosen("train", "--root", frames_root, "--resume").resume is True
+    assert chosen("train", "--root", frames_root, "resume=True").resume is True
+    assert chosen("train", "--root", frames_root).resume is False
+
+
+def test_without_a_root_the_environment_names_it(
+    frames_root: Path, monkeypatch: pytest.MonkeyPatch, out: Callable[..., str]
+) -> None:
+    monkeypatch.setenv("TRAILER_ROOT", str(frames_root))
+    assert f"{FILMS} films with a score and a trailer" in out("catalog")
+
+
+# What the commands do.
+
+
+def test_catalog_counts_the_films_and_writes_them(frames_root: Path, tmp_path: Path, out: Callable[..., str]) -> None:
+    text = out("catalog", "--root", frames_root, "--csv", tmp_path / "films.csv")
+    assert f"movie_metadata.csv: {FILMS} rows" in text and f"{FILMS} films with a score" in text
+    assert len((tmp_path / "films.csv").read_text().splitlines()) == FILMS + 1
+
+
+def test_frames_writes_a_folder(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
+    text = out("frames", trailer, "--out", tmp_path / "f", "--count", 10, "--height", 24)
+    kept = frames.picture_paths(tmp_path / "f")
+    assert f"kept {len(kept)} of 10 frames" in text and 0 < len(kept) < 10
+    assert frames.read_picture(kept[0]).shape == (24, 42, 3)
+
+
+def test_frames_without_a_filter_keeps_all(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
+    assert "kept 10 of 10 frames" in out("frames", trailer, "--out", tmp_path / "f", "--count", 10, "--no-filter")
+
+
+def test_frames_with_another_seed_are_others(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        out("frames", trailer, "--out", tmp_path / name, "--count", 10, "--no-filter", "--seed", seed)
+    first, again, other = (frames.read_record(tmp_path / name)["seconds"] for name in "abc")
+    assert first == again != other
+
+
+@pytest.fixture
+def dark_folder(tmp_path: Path) -> Path:
+    """Ten pictures, 0.jpg the darkest."""
+    shown = np.stack([np.clip(pictures(6.0, 1, seed=n)[0] * (n + 3.0) / 12, 0, 255) for n in range(10)])
+    sampled = frames.Frames(shown.astype(np.uint8), np.arange(10.0))
+    frames.save(tmp_path / "dark", sampled, [None] * 10, {})
+    return tmp_path / "dark"
+
+
+def test_filter_says_of_each_picture_what_becomes_of_it(dark_folder: Path, out: Callable[..., str]) -> None:
+    lines = out("filter", dark_folder).splitlines()
+    assert [line.split()[0] for line in lines] == [f"{n}.jpg" for n in range(10)]
+    assert lines[0] == "0.jpg  dark" and lines[9] == "9.jpg  keep"
+
+
+def test_filter_prints_one_json_object(dark_folder: Path, out: Callable[..., str]) -> None:
+    found = json.loads(out("filter", dark_folder, "--json"))
+    assert found["0.jpg"] == "dark" and found["9.jpg"] == "keep" and len(found) == 10
+
+
+def test_filter_of_pictures_alone_keeps_what_is_only_darker_than_others(
+    dark_folder: Path, out: Callable[..., str]
+) -> None:
+    assert set(json.loads(out("filter", dark_folder, "--json", "--alone")).values()) == {"keep"}
+
+
+def test_scrape_status_tells_and_changes_nothing(frames_root: Path, out: Callable[..., str]) -> None:
+    before = sorted(frames_root.rglob("*"))
+    assert str(FILMS) in out("scrape", "--root", frames_root, "--status")
+    assert sorted(frames_root.rglob("*")) == before
+
+
+def test_dataset_builds_and_prints_what_was_left_out(frames_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
+    project = copy_of(frames_root)
+    next(iter(sorted(project.images.glob("*/3.jpg")))).write_text("hello")
+    text = out("dataset", "--root", project.root, "size=16")
+    assert f"{FILMS - 1} films, {(FILMS - 1) * FRAMES} frames" in text
+    assert "{'a picture is damaged': 1}" in text
+    assert dataset.Dataset.open(project).frames.shape[1:] == (16, 16, 3)
+    assert not (project.dataset / "Dataset").exists()
+
+
+def test_dataset_writes_the_originals_pickle_if_asked(
+    frames_root: Path, copy_of: Copy, out: Callable[..., str]
+) -> None:
+    project = copy_of(frames_root)
+    assert "the original's pickle" in out("dataset", "--root", project.root, "--pickle")
+    assert (project.dataset / "Dataset").exists()
+
+
+def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
+    project = copy_of(dataset_root)
+    text = out("train", "--root", project.root, "epochs=1")
+    results = json.loads((project.models / train.RESULTS).read_text())
+    assert evaluate.verdict(results) in text
+    assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
+    assert f"model: {project.models / train.BEST}" in text
+
+
+def test_progress_is_not_printed_among_the_results(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
+    assert "it/s" not in out("train", "--root", copy_of(dataset_root).root, "epochs=1")
+
+
+def test_train_goes_on_where_it_was(trained_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
+    project = copy_of(trained_root)
+    out("train", "--root", project.root, "--resume", "epochs=4")
+    assert len((project.models / train.HISTORY).read_text().splitlines()) == 5
+
+
+def test_compare_prints_a_row_for_each_scheme(
+    dataset_root: Path, copy_of: Copy, tmp_path: Path, out: Callable[..., str]
+) -> None:
+    (tmp_path / "my.toml").write_text("[one]\nframes = 1\nepochs = 1\n[two]\nframes = 2\nepochs = 1\n")
+    lines = out("compare", tmp_path / "my.toml", "--root", copy_of(dataset_root).root).splitlines()
+    assert {line.split()[0] for line in lines[-4:-2]} == {"one", "two"}
+    assert lines[-2].startswith("constant ") and lines[-1].startswith("genre only ")
+
+
+def test_compare_without_a_file_takes_the_librarys_schemes(
+    dataset_root: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]
+) -> None:
+    def stop(project: Project, schemes: dict) -> None:
+        raise TrailerError(", ".join(schemes))
+
+    monkeypatch.setattr(compare, "compare", stop)
+    assert error("compare", "--root", dataset_root).startswith("error: 5 frames, 15 frames, ")
+
+
+def test_predict_prints_the_score_beside_its_error(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
+    text = out("predict", trailer, "--model", trained_root / "models" / train.BEST)
+    assert re.match(r"trailer\.mp4: \d+\.\d of 10 IMDb points; .* the model missed by \d+\.\d\d on average", text)
+
+
+def test_predict_prints_one_json_object(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
+    text = out("predict", trailer, "--model", trained_root / "models" / train.BEST, "--json")
+    found = json.loads(text)
+    assert text.count("\n") == 1
+    assert {"trailer", "score", "test_mae", "constant_mae", "verdict", "seconds"} <= found.keys()
+
+
+def test_predict_writes_the_frames_as_a_png(
+    trailer: Path, trained_root: Path, tmp_path: Path, out: Callable[..., str]
+) -> None:
+    picture = tmp_path / "new" / "strip.png"
+    out("predict", trailer, "--model", trained_root / "models" / train.BEST, "--figure", picture)
+    assert picture.read_bytes().startswith(PNG)
+    assert [path.name for path in picture.parent.iterdir()] == ["strip.png"]

@@ -1,0 +1,185 @@
+"""Metrics against other implementations and closed formulas, intervals, baselines, and the verdict."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+from trailer_lib import evaluate
+from trailer_lib.evaluate import Metric
+
+
+def scores(films: int = 60, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(6.5, 1.2, films).clip(1, 10)
+
+
+def guesses(truth: np.ndarray, error: float, seed: int = 1) -> np.ndarray:
+    return truth + np.random.default_rng(seed).normal(0, error, len(truth))
+
+
+def table_of(truth: np.ndarray, genres: list[str] | None = None) -> pd.DataFrame:
+    return pd.DataFrame({"score": truth, "genres": genres or ["Drama"] * len(truth)})
+
+
+def result(predicted: np.ndarray, test: pd.DataFrame) -> dict:
+    return evaluate.compare_with_baselines(table_of(scores(seed=5)), test, predicted, "trailer")
+
+
+@pytest.mark.parametrize(
+    "name, other",
+    [
+        ("nMSE", lambda truth, answer: mean_squared_error(truth, answer) / np.var(truth)),
+        ("MAE", mean_absolute_error),
+        ("R2", r2_score),
+        ("Spearman", lambda truth, answer: spearmanr(truth, answer).statistic),
+    ],
+)
+def test_a_metric_equals_another_implementation(name: str, other: object) -> None:
+    truth = scores()
+    for error in (0.0, 0.5, 3.0):
+        answer = guesses(truth, error)
+        assert evaluate.METRICS[name](truth, answer) == pytest.approx(other(truth, answer), abs=1e-9)
+        assert evaluate.measure(truth, answer)[name].value == pytest.approx(other(truth, answer), abs=1e-9)
+
+
+def test_nmse_of_the_train_mean_equals_its_formula() -> None:
+    train, test = scores(seed=2) + 0.4, scores(seed=3)
+    constant = evaluate.baselines(table_of(train), table_of(test))["constant"]
+    expected = 1 + (train.mean() - test.mean()) ** 2 / test.var()
+    assert evaluate.nmse(test, constant) == pytest.approx(expected, abs=1e-6)
+
+
+def test_metrics_of_many_resamples_are_those_of_each() -> None:
+    truth = np.stack([scores(seed=seed) for seed in range(4)])
+    answer = truth[::-1]
+    for metric in evaluate.METRICS.values():
+        assert metric(truth, answer) == pytest.approx([metric(t, a) for t, a in zip(truth, answer)])
+
+
+@pytest.mark.parametrize("truth, answer", [([1, 2, 3], [5, 5, 5]), ([4, 4, 4], [1, 2, 3])])
+def test_spearman_of_a_constant_is_zero(truth: list, answer: list) -> None:
+    assert evaluate.spearman(np.array(truth, float), np.array(answer, float)) == 0.0
+
+
+@pytest.mark.parametrize("error", [0.1, 1.0, 3.0])
+def test_an_interval_contains_its_value(error: float) -> None:
+    measured = evaluate.measure(scores(200), guesses(scores(200), error))
+    assert all(metric.low < metric.value < metric.high for metric in measured.values())
+
+
+def test_an_interval_holds_95_per_cent() -> None:
+    truth, answer = scores(400), guesses(scores(400), 1.0)
+    errors = np.abs(truth - answer)
+    margin = 1.96 * errors.std() / np.sqrt(400)  # of a mean, by the normal approximation
+    metric = evaluate.measure(truth, answer)["MAE"]
+    assert (metric.value - metric.low, metric.high - metric.value) == pytest.approx((margin, margin), rel=0.15)
+
+
+@pytest.mark.parametrize("name", evaluate.METRICS)
+def test_an_interval_narrows_with_more_films(name: str) -> None:
+    widths = []
+    for films in (30, 500):
+        metric = evaluate.measure(scores(films), guesses(scores(films), 1.0))[name]
+        widths.append(metric.high - metric.low)
+    assert widths[0] > 2 * widths[1] > 0
+
+
+def test_the_seed_decides_the_interval() -> None:
+    truth, answer = scores(), guesses(scores(), 1.0)
+    assert evaluate.measure(truth, answer, seed=3) == evaluate.measure(truth, answer, seed=3)
+    assert evaluate.measure(truth, answer, seed=3) != evaluate.measure(truth, answer, seed=4)
+
+
+@pytest.mark.parametrize("truth", [[6.0], [6.0, 6.0]])
+def test_test_films_of_one_score_are_measured(truth: list[float]) -> None:
+    assert evaluate.measure(np.array(truth), np.array(truth) + 1)["MAE"].value == pytest.approx(1.0)
+
+
+def test_a_paired_difference_is_below_zero_for_the_better_and_above_for_the_worse() -> None:
+    truth = scores(100)
+    good, bad = guesses(truth, 0.3), guesses(truth, 2.0)
+    better, worse = evaluate.paired(truth, good, bad), evaluate.paired(truth, bad, good)
+    assert better.low < better.value < better.high < 0 < worse.low
+    assert better.value == pytest.approx(-worse.value)
+
+
+def test_a_paired_difference_of_equals_is_zero() -> None:
+    assert evaluate.paired(scores(), guesses(scores(), 1), guesses(scores(), 1)) == Metric(0.0, 0.0, 0.0)
+
+
+def test_the_genre_baseline_learns_scores_that_genres_decide() -> None:
+    genres = ["Drama", "Horror", "Drama|Comedy", "Horror|Comedy"] * 20
+    truth = np.array([8.0, 4.0, 7.0, 3.0] * 20)
+    answers = evaluate.baselines(table_of(truth, genres), table_of(truth, genres))
+    assert evaluate.nmse(truth, answers["genre only"]) < 0.01
+    assert answers["constant"] == pytest.approx(np.full(80, 5.5))
+
+
+def test_the_genre_baseline_learns_nothing_where_genres_say_nothing() -> None:
+    genres = np.random.default_rng(0).choice(["Drama", "Horror"], 60).tolist()
+    answer = evaluate.baselines(table_of(scores(), genres), table_of(scores(seed=9), genres))["genre only"]
+    assert evaluate.nmse(scores(seed=9), answer) > 0.9
+
+
+@pytest.mark.parametrize("genres", ["Western", "", "Drama|Western"])
+def test_the_genre_baseline_answers_for_genres_it_never_saw(genres: str) -> None:
+    train = table_of(scores(20), ["Drama", "Horror"] * 10)
+    answer = evaluate.baselines(train, table_of(np.array([6.0]), [genres]))["genre only"]
+    assert np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize("share, expected", [(0.0, True), (0.04, True), (0.06, False), (1.0, False)])
+def test_predictions_that_hardly_differ_are_collapsed(share: float, expected: bool) -> None:
+    spread = (scores() - scores().mean()) * share
+    assert evaluate.collapsed(6.0 + spread, scores()) is expected
+
+
+def test_the_verdict_on_a_good_model_is_better() -> None:
+    test = table_of(scores(80))
+    assert evaluate.verdict(result(guesses(scores(80), 0.3), test)).startswith("Better than the constant on 80 test")
+
+
+def test_the_verdict_on_a_model_no_better_than_the_constant_is_not_shown() -> None:
+    text = evaluate.verdict(result(scores(80, seed=8), table_of(scores(80))))
+    assert text.startswith("Not shown to be better than the constant on 80 test films")
+
+
+def test_the_verdict_on_a_gain_that_may_be_chance_is_not_shown() -> None:
+    found = result(guesses(scores(12), 0.8), table_of(scores(12)))
+    gain = found["nMSE minus"]["constant"]
+    assert gain["value"] < 0 < gain["high"]
+    assert evaluate.verdict(found).startswith("Not shown to be better")
+
+
+def test_the_verdict_on_one_answer_for_all_is_collapsed() -> None:
+    test = table_of(scores(80))
+    assert evaluate.verdict(result(np.full(80, scores(80).mean()), test)).startswith("Collapsed")
+
+
+def test_the_verdict_gives_the_difference_with_its_interval() -> None:
+    found = result(guesses(scores(80), 0.3), table_of(scores(80)))
+    gain = found["nMSE minus"]["constant"]
+    assert f"(nMSE {gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])" in evaluate.verdict(found)
+
+
+def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
+    found = result(guesses(scores(30), 1.0), table_of(scores(30)))
+    assert json.loads(json.dumps(found)) == found
+    assert list(found["metrics"]) == ["trailer", "constant", "genre only"]
+    assert list(found["nMSE minus"]) == ["constant", "genre only"]
+    assert found["films"] == 30
+
+
+def test_the_table_has_a_row_each_with_intervals() -> None:
+    found = result(guesses(scores(30), 1.0), table_of(scores(30)))
+    table = evaluate.table(found)
+    assert list(table.index) == ["trailer", "constant", "genre only"]
+    assert list(table.columns) == ["nMSE", "MAE", "R2", "Spearman"]
+    assert table.loc["constant", "MAE"] == str(Metric(**found["metrics"]["constant"]["MAE"]))
+
+
+def test_a_metric_prints_its_interval() -> None:
+    assert str(Metric(0.804, 0.7, 0.99)) == "0.80 [0.70, 0.99]"

@@ -1,0 +1,117 @@
+"""Opening a project: which root is chosen, on Colab too, and that opening writes nothing."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+import trailer_lib.project
+from trailer_lib import Project, TrailerError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_root_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRAILER_ROOT", raising=False)
+
+
+@pytest.fixture
+def mounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """As on Colab, its drive under tmp_path; the list of what was mounted."""
+    mounted: list[str] = []
+    colab = ModuleType("google.colab")
+    colab.drive = SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(trailer_lib.project, "COLAB_DRIVE", tmp_path / "drive" / "MyDrive")
+    return mounted
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRAILER_ROOT", str(folder(tmp_path / "environment")))
+    assert Project.open(folder(tmp_path / "argument")).root == tmp_path / "argument"
+
+
+def test_the_environment_wins_over_the_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRAILER_ROOT", str(tmp_path))
+    assert Project.open().root == tmp_path
+
+
+def test_the_repository_is_the_root_wherever_one_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Project.open().root == REPOSITORY
+
+
+def test_a_relative_root_is_kept_when_the_working_folder_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "root")
+    project = Project.open("root")
+    monkeypatch.chdir("/")
+    assert project.root == tmp_path / "root"
+
+
+def test_the_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder(tmp_path / "films")
+    assert Project.open("~/films").root == tmp_path / "films"
+
+
+def test_a_root_that_does_not_exist_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(TrailerError, match="nowhere is no folder"):
+        Project.open(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_root_of_the_environment_that_does_not_exist_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRAILER_ROOT", str(tmp_path / "nowhere"))
+    with pytest.raises(TrailerError, match="nowhere"):
+        Project.open()
+
+
+def test_a_file_is_no_root(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrailerError, match="is no folder"):
+        Project.open(tmp_path / "file")
+
+
+def test_opening_and_asking_for_folders_and_settings_writes_nothing(tmp_path: Path) -> None:
+    project = Project.open(tmp_path)
+    project.settings("scrape")
+    assert {project.excels, project.images, project.dataset, project.models} == {
+        tmp_path / name for name in ("excels", "images", "dataset", "models")
+    }
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_colab_the_folder_on_the_drive_is_mounted_made_and_used(mounts: list[str], tmp_path: Path) -> None:
+    assert Project.open(drive="trailers").root == tmp_path / "drive" / "MyDrive" / "trailers"
+    assert mounts == [str(tmp_path / "drive")]
+
+
+def test_on_colab_an_argument_or_the_environment_needs_no_drive(
+    mounts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert Project.open(tmp_path, drive="trailers").root == tmp_path
+    monkeypatch.setenv("TRAILER_ROOT", str(tmp_path))
+    assert Project.open(drive="trailers").root == tmp_path
+    assert mounts == []
+
+
+def test_on_colab_without_a_drive_folder_nothing_is_mounted(mounts: list[str]) -> None:
+    assert Project.open().root == REPOSITORY
+    assert mounts == []
+
+
+def test_elsewhere_the_drive_folder_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    assert Project.open(drive="trailers").root == REPOSITORY

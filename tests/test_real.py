@@ -1,0 +1,80 @@
+"""The real reels, frames, spreadsheets and ImageNet weights of ../shared, where they are."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from trailer_lib import Project, catalog, dataset, frames, scrape, train
+from trailer_lib.modelfile import read_model_file
+from trailer_lib.predict import predict
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+REAL, VGG16 = SHARED / "real", SHARED / "weights" / "vgg16_features-imagenet1k_v1-fp16.pth"
+IDS = {
+    "11_14": "tt0331811",
+    "Brooklyn": "tt2381111",
+    "Captain America_ The First Avenger": "tt0458339",
+    "Home Alone": "tt0099785",
+    "Step Brothers": "tt0838283",
+}
+pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real films are not there ({REAL})")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    shutil.copytree(REAL / "excels", tmp_path / "excels")
+    return Project.open(tmp_path)
+
+
+def reels(project: Project) -> pd.DataFrame:
+    films = catalog.load(project).films
+    return films[films.imdb_id.isin(IDS.values())]
+
+
+def salt_with_two_test_films(films: pd.DataFrame) -> str:
+    """Five films fall into three splits only by luck: the first salt that gives 2 to train, 1 to val and 2 to test."""
+    for salt in map(str, range(1000)):
+        chosen = dataset.DatasetSettings(val=0.2, test=0.4, salt=salt)
+        if sorted(dataset.split_of(name, chosen) for name in films.youtube_id) == ["test"] * 2 + ["train"] * 2 + [
+            "val"
+        ]:
+            return salt
+    raise AssertionError("no salt splits five films")
+
+
+def test_five_of_five_original_folders_are_found(project: Project) -> None:
+    shutil.copytree(REAL / "images", project.images)
+    found = dataset.find_films(project, catalog.load(project).films)
+    assert dict(zip(found.folder, found.imdb_id)) == IDS
+    assert (found.reason == "").all()
+
+
+def test_the_catalogue_holds_at_least_4078_films(project: Project) -> None:
+    films = catalog.load(project).films
+    assert len(films) >= 4018 + 60 and films.imdb_id.is_unique
+
+
+@pytest.mark.skipif(not VGG16.is_file(), reason=f"the real weights are not there ({VGG16})")
+def test_five_reels_become_five_predictions(project: Project) -> None:
+    films = reels(project)
+    source = f"folder:{REAL / 'trailers'}"
+    status = scrape.scrape(project, films, project.settings("scrape", source=source, count=40))
+    assert (status.status == "ok").all()
+    assert all(len(frames.picture_paths(folder)) == kept for folder, kept in zip(folders(project, films), status.kept))
+
+    salt = salt_with_two_test_films(films)
+    dataset.build(project, project.settings("dataset", size=64, val=0.2, test=0.4, salt=salt))
+    settings = project.settings("train", backbone="vgg16", frames=5, weights=str(VGG16), epochs=2, batch=2)
+    run = train.train(project, settings)
+    assert run.results["weights"].endswith("26 tensors loaded; at random: head")
+
+    model = read_model_file(project.models / train.BEST)
+    answers = [predict(REAL / "trailers" / f"{name}.mp4", model) for name in films.youtube_id]
+    assert all(1 <= answer.score <= 10 and len(answer.frames) == 5 for answer in answers)
+
+
+def folders(project: Project, films: pd.DataFrame) -> list[Path]:
+    done = scrape.finished(project)
+    return [done[imdb_id] for imdb_id in films.imdb_id]

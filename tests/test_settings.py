@@ -1,0 +1,215 @@
+"""Settings: what they accept, where each value came from, and what an error says."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trailer_lib import Project, TrailerError
+from trailer_lib.settings import STAGES, DatasetSettings, ScrapeSettings, TrainSettings
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.open(tmp_path)
+
+
+def write_settings(project: Project, text: str) -> None:
+    (project.root / "settings.toml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_defaults_stand_where_nothing_is_chosen(project: Project, stage: str) -> None:
+    settings = project.settings(stage)
+    assert settings == STAGES[stage]()
+    assert {origin for _, _, origin, _ in settings.rows()} == {"default"}
+
+
+def test_the_cell_wins_over_the_file_and_the_file_over_the_default(project: Project) -> None:
+    write_settings(project, "[scrape]\nfilms = 7\ncount = 8\n")
+    settings = project.settings("scrape", count=9)
+    assert (settings.films, settings.count, settings.seed) == (7, 9, ScrapeSettings().seed)
+
+
+def test_each_value_tells_where_it_came_from(project: Project) -> None:
+    write_settings(project, "[scrape]\nfilms = 7\ncount = 8\n")
+    origins = {name: origin for name, _, origin, _ in project.settings("scrape", count=9).rows()}
+    assert (origins["films"], origins["count"], origins["seed"]) == ("settings.toml", "this cell", "default")
+
+
+def test_a_table_of_the_file_is_for_its_own_stage_alone(project: Project) -> None:
+    write_settings(project, "[scrape]\nseed = 5\n")
+    assert project.settings("train").seed == TrainSettings().seed
+    assert project.settings("scrape").seed == 5
+
+
+def test_settings_of_the_same_values_are_equal_wherever_they_came_from(project: Project) -> None:
+    write_settings(project, "[scrape]\nseed = 5\n")
+    assert project.settings("scrape") == ScrapeSettings(seed=5)
+    assert project.settings("scrape") != ScrapeSettings(seed=6)
+
+
+def test_a_misspelt_setting_of_the_cell_names_the_nearest(project: Project) -> None:
+    with pytest.raises(TrailerError, match=r"unknown setting 'filmz' \(this cell\): did you mean 'films'"):
+        project.settings("scrape", filmz=3)
+
+
+def test_a_misspelt_setting_of_the_file_names_the_file(project: Project) -> None:
+    write_settings(project, "[dataset]\nmin_frame = 3\n")
+    with pytest.raises(TrailerError, match=r"'min_frame' \(settings.toml\): did you mean 'min_frames'"):
+        project.settings("dataset")
+
+
+def test_a_word_like_none_of_the_settings_lists_them(project: Project) -> None:
+    with pytest.raises(TrailerError) as error:
+        project.settings("dataset", zzzzz=1)
+    assert all(item.name in str(error.value) for item in fields(DatasetSettings))
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "value", "kind"),
+    [
+        ("scrape", "films", "3", "int"),
+        ("scrape", "films", 3.0, "int"),
+        ("scrape", "films", True, "int"),
+        ("scrape", "films", None, "int"),
+        ("scrape", "retry_failed", 1, "bool"),
+        ("scrape", "timeout", "10", "float"),
+        ("scrape", "timeout", True, "float"),
+        ("scrape", "source", 5, "str"),
+        ("train", "betas", 0.9, "tuple"),
+        ("train", "weights", None, "str"),
+    ],
+)
+def test_a_value_of_the_wrong_type_says_which_is_right(
+    project: Project, stage: str, name: str, value: Any, kind: str
+) -> None:
+    with pytest.raises(TrailerError, match=rf"setting {name} = .*: expected {kind}"):
+        project.settings(stage, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "value"),
+    [
+        ("scrape", "films", -1),
+        ("scrape", "count", 0),
+        ("scrape", "count", 10_001),
+        ("scrape", "workers", 0),
+        ("scrape", "timeout", 0.5),
+        ("scrape", "timeout", NAN),
+        ("scrape", "pause", -0.1),
+        ("dataset", "val", 0.9),
+        ("dataset", "test", NAN),
+        ("train", "gamma", 1.5),
+        ("train", "lr", -1e-3),
+        ("train", "l2", NAN),
+    ],
+)
+def test_a_value_out_of_range_says_the_range(project: Project, stage: str, name: str, value: float) -> None:
+    with pytest.raises(TrailerError, match=rf"setting {name} = .*: expected (at least|from) "):
+        project.settings(stage, **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("films", 0), ("count", 1), ("count", 600), ("timeout", 1.0)])
+def test_the_ends_of_a_range_are_in_it(name: str, value: float) -> None:
+    assert getattr(ScrapeSettings(**{name: value}), name) == value
+
+
+def test_a_whole_number_stands_for_a_float(project: Project) -> None:
+    write_settings(project, "[scrape]\ntimeout = 30\n")
+    timeout = project.settings("scrape").timeout
+    assert timeout == 30.0
+    assert isinstance(timeout, float)
+
+
+def test_a_list_stands_for_a_tuple(project: Project) -> None:
+    write_settings(project, "[train]\nbetas = [0.8, 0.9]\n")
+    assert project.settings("train").betas == (0.8, 0.9)
+
+
+@pytest.mark.parametrize("betas", [[], [0.9], [0.9, 0.99, 0.999], ["a", "b"], [0.9, 1.5], [0.9, NAN]])
+def test_betas_that_no_optimiser_takes_are_refused(betas: list) -> None:
+    with pytest.raises(TrailerError, match="betas"):
+        TrainSettings(betas=betas)
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "wrong", "meant"),
+    [
+        ("scrape", "mode", "exakt", "exact"),
+        ("scrape", "filter", "percentiles", "percentile"),
+        ("dataset", "fit", "cropp", "crop"),
+        ("train", "optimizer", "adamx", "adam"),
+        ("train", "schedule", "cosin", "cosine"),
+    ],
+)
+def test_a_misspelt_choice_names_the_nearest(project: Project, stage: str, name: str, wrong: str, meant: str) -> None:
+    with pytest.raises(TrailerError, match=rf"setting {name} = '{wrong}': did you mean '{meant}"):
+        project.settings(stage, **{name: wrong})
+
+
+@pytest.mark.parametrize("mode", ["exact", "keyframes"])
+def test_every_choice_is_taken(mode: str) -> None:
+    assert ScrapeSettings(mode=mode).mode == mode
+
+
+def test_a_choice_like_none_lists_the_choices() -> None:
+    with pytest.raises(TrailerError, match="choose from squash, crop"):
+        DatasetSettings(fit="zzzzzz")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_text_has_a_line_for_every_setting(project: Project, stage: str) -> None:
+    settings = project.settings(stage)
+    lines = str(settings).splitlines()[1:]
+    expected = [(item.name, repr(getattr(settings, item.name))) for item in fields(settings)]
+    assert [line.split()[0] for line in lines] == [name for name, _ in expected]
+    assert all(value in line for (_, value), line in zip(expected, lines))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_html_table_has_a_row_for_every_setting(project: Project, stage: str) -> None:
+    html = project.settings(stage)._repr_html_()
+    assert html.count("<tr>") == 1 + len(fields(STAGES[stage]))
+    assert all(f">{item.name}</td>" in html for item in fields(STAGES[stage]))
+
+
+def test_the_html_table_shows_a_value_as_text_and_not_as_markup(project: Project) -> None:
+    html = project.settings("dataset", salt="<script>")._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_an_unknown_stage_names_the_nearest(project: Project) -> None:
+    with pytest.raises(TrailerError, match="unknown stage 'scarpe': did you mean 'scrape'"):
+        project.settings("scarpe")
+
+
+@pytest.mark.parametrize("broken", [b"[scrape\nfilms = 3", b"films = = 3", b"[scrape]\nsource = '\xff\xfe'\n"])
+def test_a_broken_settings_file_is_named(project: Project, broken: bytes) -> None:
+    (project.root / "settings.toml").write_bytes(broken)
+    with pytest.raises(TrailerError, match=r"settings\.toml: not a readable TOML file"):
+        project.settings("scrape")
+
+
+@pytest.mark.parametrize("text", ["[scrap]\nfilms = 3\n", "scrap = 3\n"])
+def test_an_unknown_table_of_the_settings_file_names_the_nearest(project: Project, text: str) -> None:
+    write_settings(project, text)
+    with pytest.raises(TrailerError, match=r"settings\.toml: unknown table \[scrap\]: did you mean 'scrape'"):
+        project.settings("scrape")
+
+
+def test_a_setting_outside_any_table_is_refused(project: Project) -> None:
+    write_settings(project, "films = 3\n")
+    with pytest.raises(TrailerError, match="films"):
+        project.settings("scrape")
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    settings = ScrapeSettings()
+    with pytest.raises(AttributeError):
+        settings.films = 3
+    assert settings.films == ScrapeSettings().films
