@@ -40,6 +40,8 @@ notebooks-test: samples
 
 notebooks: samples
 	$(BIN)/python notebooks/run.py $(SAMPLES) notebooks
+	$(BIN)/python -m trailer_lib predict $(SAMPLES)/held_out/sample00072.mp4 --model $(SAMPLES)/models/best_model.pt \
+		--figure notebooks/prediction.png
 
 clean:
 	rm -rf $(VENV) demo build

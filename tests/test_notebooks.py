@@ -1,9 +1,10 @@
 """The committed notebooks: thin, clean, small; and nbval notices when one draws nothing or counts otherwise."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -67,39 +68,44 @@ def shown(value: object) -> str:
     return {3e-4: "3e-4", 1e-8: "1e-8"}.get(value, json.dumps(value)) if isinstance(value, float | str) else repr(value)
 
 
-TINY = """
-# NBVAL_CHECK_OUTPUT
-import matplotlib.pyplot as plt
-print({count}, "films")
-{draw}
-"""
-DRAW = "figure = plt.figure(figsize=(2, 1)); figure.add_subplot().plot([1, 2]); plt.close(figure); figure"
+DATASET = FOLDER / "2_create_dataset.ipynb"
+BROKEN = {
+    "another count": ('data.card["films"], ', 'data.card["films"] - 1, '),
+    "no figure": ("plots.score_histogram(data.films)", "None"),
+}
 
 
 @pytest.fixture(scope="module")
-def nbval_passes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bool]:
-    """Whether nbval is content with a notebook that was committed with 72 films and a figure, and now runs `source`."""
+def committed(tmp_path_factory: pytest.TempPathFactory, frames_root: Path) -> Path:
+    """Notebook 2 as it would be committed after a run on a small root of made frames, beside that root."""
     folder = tmp_path_factory.mktemp("nbval")
-    committed = folder / "committed.ipynb"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(TINY.format(count=72, draw=DRAW))])
-    nbformat.write(notebook, committed)
-    convert = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", str(committed)]
-    subprocess.run(convert, check=True, capture_output=True)
-
-    def passes(source: str) -> bool:
-        broken = nbformat.read(committed, as_version=4)
-        broken.cells[0].source = source
-        nbformat.write(broken, folder / "now.ipynb")
-        words = ["-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", str(folder / "now.ipynb")]
-        return subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True).returncode == 0
-
-    return passes
+    shutil.copytree(frames_root, folder / "root")
+    shutil.copy(DATASET, folder / "committed.ipynb")
+    convert = ["nbconvert", "--to", "notebook", "--execute", "--inplace", "committed.ipynb"]
+    subprocess.run(
+        [sys.executable, "-m", *convert], check=True, capture_output=True, cwd=folder, env=environment(folder)
+    )
+    return folder / "committed.ipynb"
 
 
-def test_nbval_accepts_the_same_count_and_figure(nbval_passes: Callable[[str], bool]) -> None:
-    assert nbval_passes(TINY.format(count=72, draw=DRAW))
+def environment(folder: Path) -> dict[str, str]:
+    return os.environ | {"TRAILER_ROOT": str(folder / "root")}
 
 
-@pytest.mark.parametrize("count, draw", [(71, DRAW), (72, "")], ids=["another count", "no figure"])
-def test_nbval_refuses_a_broken_copy(nbval_passes: Callable[[str], bool], count: int, draw: str) -> None:
-    assert not nbval_passes(TINY.format(count=count, draw=draw))
+def nbval(path: Path) -> int:
+    words = ["-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", path.name]
+    run = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=path.parent, env=environment(path.parent))
+    return run.returncode
+
+
+def test_nbval_accepts_a_rerun(committed: Path) -> None:
+    assert nbval(committed) == 0
+
+
+@pytest.mark.parametrize("old, new", BROKEN.values(), ids=BROKEN.keys())
+def test_nbval_refuses_a_broken_copy(committed: Path, old: str, new: str) -> None:
+    notebook = nbformat.read(committed, as_version=4)
+    cell = next(cell for cell in notebook.cells if old in cell.source)
+    cell.source = cell.source.replace(old, new)
+    nbformat.write(notebook, committed.parent / "broken.ipynb")
+    assert nbval(committed.parent / "broken.ipynb") == 1
