@@ -3,12 +3,14 @@
 import ast
 import subprocess
 import sys
+from dataclasses import fields
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import trailer_lib
+from trailer_lib.settings import STAGES
 
 PACKAGE = Path(trailer_lib.__file__).parent
 MODULES = sorted(PACKAGE.glob("*.py"))
@@ -77,3 +79,14 @@ def test_a_circle_is_noticed_even_inside_a_function(line: str) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    text = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in text.splitlines() if line.startswith("| ")]
+    listed = {
+        (stage, name.strip("`")): default.strip("`") for stage, name, default, _ in (r for r in rows if len(r) == 4)
+    }
+    for stage, kind in STAGES.items():
+        for item in fields(kind):
+            assert listed[stage, item.name] == repr(item.default).replace("'", '"')
