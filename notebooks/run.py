@@ -14,6 +14,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 HERE = Path(__file__).resolve().parent
+OPTIONS = {
+    "timeout": 600,  # seconds a cell may take
+    "resources": {"metadata": {"path": HERE}},
+    "record_timing": False,
+    "extra_arguments": ["--IPKernelApp.log_level=40"],  # errors only: a kernel on loopback warns of its own protocol
+}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -29,7 +35,7 @@ def main() -> int:
         print(f"{path.name} ...", end=" ", flush=True)
         notebook = nbformat.read(path, as_version=4)
         try:
-            NotebookClient(notebook, timeout=600, resources={"metadata": {"path": HERE}}, record_timing=False).execute()
+            NotebookClient(notebook, **OPTIONS).execute()
         except CellExecutionError as error:
             print(f"failed: {error}", file=sys.stderr)
             return 1

@@ -13,7 +13,8 @@ from conftest import FILMS, FRAMES, add_folder, fictional_film, write_tables
 from PIL import Image
 
 from trailer_lib import catalog, dataset, frames
-from trailer_lib.dataset import Dataset, FilmBatches, split_of, spread
+from trailer_lib.batches import FilmBatches
+from trailer_lib.dataset import Dataset, split_of, spread
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings

@@ -12,7 +12,8 @@ import torch
 from conftest import FILMS, fictional_film, write_tables
 from torch import Tensor
 
-from trailer_lib import dataset, evaluate, train
+from trailer_lib import dataset, evaluate, module, train
+from trailer_lib.batches import loader
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import read_model_file
@@ -61,7 +62,7 @@ def val_loss(path: Path, data: Dataset) -> float:
     """The loss of a model file on the val films, computed anew."""
     model = read_model_file(path)
     settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"])
-    predicted, rows = train.predict_split(model.network, train.loader(data, settings, "val"))
+    predicted, rows = train.predict_split(model.network, loader(data, settings, "val"))
     truth = (data.films.score[rows] - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
 
@@ -414,7 +415,7 @@ def test_a_loss_that_explodes_leaves_the_last_good_model(
     trained_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = copy_of(trained_root)
-    monkeypatch.setattr(train, "augment", lambda frames, *_: frames * float("nan"))
+    monkeypatch.setattr(module, "augment", lambda frames, *_: frames * float("nan"))
     with pytest.raises(TrailerError, match="lower lr"):
         trained(project, resume=True, epochs=5)
     assert_same_checkpoint(project.models / LAST, trained_root / "models" / LAST)
@@ -476,7 +477,7 @@ def test_weights_are_looked_for_from_the_root(dataset_root: Path, copy_of: Copy)
 def order(data: Dataset, split: str, epoch: int, seed: int = 0) -> list[int]:
     """The rows of a split's films in the order in which an epoch shows them."""
     settings = Project(Path("/")).settings("train", seed=seed, batch=5, frames=2)
-    batches = train.loader(data, settings, split)
+    batches = loader(data, settings, split)
     batches.sampler.set_epoch(epoch)
     return torch.cat([rows for _, _, rows in batches]).tolist()
 
@@ -500,4 +501,4 @@ def test_no_training_batch_is_a_single_film(dataset_root: Path, batch: int) -> N
     data = Dataset.open(Project(dataset_root))
     assert len(data.split("train")) == 18
     settings = Project(Path("/")).settings("train", batch=batch, frames=2)
-    assert [len(scores) for _, scores, _ in train.loader(data, settings, "train")] == [min(batch, 18)]
+    assert [len(scores) for _, scores, _ in loader(data, settings, "train")] == [min(batch, 18)]

@@ -259,36 +259,3 @@ def write_pickle(project: Project) -> Path:
 def _channels(opened: Dataset, row: int) -> np.ndarray:
     frames = opened.film_frames(row, PICKLE_FRAMES).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(frames.reshape(-1, *frames.shape[2:]))
-
-
-@dataclass(frozen=True)
-class FilmBatches:
-    """Batches of films for a torch DataLoader: a key is (epoch, row of `films`), so a batch depends on nothing else.
-
-    `count` frames of each film: drawn anew each epoch if `other_frames`, else the same ones; shuffled if `reorder`;
-    spread evenly over the film when `seed` is None (validation and test).
-    """
-
-    data: Dataset
-    count: int
-    seed: int | None = None
-    other_frames: bool = False
-    reorder: bool = False
-
-    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(frames uint8 [films, count, size, size, 3], scores float32 [films], rows int64 [films])."""
-        rows = np.array([row for _, row in keys])
-        places = np.stack([self._places(epoch, row) for epoch, row in keys])
-        frames = self.data.frames[places.ravel()].reshape(*places.shape, *self.data.frames.shape[1:])
-        return frames, self.data.films.score.to_numpy(np.float32)[rows], rows
-
-    def _places(self, epoch: int, row: int) -> np.ndarray:
-        film = self.data.films.loc[row]
-        if self.seed is None:
-            return film["first"] + spread(film["count"], self.count)
-        key = int(film.imdb_id[2:])  # the film, not its row: more films change nothing for this one
-        rng = np.random.default_rng([self.seed, epoch if self.other_frames else 0, key])
-        chosen = rng.choice(film["count"], self.count, replace=film["count"] < self.count)
-        if not self.reorder:
-            return film["first"] + np.sort(chosen)
-        return film["first"] + np.random.default_rng([self.seed, epoch, key, 1]).permutation(np.sort(chosen))

@@ -87,7 +87,13 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoS
                 raise VideoError(f"{path.name}: no video stream in it, only {len(container.streams)} other")
             yield container, container.streams.video[0]
     except (av.FFmpegError, ValueError, MemoryError) as error:
-        raise VideoError(f"{path.name}: not readable as video ({getattr(error, 'strerror', error)})") from error
+        raise VideoError(
+            f"{path.name}: not readable as video ({_reason(error)}): is it cut short or damaged?"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _container_format(path: Path) -> str:
