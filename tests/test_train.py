@@ -275,7 +275,7 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
 def test_a_run_stopped_within_an_epoch_repeats_that_epoch(
     dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, whole, calls = Project(dataset_root), train.augment, []
+    project, whole, calls = Project(dataset_root), module.augment, []
     trained(project, tmp_path / "unbroken", **RANDOM_PARTS)
 
     def stop_in_second_epoch(*arguments: object) -> Tensor:
@@ -285,7 +285,7 @@ def test_a_run_stopped_within_an_epoch_repeats_that_epoch(
         return whole(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "augment", stop_in_second_epoch)
+        patch.setattr(module, "augment", stop_in_second_epoch)
         trained(project, tmp_path / "broken", **RANDOM_PARTS)
     trained(project, tmp_path / "broken", resume=True, **RANDOM_PARTS)
     assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)

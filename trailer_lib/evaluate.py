@@ -133,7 +133,7 @@ def table(results: dict) -> pd.DataFrame:
 def verdict(results: dict) -> str:
     """One sentence on whether the model is better than the constant on its test films."""
     gain = Metric(**results["nMSE minus"]["constant"])
-    films = f"on {results['films']} test films (nMSE {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}])"
+    films = f"on {results['films']} test films (difference in nMSE {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}])"
     if results["collapsed"]:
         return f"Collapsed: the model gives nearly the same answer for every film, {films}."
     if gain.high < 0:
