@@ -340,7 +340,7 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
 
     monkeypatch.setattr(dataset, "build", interrupt)
     assert main(["dataset", "--root", str(frames_root)]) == 1
-    assert capsys.readouterr().err == "stopped; the same command goes on where this one left off\n"
+    assert capsys.readouterr().err == "stopped; run the same command again\n"
 
 
 # Settings.

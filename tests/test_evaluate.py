@@ -162,7 +162,7 @@ def test_the_verdict_on_one_answer_for_all_is_collapsed() -> None:
 def test_the_verdict_gives_the_difference_with_its_interval() -> None:
     found = result(guesses(scores(80), 0.3), table_of(scores(80)))
     gain = found["nMSE minus"]["constant"]
-    assert f"(nMSE {gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])" in evaluate.verdict(found)
+    assert f": {gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])" in evaluate.verdict(found)
 
 
 def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
@@ -183,3 +183,8 @@ def test_the_table_has_a_row_each_with_intervals() -> None:
 
 def test_a_metric_prints_its_interval() -> None:
     assert str(Metric(0.804, 0.7, 0.99)) == "0.80 [0.70, 0.99]"
+
+
+def test_the_verdict_on_a_few_films_is_that_they_are_too_few() -> None:
+    found = result(guesses(scores(9), 0.1), table_of(scores(9)))
+    assert evaluate.verdict(found).startswith("Too few test films")

@@ -191,7 +191,7 @@ def test_predicted_against_true_has_a_point_a_film_and_both_lines(data: Dataset)
     [points] = axis.collections
     assert np.allclose(points.get_offsets(), films[["score", "predicted"]])
     lines = {line.get_label(): line for line in axis.lines}
-    assert set(lines["constant"].get_ydata()) == {6.1}
+    assert set(lines["constant: train mean"].get_ydata()) == {6.1}
     assert list(lines["perfect"].get_xdata()) == list(lines["perfect"].get_ydata())
     assert axis.get_title() == "nMSE 0.90 [0.80, 1.10]"
 

@@ -215,8 +215,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename or args.command}: {error.strerror or error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one left off", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped; run the same command again", file=sys.stderr)
         return 1
     return 0
 

@@ -59,7 +59,7 @@ def load(project: Project) -> Catalog:
     by_key = _trailers_by_key(trailers, dropped)
     _attach(films, by_key, dropped)
     table = pd.DataFrame([film for film in films if film["youtube_id"]], columns=COLUMNS)
-    table = table.astype({"year": "int64", "score": "float64", "runtime_minutes": "float64", "votes": "float64"})
+    table = table.astype({"year": "int64", "score": "float64", "runtime_minutes": "Int64", "votes": "Int64"})
     if table.empty:
         raise TrailerError(
             f"{project.excels}: no film has both a score and a trailer: do the two tables speak of the same films?"

@@ -14,11 +14,11 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
 
 from trailer_lib import catalog, files
 from trailer_lib.errors import TrailerError
 from trailer_lib.frames import folder_id, picture_paths
+from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
 
@@ -213,13 +213,13 @@ def _loaded(
     """Each film with its pictures, in order; None when one is damaged. A few films at a time, so memory stays flat."""
     films = usable.to_dict("records")
     workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(films), desc="building", unit="film", leave=False) as bar:
+    with ThreadPoolExecutor(workers) as pool, bar(total=len(films), desc="building", unit="film") as progress:
         for start in range(0, len(films), 2 * workers):
             batch = films[start : start + 2 * workers]
             loading = pool.map(lambda film: load_folder(project.images / film["folder"], settings), batch)
             for film, pictures in zip(batch, loading):
                 yield film, pictures
-                bar.update()
+                progress.update()
 
 
 def load_folder(folder: Path, settings: DatasetSettings) -> np.ndarray | None:

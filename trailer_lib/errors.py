@@ -7,6 +7,16 @@ from collections.abc import Iterable
 class TrailerError(Exception):
     """Something the user can mend; its text is shown as it is, without a traceback."""
 
+    def _render_traceback_(self) -> list[str]:  # IPython shows this in place of a traceback
+        return [f"{type(self).__name__}: {self}"]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or a notebook's stop button, answered: the text says what is kept and how to go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """', did you mean X?' for the known word closest to `word`, or the list of known words."""

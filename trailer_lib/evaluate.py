@@ -11,6 +11,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 RESAMPLES = 2000
 BASELINES = ("constant", "genre only")
+FEWEST = 10  # test films under which no interval is to be believed
 COLLAPSE = 0.05  # share of the scores' sd under which the predictions' sd means "always the same answer"
 
 
@@ -71,14 +72,14 @@ def paired(truth: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int =
 
 
 def _resamples(truth: np.ndarray, seed: int) -> np.ndarray:
-    """Indices of films drawn with replacement, int [RESAMPLES or fewer, films]; draws of one score are left out."""
-    draws = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
-    varied = np.ptp(truth[draws], axis=1) > 0
-    return draws[varied] if varied.any() else draws
+    """Indices of films drawn with replacement, int [RESAMPLES, films]."""
+    return np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
 
 
 def _with_interval(value: np.ndarray, resampled: np.ndarray) -> Metric:
-    low, high = np.percentile(resampled, (2.5, 97.5))
+    # Of few films, some draws are all of one score: nMSE and R2 are nan there and take no part.
+    known = resampled[np.isfinite(resampled)]
+    low, high = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)
     return Metric(float(value), float(low), float(high))
 
 
@@ -133,7 +134,10 @@ def table(results: dict) -> pd.DataFrame:
 def verdict(results: dict) -> str:
     """One sentence on whether the model is better than the constant on its test films."""
     gain = Metric(**results["nMSE minus"]["constant"])
-    films = f"on {results['films']} test films (difference in nMSE {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}])"
+    difference = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+    films = f"on {results['films']} test films (nMSE minus the constant's: {difference})"
+    if results["films"] < FEWEST:
+        return f"Too few test films to tell: {results['films']}, at least {FEWEST} are needed."
     if results["collapsed"]:
         return f"Collapsed: the model gives nearly the same answer for every film, {films}."
     if gain.high < 0:

@@ -81,6 +81,7 @@ def score_histogram(films: pd.DataFrame) -> Figure:
     axis.hist(groups, bins, stacked=True, color=[COLOURS[split] for split in SPLITS], label=SPLITS)
     axis.axvline(groups[0].mean(), color=COLOURS["constant"], linestyle="--", label="train mean")
     axis.set(xlabel="IMDb score", ylabel="films")
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False)
     return _tidy(figure)
 
@@ -94,7 +95,7 @@ def learning_curve(history: pd.DataFrame, constants: dict[str, float], epochs: i
     best = history.loc[history.val_loss.idxmin()]
     axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
-    axis.set(xlim=(0.5, epochs + 0.5), ylim=(0, 2 * max(constants.values())))
+    axis.set(xlim=(0.5, epochs + 0.5), ylim=(-0.06 * max(constants.values()), 2 * max(constants.values())))
     axis.set(
         xlabel="epoch",
         ylabel=f"{loss} of standardised scores",
@@ -109,10 +110,10 @@ class LiveCurve:
     """The learning curve as a notebook output that is redrawn after every epoch: pass it as `train(on_epoch=...)`."""
 
     def __init__(self, constants: dict[str, float], epochs: int, loss: str) -> None:
-        from IPython.display import display  # only notebooks have it
+        from IPython.display import Markdown, display  # only notebooks have it
 
         self.arguments = (constants, epochs, loss)
-        self.handle = display("the curve appears after the first epoch", display_id=True)
+        self.handle = display(Markdown("*the curve appears after the first epoch*"), display_id=True)
 
     def __call__(self, history: pd.DataFrame) -> None:
         self.handle.update(learning_curve(history, *self.arguments))
@@ -125,7 +126,7 @@ def predicted_against_true(predictions: pd.DataFrame, results: dict) -> Figure:
     everything = pd.concat([predictions.score, predictions.predicted])
     ends = (everything.min() - 0.3, everything.max() + 0.3)
     axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
-    axis.axhline(results["train_mean"], color=COLOURS["constant"], linestyle="--", label="constant")
+    axis.axhline(results["train_mean"], color=COLOURS["constant"], linestyle="--", label="constant: train mean")
     metric = evaluate.Metric(**results["metrics"]["trailer"]["nMSE"])
     axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", ylabel="predicted", title=f"nMSE {metric}")
     axis.legend(frameon=False, fontsize=8)

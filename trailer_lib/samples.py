@@ -16,10 +16,10 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from tqdm.auto import tqdm
 
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
+from trailer_lib.progress import bar
 
 WIDTH, HEIGHT, FPS = 256, 144, 24
 GOPS = (12, 48, 125)
@@ -96,7 +96,7 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
     jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in known if film.damage != "missing"]
     jobs += [(film, seed, root / "held_out" / f"{film.youtube_id}.mp4") for film in unseen]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        list(tqdm(pool.map(_render_trailer, *zip(*jobs)), "rendering trailers", len(jobs), unit="film", leave=False))
+        list(bar(pool.map(_render_trailer, *zip(*jobs)), "rendering trailers", len(jobs), unit="film"))
 
 
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:

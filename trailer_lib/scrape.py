@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pandas as pd
 from pebble import ProcessExpired, ProcessPool
-from tqdm.auto import tqdm
 
 from trailer_lib import files, filters, frames, ledger, sources, video
-from trailer_lib.errors import TrailerError
+from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.ledger import Entry
+from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
 
+SHOWN = 20  # failures listed; thousands would bury the rest
 LEDGER = "ledger.jsonl"
 
 
@@ -48,8 +49,12 @@ def scrape(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> p
     files.remove_temporary(project.images)
     files.write_json(project.images / "settings.json", settings.as_dict())
     jobs = _open_jobs(project, films, settings)
-    for entry in tqdm(_results(jobs, settings), "scraping", len(jobs), unit="film", leave=False):
-        ledger.append(project.images / LEDGER, entry)
+    try:
+        for entry in bar(_results(jobs, settings), "scraping", len(jobs), unit="film"):
+            ledger.append(project.images / LEDGER, entry)
+    except KeyboardInterrupt:
+        done = len(status(project, films).query("status == 'ok'"))
+        raise Stopped(f"stopped with {done} of {len(films)} films done; the same call goes on") from None
     return status(project, films)
 
 
@@ -69,8 +74,9 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
 def failures(status: pd.DataFrame) -> str:
     """A line for each film that was tried in vain: "failed" for good, "later" to be tried again, and why."""
     tried = status[status.status.isin(["failed", "later"])]
-    lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in tried.itertuples()]
-    return "\n".join(lines) or "nothing failed"
+    lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in tried.head(SHOWN).itertuples()]
+    more = [f"... and {len(tried) - SHOWN} more"] if len(tried) > SHOWN else []
+    return "\n".join([*lines, *more]) or "nothing failed"
 
 
 def first_folder(project: Project, films: pd.DataFrame) -> Path:

@@ -42,16 +42,16 @@ def fetch(youtube_id: str, source: str, root: Path, scratch: Path, height: int) 
     A folder's relative name starts from `root`. `height` is the least number of lines wanted of a download.
     """
     if source.startswith("folder:"):
-        return _from_folder(youtube_id, root / source.removeprefix("folder:"))
+        return _from_folder(youtube_id, root / source.removeprefix("folder:"), source)
     return FETCHERS[source](youtube_id, scratch, height)
 
 
-def _from_folder(youtube_id: str, folder: Path) -> Path:
+def _from_folder(youtube_id: str, folder: Path, source: str) -> Path:
     for suffix in SUFFIXES:
         path = folder / f"{youtube_id}{suffix}"
         if path.is_file():
             return path
-    raise SourceError("missing", f"no file {youtube_id}{{{','.join(SUFFIXES)}}} in {folder.name}/", permanent=False)
+    raise SourceError("missing", f"no {youtube_id}.mp4, .webm, .mkv, .mov or .avi in {source}", permanent=False)
 
 
 def _from_youtube(youtube_id: str, scratch: Path, height: int) -> Path:

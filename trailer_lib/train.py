@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from trailer_lib import evaluate, files
 from trailer_lib.backbones import FilmRegressor, build
 from trailer_lib.batches import loader
 from trailer_lib.dataset import Dataset, split_hash
-from trailer_lib.errors import TrailerError
+from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.modelfile import read_model_file
 from trailer_lib.module import TrailerModule
+from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
@@ -45,6 +46,10 @@ class Checkpoints(pl.Callback):
 
     def __init__(self, models: Path, on_epoch: Callable[[pd.DataFrame], None] | None) -> None:
         self.models, self.on_epoch = models, on_epoch
+
+    def on_train_start(self, trainer: pl.Trainer, module: TrailerModule) -> None:
+        if module.history and self.on_epoch:  # a resumed run shows at once how far it was
+            self.on_epoch(pd.DataFrame(module.history))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: TrailerModule) -> None:
         history = pd.DataFrame(module.history)
@@ -83,32 +88,35 @@ def train(
     module = new_module(project, data, settings)
     resume = _resume_path(models / LAST, settings, module.facts) if settings.resume else None
     _quiet()
-    bar = tqdm(desc="training", total=settings.epochs, unit="epoch", leave=False, disable=on_epoch is not None)
-    callbacks = [Checkpoints(models, on_epoch or partial(_advance, bar))]
+    progress = bar(desc="training", total=settings.epochs, unit="epoch", disable=on_epoch is not None)
+    callbacks = [Checkpoints(models, on_epoch or partial(_advance, progress))]
     trainer = pl.Trainer(
         max_epochs=settings.epochs, accelerator="auto", devices=1, precision=settings.precision, callbacks=callbacks,
         logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
         num_sanity_val_steps=0, deterministic="warn",
     )  # fmt: skip
-    with _interruptible(), bar:
+    with _interruptible(module, settings), progress:
         trainer.fit(
             module, loader(data, settings, "train"), loader(data, settings, "val"), ckpt_path=resume, weights_only=True
         )
     return test(models, data)
 
 
-def _advance(bar: tqdm, history: pd.DataFrame) -> None:
-    bar.set_postfix(history.iloc[-1][["train_loss", "val_loss"]].round(3).to_dict(), refresh=False)
-    bar.update(len(history) - bar.n)
+def _advance(progress: tqdm, history: pd.DataFrame) -> None:
+    progress.set_postfix(history.iloc[-1][["train_loss", "val_loss"]].round(3).to_dict(), refresh=False)
+    progress.update(len(history) - progress.n)
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C with sys.exit; a notebook, which lives on, wants a KeyboardInterrupt."""
+def _interruptible(module: TrailerModule, settings: TrainSettings) -> Iterator[None]:
+    """Lightning answers Ctrl-C with sys.exit; a notebook, which lives on, wants to know what is kept."""
     try:
         yield
-    except SystemExit as error:
-        raise KeyboardInterrupt from error
+    except (SystemExit, KeyboardInterrupt):
+        done = f"stopped after {len(module.history)} of {settings.epochs} epochs"
+        raise Stopped(
+            f"{done}; with resume=True the training goes on from {LAST}" if module.history else done
+        ) from None
 
 
 def new_module(project: Project, data: Dataset, settings: TrainSettings) -> TrailerModule:

@@ -1,0 +1,37 @@
+"""A progress bar: tqdm's, on stderr in a terminal, and in a notebook as an output that is empty at the end."""
+
+import io
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+class NotebookBar(tqdm):
+    """tqdm's line in an output of its own: its widget would leave a dead reference in the saved notebook."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        from IPython.display import display
+
+        self.handle = display(_line(""), display_id=True)
+        super().__init__(*args, file=io.StringIO(), ncols=90, **options)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        self.handle.update(_line(str(self) if msg is None else msg))
+
+
+def _line(text: str) -> Any:
+    from IPython.display import HTML
+
+    return HTML(f"<pre>{text}</pre>" if text else "")
+
+
+def bar(*args: Any, **options: Any) -> tqdm:
+    """A tqdm over the arguments, gone when it is done."""
+    drawn_here = _in_notebook() and not options.get("disable")
+    return (NotebookBar if drawn_here else tqdm)(*args, leave=False, **options)
+
+
+def _in_notebook() -> bool:
+    # Not imported, IPython is not running; a terminal's IPython has no kernel.
+    return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
