@@ -17,6 +17,8 @@ HERE = Path(__file__).resolve().parent
 def main() -> int:
     demo = Path(sys.argv[1]).resolve()
     root = demo / "root"
+    if demo.exists() and not (root / "held_out").exists():
+        sys.exit(f"{demo} is not an earlier demo: name a new folder")
     shutil.rmtree(demo, ignore_errors=True)
     print("== 1 of 3: rendering fictional films and their trailers")
     samples.render(root)

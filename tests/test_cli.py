@@ -542,3 +542,22 @@ def test_predict_writes_the_frames_as_a_png(
     out("predict", trailer, "--model", trained_root / "models" / train.BEST, "--figure", picture)
     assert picture.read_bytes().startswith(PNG)
     assert [path.name for path in picture.parent.iterdir()] == ["strip.png"]
+
+
+def test_frames_are_not_written_over_other_files(
+    trailer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    assert main(["frames", str(trailer), "--out", str(tmp_path)]) == 1
+    assert "holds other files" in capsys.readouterr().err
+    assert (tmp_path / "letter.txt").read_text() == "mine"
+
+
+def test_samples_do_not_replace_the_tables_of_other_films(
+    frames_root: Path, copy_of: Callable[[Path], Project], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = copy_of(frames_root)
+    before = (project.excels / "movie_metadata.csv").read_bytes()
+    assert main(["samples", "--root", str(project.root)]) == 1
+    assert "name another folder" in capsys.readouterr().err
+    assert (project.excels / "movie_metadata.csv").read_bytes() == before

@@ -37,10 +37,13 @@ def catalog(args: argparse.Namespace) -> None:
 def frames(args: argparse.Namespace) -> None:
     from trailer_lib import filters, frames, video
 
+    out = Path(args.out)
+    if out.exists() and any(out.iterdir()) and not (out / "film.json").exists():
+        raise TrailerError(f"{out} holds other files: name a new or empty folder")
     path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed)
     sampled = video.sample_frames(path, chosen.count, chosen.seed, path.stem, chosen.mode, args.height)
     reasons = filters.judge(sampled.pixels, "none" if args.no_filter else chosen.filter)
-    frames.save(Path(args.out), sampled, reasons, {"video": path.name})
+    frames.save(out, sampled, reasons, {"video": path.name})
     print(f"kept {reasons.count(None)} of {len(reasons)} frames in {args.out}")
 
 
@@ -139,31 +142,51 @@ def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("python -m trailer_lib", description="Predict a movie's IMDb score from its trailer.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_film_commands(commands)
+    _add_frame_commands(commands)
+    _add_model_commands(commands)
+    return top
 
-    def command(function: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name, help=summary, description=summary, epilog=f"example: python -m trailer_lib {name} {example}",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )  # fmt: skip
-        added.set_defaults(function=function)
-        return added
 
-    def with_root(added: argparse.ArgumentParser, settings: str = "") -> argparse.ArgumentParser:
-        added.add_argument("--root", help="the project's folder; else TRAILER_ROOT, else the repository")
-        if settings:
-            added.add_argument(
-                "settings", nargs="*", metavar="KEY=VALUE", help=f"{settings} settings, over settings.toml"
-            )
-        return added
+def _command(commands: Any, function: Any, summary: str, example: str) -> argparse.ArgumentParser:
+    name = function.__name__.rstrip("_")
+    added = commands.add_parser(
+        name, help=summary, description=summary, epilog=f"example: python -m trailer_lib {name} {example}",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    added.set_defaults(function=function)
+    return added
 
-    added = command(samples, "samples", "Render fictional films to try everything on.", "--root demo")
+
+def _with_root(added: argparse.ArgumentParser, settings: str = "") -> argparse.ArgumentParser:
+    added.add_argument("--root", help="the project's folder; else TRAILER_ROOT, else the repository")
+    if settings:
+        meaning = f"{settings} settings, over settings.toml"
+        added.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=meaning)
+    return added
+
+
+def _add_film_commands(commands: Any) -> None:
+    added = _command(commands, samples, "Render fictional films to try everything on.", "--root demo")
     added.add_argument("--root", required=True, help="the folder to fill")
     added.add_argument("--films", type=int, default=72, help="how many films")
-    added = with_root(
-        command(catalog, "catalog", "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv")
+    added = _with_root(
+        _command(commands, catalog, "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv")
     )
     added.add_argument("--csv", metavar="FILE", help="write the films to a CSV file")
-    added = command(frames, "frames", "Draw random frames from one video.", "trailer.mp4 --out frames --count 100")
+    added = _with_root(
+        _command(commands, scrape, "Fill images/ with frames of the catalogue's films.", "--films 2000"),
+        "scrape",
+    )
+    added.add_argument("--films", type=int, metavar="N", help="films to take; 0 takes all")
+    added.add_argument("--source", help="youtube, pytube or folder:DIR")
+    added.add_argument("--workers", type=int, metavar="K", help="trailers at once")
+    added.add_argument("--retry-failed", action="store_true", help="only films that failed for a passing reason")
+    added.add_argument("--status", action="store_true", help="print how far the scrape is, and stop")
+
+
+def _add_frame_commands(commands: Any) -> None:
+    added = _command(commands, frames, "Draw random frames from one video.", "trailer.mp4 --out frames --count 100")
     added.add_argument("video", metavar="VIDEO")
     added.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole")
     added.add_argument("--count", type=int, default=100, help="frames to draw")
@@ -173,34 +196,33 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--no-filter", action="store_true", help="keep every frame")
     added.add_argument("--seed", type=int, default=0, help="draws the times")
     added.add_argument("--height", type=int, default=360, help="lines of the pictures; 0 keeps the video's")
-    added = command(
-        filter_, "filter", "Say of each picture in a folder: keep, or the reason to drop it.", "images/some-film"
+    added = _command(
+        commands,
+        filter_,
+        "Say of each picture in a folder: keep, or the reason to drop it.",
+        "images/some-film",
     )
     added.add_argument("folder", metavar="FOLDER")
     added.add_argument("--alone", action="store_true", help="judge each picture without the others")
     added.add_argument("--json", action="store_true", help="print one JSON object")
-    added = with_root(
-        command(scrape, "scrape", "Fill images/ with frames of the catalogue's films.", "--films 2000"), "scrape"
-    )
-    added.add_argument("--films", type=int, metavar="N", help="films to take; 0 takes all")
-    added.add_argument("--source", help="youtube, pytube or folder:DIR")
-    added.add_argument("--workers", type=int, metavar="K", help="trailers at once")
-    added.add_argument("--retry-failed", action="store_true", help="only films that failed for a passing reason")
-    added.add_argument("--status", action="store_true", help="print how far the scrape is, and stop")
-    added = with_root(command(dataset, "dataset", "Turn images/ into dataset/.", "size=224"), "dataset")
+
+
+def _add_model_commands(commands: Any) -> None:
+    added = _with_root(_command(commands, dataset, "Turn images/ into dataset/.", "size=224"), "dataset")
     added.add_argument("--pickle", action="store_true", help="also write the original project's pickle")
-    added = with_root(command(train, "train", "Train on dataset/ into models/.", "backbone=vgg16 epochs=50"), "train")
+    added = _with_root(
+        _command(commands, train, "Train on dataset/ into models/.", "backbone=vgg16 epochs=50"), "train"
+    )
     added.add_argument("--resume", action="store_true", help="go on from models/last_model.pt")
-    added = with_root(
-        command(compare, "compare", "Train several schemes on the same films; one table.", "my_schemes.toml")
+    added = _with_root(
+        _command(commands, compare, "Train several schemes on the same films; one table.", "my_schemes.toml")
     )
     added.add_argument("schemes", nargs="?", metavar="SCHEMES.toml", help="a table a scheme; else six of the library's")
-    added = command(predict, "predict", "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
+    added = _command(commands, predict, "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
     added.add_argument("trailer", metavar="TRAILER", help="a video file")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the frames behind the score as a picture")
-    return top
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -83,6 +83,8 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
     """
     if films < 1:
         raise TrailerError(f"films = {films}: at least 1 is needed")
+    if (root / "excels" / "movie_metadata.csv").exists() and not (root / "held_out" / "scores.csv").exists():
+        raise TrailerError(f"{root} holds other films' tables, which samples would replace: name another folder")
     everyone = list(invent(films + held_out, seed))
     known, unseen = everyone[:films], everyone[films:]
     _write_metadata(root / "excels" / "movie_metadata.csv", known)
