@@ -259,13 +259,13 @@ def test_a_misspelt_source_is_refused_before_anything_is_written(fresh: Project)
 
 
 def test_nothing_is_dropped_without_the_filter(fresh: Project) -> None:
-    job = Job(BLACK, youtube_id(BLACK), TITLES[BLACK], 1999, fresh.root, fresh.images, settings(filter="none"))
+    job = Job(BLACK, youtube_id(BLACK), TITLES[BLACK], 1999, fresh, settings(filter="none"))
     entry = scrape.scrape_film(job)
     assert (entry.status, entry.sampled, entry.kept, entry.dropped) == ("ok", COUNT, COUNT, {})
 
 
 def test_tall_trailers_are_shrunk_on_disk(fresh: Project) -> None:
-    job = Job(GOOD, youtube_id(GOOD), TITLES[GOOD], 1999, fresh.root, fresh.images, settings(height=24))
+    job = Job(GOOD, youtube_id(GOOD), TITLES[GOOD], 1999, fresh, settings(height=24))
     scrape.scrape_film(job)
     paths = frames.picture_paths(scrape.finished(fresh)[GOOD])
     assert {frames.read_picture(path).shape for path in paths} == {(24, 32, 3)}
@@ -346,7 +346,7 @@ def test_a_film_interrupted_while_it_is_written_is_absent(fresh: Project, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(files, "write_json", die)
-    job = Job(GOOD, youtube_id(GOOD), TITLES[GOOD], 1999, fresh.root, fresh.images, settings())
+    job = Job(GOOD, youtube_id(GOOD), TITLES[GOOD], 1999, fresh, settings())
     with pytest.raises(KeyboardInterrupt):
         scrape.scrape_film(job)
     assert scrape.finished(fresh) == {}

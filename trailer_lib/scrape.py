@@ -33,8 +33,7 @@ class Job:
     youtube_id: str
     title: str
     year: int
-    root: Path
-    images: Path
+    project: Project
     settings: ScrapeSettings
 
 
@@ -59,7 +58,10 @@ def scrape(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> p
 
 
 def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """What became of each of `films`: imdb_id, title, status (ok, failed, later, open), reason, ..."""
+    """What became of each of `films`: a row each of imdb_id, title, status, reason, detail, kept, seconds.
+
+    The status is "ok", "failed" (for good), "later" (to be tried again) or "open" (not tried yet).
+    """
     newest = ledger.last(project.images / LEDGER)
     done = finished(project)
     rows = []
@@ -99,7 +101,7 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
     known = status(project, films)
     todo = set(known.imdb_id[known.status.isin(wanted)])
     return [
-        Job(film.imdb_id, film.youtube_id, film.title, film.year, project.root, project.images, settings)
+        Job(film.imdb_id, film.youtube_id, film.title, film.year, project, settings)
         for film in films.itertuples()
         if film.imdb_id in todo
     ]
@@ -158,7 +160,7 @@ def _attempt(job: Job) -> Entry:
     kept = reasons.count(None)
     if not kept:
         raise TrailerError(f"{path.name}: the filter kept none of {len(reasons)} frames: is the trailer all black?")
-    folder = job.images / frames.folder_name(job.imdb_id, job.title, job.year)
+    folder = job.project.images / frames.folder_name(job.imdb_id, job.title, job.year)
     facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "settings": settings.as_dict()}
     frames.save(folder, sampled, reasons, facts)
     counts = dict(Counter(reason for reason in reasons if reason))
@@ -172,7 +174,7 @@ def _fetch_patiently(job: Job, scratch: Path) -> Path:
     for attempt in range(settings.attempts):
         try:
             time.sleep(pause * 2**attempt)
-            return sources.fetch(job.youtube_id, settings.source, job.root, scratch, settings.height)
+            return sources.fetch(job.youtube_id, settings.source, job.project.root, scratch, settings.height)
         except sources.SourceError as error:
             if error.permanent or attempt == settings.attempts - 1 or not pause:
                 raise
