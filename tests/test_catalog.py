@@ -63,6 +63,7 @@ def test_a_film_with_score_and_trailer_has_what_the_tables_say(tmp_path: Path) -
         "genres": "Drama",
         "runtime_minutes": 90.0,
         "votes": 7.0,
+        "url": "",
     }
 
 

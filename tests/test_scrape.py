@@ -38,7 +38,7 @@ def youtube_id(imdb_id: str) -> str:
 
 def table(*imdb_ids: str) -> pd.DataFrame:
     rows = [(imdb_id, TITLES.get(imdb_id, f"Film {imdb_id}"), 1999, youtube_id(imdb_id)) for imdb_id in imdb_ids]
-    return pd.DataFrame(rows, columns=["imdb_id", "title", "year", "youtube_id"])
+    return pd.DataFrame(rows, columns=["imdb_id", "title", "year", "youtube_id"]).assign(url="")
 
 
 ALL = table(*TITLES)
@@ -259,13 +259,13 @@ def test_a_misspelt_source_is_refused_before_anything_is_written(fresh: Project)
 
 
 def test_nothing_is_dropped_without_the_filter(fresh: Project) -> None:
-    job = Job(BLACK, youtube_id(BLACK), TITLES[BLACK], 1999, fresh, settings(filter="none"))
+    job = Job(BLACK, youtube_id(BLACK), "", TITLES[BLACK], 1999, fresh, settings(filter="none"))
     entry = scrape.scrape_film(job)
     assert (entry.status, entry.sampled, entry.kept, entry.dropped) == ("ok", COUNT, COUNT, {})
 
 
 def test_tall_trailers_are_shrunk_on_disk(fresh: Project) -> None:
-    job = Job(GOOD, youtube_id(GOOD), TITLES[GOOD], 1999, fresh, settings(height=24))
+    job = Job(GOOD, youtube_id(GOOD), "", TITLES[GOOD], 1999, fresh, settings(height=24))
     scrape.scrape_film(job)
     paths = frames.picture_paths(scrape.finished(fresh)[GOOD])
     assert {frames.read_picture(path).shape for path in paths} == {(24, 32, 3)}
@@ -346,7 +346,7 @@ def test_a_film_interrupted_while_it_is_written_is_absent(fresh: Project, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(files, "write_json", die)
-    job = Job(GOOD, youtube_id(GOOD), TITLES[GOOD], 1999, fresh, settings())
+    job = Job(GOOD, youtube_id(GOOD), "", TITLES[GOOD], 1999, fresh, settings())
     with pytest.raises(KeyboardInterrupt):
         scrape.scrape_film(job)
     assert scrape.finished(fresh) == {}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from trailer_lib import TrailerError, sources
+from trailer_lib.settings import ScrapeSettings
 from trailer_lib.sources import SourceError
 
 VIDEO = "-dQw4w9WgXc"
@@ -134,7 +135,7 @@ def put(folder: Path, name: str) -> Path:
 def test_a_folder_gives_its_own_file(tmp_path: Path, suffix: str) -> None:
     path = put(tmp_path / "trailers", VIDEO + suffix)
     scratch = tmp_path / "scratch"
-    assert sources.fetch(VIDEO, "folder:trailers", tmp_path, scratch, 360) == path
+    assert sources.fetch(VIDEO, "", ScrapeSettings(source="folder:trailers"), tmp_path, scratch) == path
     assert path.read_bytes() == b"video"
     assert not scratch.exists()
 
@@ -142,23 +143,23 @@ def test_a_folder_gives_its_own_file(tmp_path: Path, suffix: str) -> None:
 def test_a_folder_may_lie_anywhere(tmp_path: Path) -> None:
     path = put(tmp_path / "elsewhere", f"{VIDEO}.mp4")
     source = f"folder:{tmp_path / 'elsewhere'}"
-    assert sources.fetch(VIDEO, source, tmp_path / "root", tmp_path, 360) == path
+    assert sources.fetch(VIDEO, "", ScrapeSettings(source=source), tmp_path / "root", tmp_path) == path
 
 
 @pytest.mark.parametrize("name", ["other000000.mp4", f"{VIDEO}.txt", f"{VIDEO}", f"x{VIDEO}.mp4", f"{VIDEO}x.mp4"])
 def test_a_film_without_its_own_file_is_missing_but_may_come(tmp_path: Path, name: str) -> None:
     put(tmp_path / "trailers", name)
     with pytest.raises(SourceError, match=VIDEO) as error:
-        sources.fetch(VIDEO, "folder:trailers", tmp_path, tmp_path, 360)
+        sources.fetch(VIDEO, "", ScrapeSettings(source="folder:trailers"), tmp_path, tmp_path)
     assert (error.value.kind, error.value.permanent) == ("missing", False)
 
 
 def test_a_folder_that_is_named_like_the_trailer_is_no_trailer(tmp_path: Path) -> None:
     (tmp_path / "trailers" / f"{VIDEO}.mp4").mkdir(parents=True)
     with pytest.raises(SourceError, match=VIDEO):
-        sources.fetch(VIDEO, "folder:trailers", tmp_path, tmp_path, 360)
+        sources.fetch(VIDEO, "", ScrapeSettings(source="folder:trailers"), tmp_path, tmp_path)
 
 
 def test_a_folder_that_does_not_exist_has_no_trailers(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nowhere"):
-        sources.fetch(VIDEO, "folder:nowhere", tmp_path, tmp_path, 360)
+        sources.fetch(VIDEO, "", ScrapeSettings(source="folder:nowhere"), tmp_path, tmp_path)

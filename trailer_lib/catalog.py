@@ -14,7 +14,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
 METADATA, TRAILERS = "movie_metadata.csv", "ml-youtube.csv"
-COLUMNS = ["imdb_id", "title", "year", "score", "youtube_id", "genres", "runtime_minutes", "votes"]
+COLUMNS = ["imdb_id", "title", "year", "score", "youtube_id", "genres", "runtime_minutes", "votes", "url"]
 YOUTUBE_ID = re.compile(r"[0-9A-Za-z_-]{11}")
 IMDB_ID = re.compile(r"tt\d{7,10}")
 ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
@@ -124,6 +124,7 @@ def _film(row: dict) -> tuple[dict, str]:
         "year": _number(row["title_year"]),
         "score": _number(row["imdb_score"]),
         "youtube_id": "",
+        "url": "",
         "genres": row.get("genres", ""),
         "runtime_minutes": _number(row.get("duration", "")),
         "votes": _number(row.get("num_voted_users", "")),

@@ -31,6 +31,7 @@ class Job:
 
     imdb_id: str
     youtube_id: str
+    url: str
     title: str
     year: int
     project: Project
@@ -101,7 +102,7 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
     known = status(project, films)
     todo = set(known.imdb_id[known.status.isin(wanted)])
     return [
-        Job(film.imdb_id, film.youtube_id, film.title, film.year, project, settings)
+        Job(film.imdb_id, film.youtube_id, film.url, film.title, film.year, project, settings)
         for film in films.itertuples()
         if film.imdb_id in todo
     ]
@@ -174,7 +175,7 @@ def _fetch_patiently(job: Job, scratch: Path) -> Path:
     for attempt in range(settings.attempts):
         try:
             time.sleep(pause * 2**attempt)
-            return sources.fetch(job.youtube_id, settings.source, job.project.root, scratch, settings.height)
+            return sources.fetch(job.youtube_id, job.url, settings, job.project.root, scratch)
         except sources.SourceError as error:
             if error.permanent or attempt == settings.attempts - 1 or not pause:
                 raise

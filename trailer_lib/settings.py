@@ -98,7 +98,9 @@ class ScrapeSettings(Settings):
 
     films: int = option(2000, "films to take from the shuffled catalogue, as the original did; 0 takes all", low=0)
     seed: int = option(0, "draws the films and the frames' times", low=0)
-    source: str = option("youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root)")
+    source: str = option(
+        "youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root) | 'links'"
+    )
     count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=600)
     mode: str = option("exact", "frames at exactly the drawn times, or the nearest keyframes", ("exact", "keyframes"))
     filter: str = option("percentile", "which frames are dropped", ("percentile", "none"))
@@ -113,6 +115,7 @@ class ScrapeSettings(Settings):
     pause: float = option(
         10.0, "seconds a worker waits between two downloads, out of politeness; none for a folder", low=0.0
     )
+    cookies: str = option("", "a browser's cookies.txt for YouTube, from the root; '' for none")
     retry_failed: bool = option(False, "work only on films that failed for a passing reason")
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from trailer_lib.errors import TrailerError, nearest
+from trailer_lib.settings import ScrapeSettings
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
 RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno, or node >= 20)"
@@ -23,11 +24,14 @@ YOUTUBE_FAILURES = (
 
 
 class SourceError(TrailerError):
-    """A trailer that could not be had. `kind` is for the ledger; a permanent failure is not tried again."""
+    """A trailer that could not be had. `kind` is for the ledger; a permanent failure is not tried again.
 
-    def __init__(self, kind: str, text: str, permanent: bool) -> None:
+    `retry_after`: seconds that the server asked to wait, 0 if it did not.
+    """
+
+    def __init__(self, kind: str, text: str, permanent: bool, retry_after: float = 0.0) -> None:
         super().__init__(text)
-        self.kind, self.permanent = kind, permanent
+        self.kind, self.permanent, self.retry_after = kind, permanent, retry_after
 
 
 def check_source(source: str) -> None:
@@ -36,14 +40,14 @@ def check_source(source: str) -> None:
         raise TrailerError(f"unknown source {source!r}: {nearest(source, [*FETCHERS, 'folder:DIR'])}")
 
 
-def fetch(youtube_id: str, source: str, root: Path, scratch: Path, height: int) -> Path:
+def fetch(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
     """The trailer's file: a download into `scratch` (the caller deletes it), or the folder's own file.
 
-    A folder's relative name starts from `root`. `height` is the least number of lines wanted of a download.
+    A folder's relative name starts from `root`. `url` is the link in the user's own table, "" for none.
     """
-    if source.startswith("folder:"):
-        return _from_folder(youtube_id, root / source.removeprefix("folder:"), source)
-    return FETCHERS[source](youtube_id, scratch, height)
+    if settings.source.startswith("folder:"):
+        return _from_folder(youtube_id, root / settings.source.removeprefix("folder:"), settings.source)
+    return FETCHERS[settings.source](youtube_id, scratch, settings.height)
 
 
 def _from_folder(youtube_id: str, folder: Path, source: str) -> Path:
