@@ -28,10 +28,10 @@ def _line(text: str) -> Any:
 
 def bar(*args: Any, **options: Any) -> tqdm:
     """A tqdm over the arguments, gone when it is done."""
-    drawn_here = _in_notebook() and not options.get("disable")
+    drawn_here = in_notebook() and not options.get("disable")
     return (NotebookBar if drawn_here else tqdm)(*args, leave=False, **options)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     # Not imported, IPython is not running; a terminal's IPython has no kernel.
     return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
