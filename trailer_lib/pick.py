@@ -42,7 +42,8 @@ class Picked:
 def pick(path: Path, key: str, settings: ScrapeSettings, height: int) -> Picked:
     """Draw `count` frames of `path`, then twice and three times as many while fewer than half of `count` pass.
 
-    Pictures taller than `height` lines are shrunk to it; 0 keeps them. The times of a larger draw hold those of a smaller one (`video.draw_times`). NothingKept when not one passes.
+    The times of a larger draw hold those of a smaller one (`video.draw_times`). Pictures taller than `height` lines are
+    shrunk to it; 0 keeps them. NothingKept when not one passes.
     """
     least = max(1, round(ENOUGH * settings.count))
     for times in DRAWS:
