@@ -51,12 +51,16 @@ def room(path: Path, needed: Callable[[], int]) -> Iterator[None]:
 def only_run(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; TrailerError when another one holds it. The lock goes with its process."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
     try:
         _lock(descriptor, folder)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
+        try:
+            with room(folder / LOCK, lambda: len(holder)):
+                os.write(descriptor, holder)
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 

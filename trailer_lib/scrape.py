@@ -21,7 +21,7 @@ from trailer_lib.settings import ScrapeSettings
 
 SHOWN = 20  # failures listed; thousands would bury the rest
 LEDGER = "ledger.jsonl"
-BAR = "{desc}: {n_fmt}/{total_fmt} films|{bar}| {elapsed}, {remaining} left{postfix}"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} films, {elapsed}, {remaining} left{postfix}"
 IN_A_ROW = 3  # films: one refusal may be that film's, three are the site's
 # What would befall every film to come, and what to do about it.
 REFUSALS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trailer_lib import Project, film, frames, ledger, scrape
+from trailer_lib import Project, TrailerError, film, frames, ledger, scrape
 from trailer_lib.film import Job
 from trailer_lib.ledger import Entry
 from trailer_lib.settings import ScrapeSettings
@@ -51,15 +51,18 @@ def counted(job: Job) -> Entry:
     return film.scrape_film(job)
 
 
-def main() -> None:
+def main(films: int = FILMS, workers: int = 2) -> None:
     """What runs in the process: say that it begins, and scrape."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line does
     scrape.scrape_film = counted
     print("go", flush=True)
-    scrape.scrape(Project.open(sys.argv[1]), table(), settings())
+    try:
+        scrape.scrape(Project.open(sys.argv[1]), table(films), settings(workers=workers))
+    except TrailerError as error:
+        sys.exit(f"error: {error}")
 
 
-def start(root: Path, *more: object) -> subprocess.Popen:
+def start(root: Path) -> subprocess.Popen:
     """A scrape of `root` in a process group of its own, about to begin."""
     process = subprocess.Popen(
         [*COMMAND, str(root)], env=os.environ | {"PYTHONPATH": PATH}, start_new_session=True,

@@ -13,7 +13,7 @@ import harness
 import pytest
 from conftest import amount
 
-KILLS = amount(200, 6)
+KILLS = amount(200, 4)
 
 
 @pytest.fixture(scope="module")
