@@ -198,3 +198,9 @@ def test_a_broken_executor_is_a_passing_failure_of_its_films(clock: Clock) -> No
 
     results = list(pool.run(jobs(2, settings(attempts=1)), raising(fall), settings(attempts=1)))
     assert {(entry.status, entry.reason) for entry, _ in results} == {("later", pool.LOST)}
+
+
+def test_the_cap_on_memory_leaves_room_for_the_pictures_asked_for() -> None:
+    assert pool.memory_limit(ScrapeSettings()) == pool.WORKER_MEMORY
+    asked = ScrapeSettings(count=600, height=720)
+    assert pool.memory_limit(asked) > 2 * 3 * asked.count * 3 * 1280 * 720

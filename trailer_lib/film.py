@@ -20,7 +20,7 @@ FULL = "No space left on device"  # yt-dlp gives a full disk as a text
 
 @dataclass(frozen=True)
 class Job:
-    """One film for one worker: everything it needs, small and picklable."""
+    """One try of one film for one worker: everything it needs, small and picklable."""
 
     imdb_id: str
     youtube_id: str
@@ -29,6 +29,7 @@ class Job:
     year: int
     project: Project
     settings: ScrapeSettings
+    attempt: int = 1  # in this run; some executors take the same call twice for one and answer from memory
 
 
 def scrape_film(job: Job) -> Entry:

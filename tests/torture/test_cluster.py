@@ -10,8 +10,17 @@ import harness
 import pytest
 
 from trailer_lib import Project, ledger, scrape
+from trailer_lib.film import Job
+from trailer_lib.ledger import Entry
 
 distributed = pytest.importorskip("distributed")
+
+
+def failing(job: Job) -> Entry:
+    """A passing failure that says how often the film has been tried."""
+    with open(job.project.root / job.imdb_id, "a+") as file:
+        file.write("x")
+        return Entry(job.imdb_id, job.youtube_id, "later", "network", f"{file.tell()}")
 
 
 def kill_a_worker(project: Project, client: "distributed.Client", killed: list[int]) -> None:
@@ -21,6 +30,20 @@ def kill_a_worker(project: Project, client: "distributed.Client", killed: list[i
     pid = next(iter(client.run(os.getpid).values()))
     os.kill(pid, signal.SIGKILL)
     killed.append(pid)
+
+
+def local_cluster() -> "distributed.LocalCluster":
+    return distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None)
+
+
+def test_dask_does_not_answer_a_second_try_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", harness.PATH)
+    monkeypatch.setattr(scrape, "scrape_film", failing)
+    chosen = harness.settings(source="youtube", pause=0.0, attempts=3)
+    with local_cluster() as cluster, distributed.Client(cluster) as client:
+        scrape.scrape(Project(tmp_path), harness.table(1), chosen, executor=client.get_executor())
+    tries = ledger.read(tmp_path / "images" / scrape.LEDGER)
+    assert [entry.detail for entry in tries] == ["1", "2", "3"]
 
 
 def test_with_two_dask_workers_of_which_one_is_killed_every_film_is_scraped(
@@ -33,13 +56,12 @@ def test_with_two_dask_workers_of_which_one_is_killed_every_film_is_scraped(
     project, killed = Project(root), []
     monkeypatch.setenv("PYTHONPATH", harness.PATH)
     monkeypatch.setattr(scrape, "scrape_film", harness.counted)
-    cluster = distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
+    with local_cluster() as cluster, distributed.Client(cluster) as client:
         before = client.run(os.getpid)
         assert len(before) == 2 and os.getpid() not in before.values()
         killer = threading.Thread(target=kill_a_worker, args=(project, client, killed), daemon=True)
         killer.start()
-        result = scrape.scrape(project, harness.table(), harness.settings(), executor=client.get_executor(pure=False))
+        result = scrape.scrape(project, harness.table(), harness.settings(), executor=client.get_executor())
         killer.join(timeout=60)
         assert len(set(client.run(os.getpid).values()) - set(before.values())) == 1
     assert len(killed) == 1

@@ -64,4 +64,5 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: Path, t
         fetches = Counter((again / harness.FETCHED).read_text().split())
         assert max(fetches.values()) <= kills + 1
         most = max(most, max(fetches.values()))
+        print(f"{total} kills", flush=True)
     print(f"{total} kills over runs of {length:.1f} s; one film was begun {most} times at most")
