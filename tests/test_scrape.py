@@ -241,8 +241,9 @@ def test_retry_failed_works_on_passing_failures_alone(project: Project) -> None:
 def test_the_folder_is_the_truth_and_not_the_ledger(project: Project) -> None:
     shutil.rmtree(scrape.finished(project)[GOOD])
     ledger.append(project.images / LEDGER, Entry(HOSTILE, youtube_id(HOSTILE), "failed", "crash"))
-    result = statuses(scrape.status(project, ALL))
-    assert (result[GOOD], result[HOSTILE]) == ("open", "ok")
+    result = scrape.status(project, ALL)
+    assert (statuses(result)[GOOD], statuses(result)[HOSTILE]) == ("open", "ok")
+    assert set(result.reason[result.status.isin(["ok", "open"])]) == {""}
 
 
 def test_everything_is_open_before_the_first_run(fresh: Project) -> None:

@@ -25,7 +25,7 @@ from trailer_lib.ledger import Entry
 from trailer_lib.pick import DRAWS
 from trailer_lib.settings import ScrapeSettings
 
-# Bytes that a worker may allocate. A trailer at 360 lines takes 0.25 GB, 8K video with its reference frames 1.3 GB.
+# Bytes that a worker may allocate: twice what the worst trailer took (H.264 of 4320 lines: 0.7 GB; of 1080: 0.2 GB).
 WORKER_MEMORY = 1_500_000_000
 LONGEST_WAIT = 3600.0  # seconds: a film that a server puts off for longer is left to another run
 JITTER = 1.5  # a wait is up to this many times as long, so that films that failed together do not come back together

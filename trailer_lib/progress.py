@@ -14,7 +14,7 @@ class NotebookBar(tqdm):
         from IPython.display import display
 
         self.handle = display(_line(""), display_id=True)
-        super().__init__(*args, file=io.StringIO(), ncols=90, **options)
+        super().__init__(*args, file=io.StringIO(), ncols=120, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         self.handle.update(_line(str(self) if msg is None else msg))

@@ -21,7 +21,7 @@ from trailer_lib.settings import ScrapeSettings
 
 SHOWN = 20  # failures listed; thousands would bury the rest
 LEDGER = "ledger.jsonl"
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} films, {elapsed}, {remaining} left{postfix}"
+BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} films, {remaining} left{postfix}"  # short: for 80 columns
 IN_A_ROW = 3  # films: one refusal may be that film's, three are the site's
 # What would befall every film to come, and what to do about it.
 REFUSALS = {
@@ -74,6 +74,8 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
         entry = newest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")
         # The folder is the truth: it may be whole without a line in the ledger, when a run was killed in between.
         state = "ok" if film.imdb_id in done else "open" if entry.status == "ok" else entry.status
+        if entry.status != state:
+            entry = Entry(film.imdb_id, film.youtube_id, state)
         facts = [entry.reason, entry.detail, entry.kept, entry.seconds, entry.bytes]
         rows.append([film.imdb_id, film.title, state, *facts])
     return pd.DataFrame(rows, columns="imdb_id title status reason detail kept seconds bytes".split())
@@ -152,7 +154,7 @@ def _submitting(executor: Executor) -> Iterator[Callable[[Job], Future]]:
 def _record(project: Project, results: Iterator[tuple[Entry, bool]], films: int, settings: ScrapeSettings) -> None:
     """Write each attempt's line as it ends and show how far the run is; stop when a site refuses film after film."""
     start, outcomes, refused = time.monotonic(), Counter(), []
-    with closing(results), bar(total=films, desc="scraping", unit="film", bar_format=BAR) as shown:
+    with closing(results), bar(total=films, bar_format=BAR) as shown:
         for entry, last in results:
             ledger.append(project.images / LEDGER, entry)
             outcomes[entry.reason or "kept"] += last
