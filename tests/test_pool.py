@@ -1,6 +1,9 @@
 """When films are tried, how often and how far apart, on a clock that stands still until somebody waits."""
 
+import os
 import random
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
@@ -204,3 +207,17 @@ def test_the_cap_on_memory_leaves_room_for_the_pictures_asked_for() -> None:
     assert pool.memory_limit(ScrapeSettings()) == pool.WORKER_MEMORY
     asked = ScrapeSettings(count=600, height=720)
     assert pool.memory_limit(asked) > 2 * 3 * asked.count * 3 * 1280 * 720
+
+
+def killed_while_idle(job: Job) -> Entry:
+    """A film whose worker is killed a moment after it is done."""
+    Timer(0.3, os.kill, [os.getpid(), signal.SIGKILL]).start()
+    return Entry(job.imdb_id, job.youtube_id, "ok")
+
+
+def test_a_worker_that_is_killed_between_two_films_is_replaced() -> None:
+    [one, two] = jobs(2, settings())
+    with pool.processes(killed_while_idle, 1) as submit:
+        assert submit(one).result(timeout=60).status == "ok"
+        time.sleep(1.5)
+        assert submit(two).result(timeout=60).status == "ok"

@@ -1,8 +1,10 @@
 """What became of each film: images/ledger.jsonl, one line an attempt, only ever appended to."""
 
 import errno
+import fcntl
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,8 @@ def append(path: Path, entry: Entry) -> None:
 def _append(path: Path, line: str) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        with suppress(OSError):  # on a disk without locks a line that is being written may look torn
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         # A line torn by a crash must not swallow this one.
         torn = os.fstat(descriptor).st_size and os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) != b"\n"
         data = ("\n" * bool(torn) + line).encode()

@@ -84,7 +84,7 @@ def retry_delay(entry: Entry, attempt: int, settings: ScrapeSettings) -> float |
     """
     if entry.status != "later" or attempt >= settings.attempts or entry.reason == "timeout":
         return None
-    if entry.reason in ("crash", "killed", "error"):
+    if entry.reason in ("crash", "killed", "error", LOST):
         return 0.0
     if settings.source.startswith("folder:"):
         return None  # what a folder lacks now it lacks in a minute
