@@ -134,7 +134,8 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
 
 
 def _work(project: Project, jobs: list[Job], settings: ScrapeSettings, executor: Executor | None) -> None:
-    with _submitting(executor) if executor else pool.processes(scrape_film, min(settings.workers, len(jobs))) as submit:
+    here = executor is None
+    with pool.processes(scrape_film, min(settings.workers, len(jobs))) if here else _submitting(executor) as submit:
         _record(project, pool.run(jobs, submit, settings), len(jobs), settings)
 
 
