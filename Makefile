@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 SAMPLES := $(CURDIR)/build/samples
 
-.PHONY: help demo test lint unit samples notebooks-test notebooks clean
+.PHONY: help demo test lint unit torture samples notebooks-test notebooks clean
 
 help:
 	@echo "make demo       sample trailers through the three notebooks to a score (about two minutes after the install)"
 	@echo "make test       lint, unit tests, and the notebooks on sample trailers"
+	@echo "make torture    kills, torn files, full disks and broken videos in full numbers (make test has a few of each)"
 	@echo "make notebooks  re-execute the committed notebooks on sample trailers"
 	@echo "make clean      remove what these made: .venv, demo, build"
 
@@ -29,6 +30,9 @@ lint: $(VENV)/installed
 
 unit: $(VENV)/installed
 	$(BIN)/python -m pytest -q tests
+
+torture: $(VENV)/installed
+	TORTURE=1 $(BIN)/python -m pytest -q tests/torture
 
 samples: $(VENV)/installed
 	rm -rf $(SAMPLES)

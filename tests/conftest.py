@@ -1,6 +1,7 @@
 """Roots that several test files share: made frames without a video, the dataset of them, and a trained model."""
 
 import csv
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,11 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("socket.create_connection", refuse)
     monkeypatch.setattr("socket.getaddrinfo", refuse)
     yield
+
+
+def amount(full: int, short: int) -> int:
+    """How many of something `make torture` tries, and how many `make test`."""
+    return full if os.environ.get("TORTURE") == "1" else short
 
 
 def fictional_film(number: int) -> dict:

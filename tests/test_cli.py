@@ -467,6 +467,20 @@ def test_scrape_status_tells_and_changes_nothing(frames_root: Path, out: Callabl
     assert sorted(frames_root.rglob("*")) == before
 
 
+def test_scrape_status_draws_how_films_came_out(frames_root: Path, out: Callable[..., str], tmp_path: Path) -> None:
+    text = out("scrape", "--root", frames_root, "--status", "--figure", tmp_path / "outcomes.png")
+    assert text.split()[:6] == ["status", "reason", "films", "seconds", "MB", "frames"]
+    assert (tmp_path / "outcomes.png").read_bytes().startswith(PNG)
+
+
+def test_frames_of_an_all_black_video_are_an_error_and_no_folder(
+    make_video: Callable, error: Callable[..., str], tmp_path: Path
+) -> None:
+    path = make_video(tmp_path / "black.mp4", [np.zeros((36, 64, 3), np.uint8)] * 24)
+    assert "kept none of 30 frames" in error("frames", path, "--out", tmp_path / "out", "--count", 10)
+    assert not (tmp_path / "out").exists()
+
+
 def test_dataset_builds_and_prints_what_was_left_out(frames_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
     project = copy_of(frames_root)
     next(iter(sorted(project.images.glob("*/3.jpg")))).write_text("hello")

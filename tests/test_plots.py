@@ -135,7 +135,7 @@ def test_scrape_outcomes_count_the_films_of_each_reason() -> None:
     assert dict(zip(names, [bar.get_width() for bar in axis.patches])) == {
         "frames kept": 3,
         "private": 1,
-        "timeout": 1,
+        "timeout, to be tried again": 1,
         "not tried yet": 1,
     }
     assert [text.get_text() for text in axis.texts] == ["3", "1", "1", "1"]

@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trailer_lib import Project, TrailerError, files, frames, ledger, scrape
+from trailer_lib import Project, TrailerError, files, film, frames, ledger, pool, scrape, sources
+from trailer_lib.film import DRAWING, Job
 from trailer_lib.ledger import Entry
-from trailer_lib.scrape import LEDGER, Job
+from trailer_lib.scrape import LEDGER
 from trailer_lib.settings import ScrapeSettings
 
 WIDTH, HEIGHT, FPS, LENGTH = 64, 48, 12, 36
 COUNT = 12
-KILLED, HANGING, SHORT_OF_MEMORY = "tt0000011", "tt0000012", "tt0000013"
+KILLED, HANGING, UNFORESEEN, CRASHING, CRASHING_ONCE, GREEDY = (f"tt00000{number}" for number in range(11, 17))
 GOOD, HOSTILE, BLACK, CUT, PAGE, MISSING = (f"tt000000{number}" for number in range(1, 7))
 TITLES = {
     GOOD: "Good Film",
@@ -127,7 +128,7 @@ def test_each_film_has_its_status_and_reason(scraped: Project) -> None:
     assert found == {
         GOOD: ("ok", ""),
         HOSTILE: ("ok", ""),
-        BLACK: ("failed", "decode"),
+        BLACK: ("failed", "nothing kept"),
         CUT: ("failed", "decode"),
         PAGE: ("failed", "decode"),
         MISSING: ("later", "missing"),
@@ -160,7 +161,13 @@ def test_a_scraped_film_has_its_pictures_its_record_and_its_line(scraped: Projec
 def test_the_record_says_whose_frames_these_are_and_with_which_settings(scraped: Project) -> None:
     record = frames.read_record(scrape.finished(scraped)[GOOD])
     assert (record["imdb_id"], record["youtube_id"]) == (GOOD, youtube_id(GOOD))
-    assert record["settings"] == settings().as_dict()
+    assert record["settings"] == {name: getattr(settings(), name) for name in DRAWING}
+
+
+def test_a_run_with_other_workers_writes_the_same_folder(fresh: Project, scraped: Project) -> None:
+    scrape.scrape(fresh, table(GOOD), settings(workers=1, timeout=50.0))
+    one, two = (every_file(scrape.finished(project)[GOOD]) for project in (fresh, scraped))
+    assert {name: data for name, (data, _) in one.items()} == {name: data for name, (data, _) in two.items()}
 
 
 def test_pictures_are_of_the_size_of_the_trailer(scraped: Project) -> None:
@@ -172,7 +179,11 @@ def test_only_films_with_frames_have_a_folder_and_nothing_is_left_of_a_killed_ru
     folders = [path.name for path in scraped.images.iterdir() if path.is_dir()]
     expected = [frames.folder_name(key, TITLES[key], 1999) for key in (GOOD, HOSTILE)]
     assert sorted(folders) == sorted(expected)
-    assert sorted(path.name for path in scraped.images.iterdir() if path.is_file()) == [LEDGER, "settings.json"]
+    assert sorted(path.name for path in scraped.images.iterdir() if path.is_file()) == [
+        files.LOCK,
+        LEDGER,
+        "settings.json",
+    ]
 
 
 def test_a_hostile_title_writes_nowhere_else(scraped: Project) -> None:
@@ -202,7 +213,8 @@ def test_a_second_run_leaves_what_is_done_and_what_failed_for_good(project: Proj
     before = every_file(project.images)
     result = scrape.scrape(project, table(GOOD, HOSTILE, BLACK, CUT, PAGE), settings())
     after = every_file(project.images)
-    del before["settings.json"], after["settings.json"]
+    for name in ("settings.json", files.LOCK):
+        del before[name], after[name]
     assert after == before
     assert statuses(result) == {GOOD: "ok", HOSTILE: "ok", BLACK: "failed", CUT: "failed", PAGE: "failed"}
 
@@ -229,8 +241,9 @@ def test_retry_failed_works_on_passing_failures_alone(project: Project) -> None:
 def test_the_folder_is_the_truth_and_not_the_ledger(project: Project) -> None:
     shutil.rmtree(scrape.finished(project)[GOOD])
     ledger.append(project.images / LEDGER, Entry(HOSTILE, youtube_id(HOSTILE), "failed", "crash"))
-    result = statuses(scrape.status(project, ALL))
-    assert (result[GOOD], result[HOSTILE]) == ("open", "ok")
+    result = scrape.status(project, ALL)
+    assert (statuses(result)[GOOD], statuses(result)[HOSTILE]) == ("open", "ok")
+    assert set(result.reason[result.status.isin(["ok", "open"])]) == {""}
 
 
 def test_everything_is_open_before_the_first_run(fresh: Project) -> None:
@@ -272,14 +285,20 @@ def test_tall_trailers_are_shrunk_on_disk(fresh: Project) -> None:
 
 
 def scrape_or_fall(job: Job) -> Entry:
-    """scrape_film, but three films do to their worker what a broken decoder may do."""
+    """scrape_film, but some films do to their worker what a broken decoder may do."""
+    crashed = job.project.root / "crashed"
     if job.imdb_id == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
     if job.imdb_id == HANGING:
         time.sleep(40)
-    if job.imdb_id == SHORT_OF_MEMORY:
-        raise MemoryError("a picture of a million lines")
-    return scrape.scrape_film(job)
+    if job.imdb_id == UNFORESEEN:
+        raise LookupError("a stream of no kind")
+    if job.imdb_id == CRASHING or (job.imdb_id == CRASHING_ONCE and not crashed.exists()):
+        crashed.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if job.imdb_id == GREEDY:
+        sources.fetch = lambda *_: np.ones(2 * pool.WORKER_MEMORY, np.uint8)
+    return film.scrape_film(job)
 
 
 def fall(project: Project, monkeypatch: pytest.MonkeyPatch, *imdb_ids: str) -> dict[str, tuple[str, str]]:
@@ -291,22 +310,56 @@ def fall(project: Project, monkeypatch: pytest.MonkeyPatch, *imdb_ids: str) -> d
     return {row.imdb_id: (row.status, row.reason) for row in result.itertuples()}
 
 
-def test_a_worker_that_is_killed_or_hangs_costs_its_film_alone(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = fall(fresh, monkeypatch, KILLED, HANGING, GOOD, HOSTILE)
+def test_a_worker_that_crashes_or_hangs_costs_its_film_alone(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = fall(fresh, monkeypatch, CRASHING, HANGING, KILLED, GOOD, HOSTILE)
     assert result == {
-        KILLED: ("failed", "crash"),
+        CRASHING: ("failed", "crash"),
         HANGING: ("later", "timeout"),
+        KILLED: ("later", "killed"),
         GOOD: ("ok", ""),
         HOSTILE: ("ok", ""),
     }
+    tries = [entry.imdb_id for entry in ledger.read(fresh.images / LEDGER)]
+    assert [tries.count(key) for key in (CRASHING, HANGING, KILLED)] == [2, 1, settings().attempts]
 
 
-def test_a_film_that_raises_what_nobody_foresaw_costs_that_film_alone(
+def test_a_film_whose_worker_crashed_is_tried_once_more(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_trailer(fresh.root, CRASHING_ONCE)
+    assert fall(fresh, monkeypatch, CRASHING_ONCE) == {CRASHING_ONCE: ("ok", "")}
+    assert [entry.reason for entry in ledger.read(fresh.images / LEDGER)] == ["crash", ""]
+
+
+def test_what_nobody_foresaw_costs_that_film_alone(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = fall(fresh, monkeypatch, UNFORESEEN, GOOD)
+    assert result == {UNFORESEEN: ("failed", "error"), GOOD: ("ok", "")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the cap")
+def test_a_film_that_takes_too_much_memory_costs_that_film_alone(
     fresh: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = fall(fresh, monkeypatch, SHORT_OF_MEMORY, GOOD)
-    assert result[GOOD] == ("ok", "")
-    assert result[SHORT_OF_MEMORY][0] in ("failed", "later")
+    result = fall(fresh, monkeypatch, GREEDY, GOOD)
+    assert result == {GREEDY: ("failed", "memory"), GOOD: ("ok", "")}
+
+
+def test_workers_die_with_the_main_process(fresh: Project) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(fresh.root)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    wait_for_line(fresh.images / LEDGER, process)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while group_lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not group_lives(process.pid)
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 INTERRUPTED = f"""

@@ -35,16 +35,17 @@ def catalog(args: argparse.Namespace) -> None:
 
 
 def frames(args: argparse.Namespace) -> None:
-    from trailer_lib import filters, frames, video
+    from trailer_lib import frames, pick
 
     out = Path(args.out)
     if out.exists() and any(out.iterdir()) and not (out / "film.json").exists():
         raise TrailerError(f"{out} holds other files: name a new or empty folder")
-    path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed)
-    sampled = video.sample_frames(path, chosen.count, chosen.seed, path.stem, chosen.mode, args.height)
-    reasons = filters.judge(sampled.pixels, "none" if args.no_filter else chosen.filter)
-    frames.save(out, sampled, reasons, {"video": path.name})
-    print(f"kept {reasons.count(None)} of {len(reasons)} frames in {args.out}")
+    rule = {"filter": "none"} if args.no_filter else {}
+    path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed, **rule)
+    picked = pick.pick(path, path.stem, chosen, args.height)
+    frames.save(out, picked.frames, picked.reasons, {"video": path.name})
+    few = f"; asked for at least {picked.least}" if picked.shortfall else ""
+    print(f"kept {picked.kept} of {len(picked.reasons)} frames in {args.out}{few}")
 
 
 def filter_(args: argparse.Namespace) -> None:
@@ -73,8 +74,12 @@ def scrape(args: argparse.Namespace) -> None:
     settings = project.settings("scrape", **_chosen(args, flags))
     films = catalog.load(project).shuffled(settings.seed, settings.films)
     status = scrape.status(project, films) if args.status else scrape.scrape(project, films, settings)
-    print(status.groupby(["status", "reason"]).size().rename("films").to_string())
+    print(scrape.summary(status).to_string(index=False))
     print(scrape.failures(status))
+    if args.figure:
+        from trailer_lib import plots
+
+        _save(plots.scrape_outcomes(status), args.figure)
     if not args.status and not (status.status == "ok").any():
         raise TrailerError(f"no film gave frames from {settings.source}: see the reasons above")
 
@@ -113,11 +118,17 @@ def predict(args: argparse.Namespace) -> None:
 
     prediction = predict(Path(args.trailer), read_model_file(Path(args.model)))
     if args.figure:
-        from trailer_lib import files, plots
+        from trailer_lib import plots
 
-        with files.atomic_path(Path(args.figure)) as temporary:
-            plots.prediction_strip(prediction).savefig(temporary, format="png", dpi=150)
+        _save(plots.prediction_strip(prediction), args.figure)
     print(json.dumps(prediction.to_dict()) if args.json else prediction)
+
+
+def _save(figure: Any, name: str) -> None:
+    from trailer_lib import files
+
+    with files.atomic_path(Path(name)) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def _chosen(args: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -182,7 +193,10 @@ def _add_film_commands(commands: Any) -> None:
     added.add_argument("--source", help="youtube, pytube or folder:DIR")
     added.add_argument("--workers", type=int, metavar="K", help="trailers at once")
     added.add_argument("--retry-failed", action="store_true", help="only films that failed for a passing reason")
-    added.add_argument("--status", action="store_true", help="print how far the scrape is, and stop")
+    added.add_argument(
+        "--status", action="store_true", help="print how far the scrape is, also while it runs; changes nothing"
+    )
+    added.add_argument("--figure", metavar="FILE.png", help="write how many films came out how as a picture")
 
 
 def _add_frame_commands(commands: Any) -> None:

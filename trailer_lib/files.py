@@ -1,13 +1,19 @@
 """Files that are whole or absent, and names that are safe on every disk."""
 
+import errno
+import fcntl
 import json
 import os
 import re
+import secrets
 import shutil
+import socket
 import sys
+import tempfile
+import time
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +25,89 @@ else:
     import tomli as tomllib
 
 TEMPORARY = ".tmp-"
+SCRATCH = "trailer_lib-scratch-"
+LOCK = ".lock"
+
+
+class DiskFull(TrailerError):
+    """No room on a disk: everyone's trouble, so that a long run stops at it."""
+
+
+@contextmanager
+def room(path: Path, needed: Callable[[], int]) -> Iterator[None]:
+    """Make a full disk in the block a DiskFull that names `path`, the bytes `needed` for it and the bytes free."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFull(
+            f"{path}: the disk is full: {needed():,} bytes are needed, {free:,} are free: make room, run it again"
+        ) from error
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; TrailerError when another one holds it. The lock goes with its process."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
+    try:
+        _lock(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        try:
+            with room(folder / LOCK, lambda: len(holder)):
+                os.write(descriptor, holder)
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        raise TrailerError(
+            f"{folder}: {holder} is filling it: wait for it or stop it; several machines share one run by executor=..."
+        ) from None
+    except OSError as error:  # a network disk without locks
+        print(f"{folder}: no lock to be had ({error.strerror}): see that only one run fills it", file=sys.stderr)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder among the system's temporary files, removed at the end; those of killed processes go with it."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with suppress(OSError):  # in use, another user's, or removed just now
+            _remove_orphan(path)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as name:
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # says that this process lives
+            yield Path(name)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_orphan(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        # A minute: between its making and its lock a folder looks like an orphan.
+        if time.time() - os.fstat(descriptor).st_mtime > 60:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers of the same file apart.
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         _sync(temporary)
@@ -39,8 +120,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; when the block ends well it becomes `path` whole, else it is removed."""
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}"[:200])
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _temporary(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -53,6 +133,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _temporary(path: Path) -> Path:
+    # By chance and not by process id: on two machines that share a disk, two processes may have the same one.
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:200])
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -62,7 +147,7 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
+    with room(path, lambda: len(text.encode())), atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """A film's folder of frames: images/<Title (Year) [ttid]>/<n>.jpg, film.json, and a strip of what was dropped."""
 
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -42,17 +43,29 @@ def save(folder: Path, frames: Frames, reasons: list[str | None], facts: dict[st
     """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all, and `facts` in film.json."""
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
-    with files.atomic_folder(folder) as temporary:
+    with files.room(folder, lambda: _bytes_needed(frames.pixels[kept])), files.atomic_folder(folder) as temporary:
         for number, index in enumerate(kept):
-            Image.fromarray(frames.pixels[index]).save(temporary / f"{number}.jpg", quality=QUALITY)
+            (temporary / f"{number}.jpg").write_bytes(_jpeg(frames.pixels[index], QUALITY))
         if dropped:
             strip = np.concatenate([_thumbnail(frames.pixels[index]) for index in dropped])
-            Image.fromarray(strip).save(temporary / "dropped.jpg", quality=80)
+            (temporary / "dropped.jpg").write_bytes(_jpeg(strip, 80))
         record = facts | {
             "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
             "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
         }
         files.write_json(temporary / "film.json", record)
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    # Not straight into the file: of a full disk Pillow says no more than "encoder error".
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "JPEG", quality=quality)
+    return data.getvalue()
+
+
+def _bytes_needed(pictures: np.ndarray) -> int:
+    """Of a film's folder on a disk of 4 KB blocks: its pictures, and 64 KB for the strip and the record."""
+    return 65_536 + sum(-(-len(_jpeg(picture, QUALITY)) // 4096) * 4096 for picture in pictures)
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:

@@ -1,15 +1,24 @@
 """What became of each film: images/ledger.jsonl, one line an attempt, only ever appended to."""
 
+import errno
+import fcntl
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trailer_lib import files
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (passing). `bytes` of the video."""
+    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (passing). `bytes` of the video.
+
+    `sampled` frames were drawn, `kept` are on disk, `dropped` counts the others by reason. `retry_after`: seconds that
+    the server asked to wait.
+    """
 
     imdb_id: str
     youtube_id: str
@@ -21,17 +30,27 @@ class Entry:
     sampled: int = 0
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    retry_after: float = 0.0
 
 
 def append(path: Path, entry: Entry) -> None:
-    """Add a line with one write, so that lines of several writers never mix."""
+    """Add a line with one write, so that lines of several writers never mix (on a disk of this machine)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+    with files.room(path, lambda: len(line.encode())):
+        _append(path, line)
+
+
+def _append(path: Path, line: str) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        with suppress(OSError):  # on a disk without locks a line that is being written may look torn
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         # A line torn by a crash must not swallow this one.
         torn = os.fstat(descriptor).st_size and os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) != b"\n"
-        os.write(descriptor, ("\n" * bool(torn) + line).encode())
+        data = ("\n" * bool(torn) + line).encode()
+        if os.write(descriptor, data) < len(data):  # a full disk takes what fits and raises nothing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

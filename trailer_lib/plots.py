@@ -15,6 +15,7 @@ from trailer_lib.dataset import SPLITS, Dataset, spread
 from trailer_lib.predict import Prediction
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777"}
+OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
 PAGE = 10.0  # inches wide: what a notebook shows without shrinking
 
 
@@ -61,12 +62,12 @@ def dropped_frames(folder: Path, count: int = 20) -> Figure:
 
 
 def scrape_outcomes(status: pd.DataFrame) -> Figure:
-    """How many films gave frames, and why the others did not."""
-    outcome = status.reason.where(status.status != "ok", "frames kept").replace("", "not tried yet")
-    counts = outcome.value_counts()
+    """How many films gave frames (green), and why the others did not: for good (red), for now (yellow), open (grey)."""
+    reasons = status.reason.where(status.status != "ok", "frames kept").replace("", "not tried yet")
+    counts = pd.DataFrame({"outcome": reasons, "status": status.status}).value_counts()
+    names = [f"{reason}, to be tried again" if state == "later" else reason for reason, state in counts.index]
     figure, axis = plt.subplots(figsize=(PAGE * 0.7, 0.5 + 0.35 * len(counts)), layout="constrained")
-    colours = ["#228833" if name == "frames kept" else "#ee6677" for name in counts.index]
-    axis.barh(counts.index, counts.values, color=colours)
+    axis.barh(names, counts.values, color=[OUTCOMES[state] for _, state in counts.index])
     axis.bar_label(axis.containers[0], padding=3)
     axis.invert_yaxis()
     axis.set_xlabel("films")

@@ -14,7 +14,7 @@ class NotebookBar(tqdm):
         from IPython.display import display
 
         self.handle = display(_line(""), display_id=True)
-        super().__init__(*args, file=io.StringIO(), ncols=90, **options)
+        super().__init__(*args, file=io.StringIO(), ncols=120, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         self.handle.update(_line(str(self) if msg is None else msg))
@@ -28,10 +28,10 @@ def _line(text: str) -> Any:
 
 def bar(*args: Any, **options: Any) -> tqdm:
     """A tqdm over the arguments, gone when it is done."""
-    drawn_here = _in_notebook() and not options.get("disable")
+    drawn_here = in_notebook() and not options.get("disable")
     return (NotebookBar if drawn_here else tqdm)(*args, leave=False, **options)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     # Not imported, IPython is not running; a terminal's IPython has no kernel.
     return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")

@@ -1,67 +1,71 @@
 """A catalogue -> images/: each trailer is fetched, sampled, filtered, written, deleted, and the ledger says how."""
 
-import signal
-import tempfile
+import json
+import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import TimeoutError as FutureTimeout
-from concurrent.futures import as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pandas as pd
-from pebble import ProcessExpired, ProcessPool
 
-from trailer_lib import files, filters, frames, ledger, sources, video
+from trailer_lib import files, frames, ledger, pool, sources
 from trailer_lib.errors import Stopped, TrailerError
+from trailer_lib.film import Job, recorded, scrape_film
 from trailer_lib.ledger import Entry
-from trailer_lib.progress import bar
+from trailer_lib.progress import bar, in_notebook
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
 
 SHOWN = 20  # failures listed; thousands would bury the rest
 LEDGER = "ledger.jsonl"
+BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} films, {remaining} left{postfix}"  # short: for 80 columns
+IN_A_ROW = 3  # films: one refusal may be that film's, three are the site's
+# What would befall every film to come, and what to do about it.
+REFUSALS = {
+    "bot check": "name a browser's cookies file (setting cookies), or wait an hour",
+    "rate limit": "wait an hour, then try with a longer pause or fewer workers",
+    "no JavaScript runtime": sources.RUNTIME_HINT,
+    pool.LOST: "see that the machine has memory left and that the executor's workers run",
+}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One film for one worker: everything it needs, small and picklable."""
-
-    imdb_id: str
-    youtube_id: str
-    url: str
-    title: str
-    year: int
-    project: Project
-    settings: ScrapeSettings
-
-
-def scrape(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> pd.DataFrame:
+def scrape(
+    project: Project, films: pd.DataFrame, settings: ScrapeSettings, executor: Executor | None = None
+) -> pd.DataFrame:
     """Scrape the catalogue rows `films` into project.images and return `status` of them.
 
     What is there already is left alone; a film that failed for good is not tried again. Ctrl-C stops within seconds and
-    loses only the trailers in hand; the same call goes on.
+    loses only the trailers in hand; the same call goes on. With an `executor` the films go to it, at most `workers` at
+    once; its machines must see the root under the same path, and the limits of time and memory are its own.
+    TrailerError when another run fills project.images, when a disk is full, and when a site refuses three films in a
+    row.
     """
     sources.check_source(settings.source)
     project.images.mkdir(exist_ok=True)
-    files.remove_temporary(project.images)
-    files.write_json(project.images / "settings.json", settings.as_dict())
-    jobs = _open_jobs(project, films, settings)
-    try:
-        for entry in bar(_results(jobs, settings), "scraping", len(jobs), unit="film"):
-            ledger.append(project.images / LEDGER, entry)
-    except KeyboardInterrupt:
-        done = len(status(project, films).query("status == 'ok'"))
-        raise Stopped(f"stopped with {done} of {len(films)} films done; the same call goes on") from None
+    with files.only_run(project.images):
+        files.remove_temporary(project.images)
+        files.write_json(project.images / "settings.json", settings.as_dict())
+        _mend_ledger(project, films)
+        jobs = _open_jobs(project, films, settings)
+        try:
+            if jobs:
+                _work(project, jobs, settings, executor)
+        except KeyboardInterrupt:
+            raise Stopped(f"stopped with {_done(project, films)}; to go on: {_again(project, settings)}") from None
+        finally:
+            if executor is None:  # what workers that were stopped left half written
+                files.remove_temporary(project.images)
     return status(project, films)
 
 
 def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """What became of each of `films`: a row each of imdb_id, title, status, reason, detail, kept, seconds.
+    """What became of each of `films`: a row each of imdb_id, title, status, reason, detail, kept, seconds, bytes.
 
-    The status is "ok", "failed" (for good), "later" (to be tried again) or "open" (not tried yet).
+    The status is "ok", "failed" (for good), "later" (to be tried again) or "open" (not tried yet). Reads only, also
+    while a run is going.
     """
     newest = ledger.last(project.images / LEDGER)
     done = finished(project)
@@ -70,8 +74,21 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
         entry = newest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")
         # The folder is the truth: it may be whole without a line in the ledger, when a run was killed in between.
         state = "ok" if film.imdb_id in done else "open" if entry.status == "ok" else entry.status
-        rows.append([film.imdb_id, film.title, state, entry.reason, entry.detail, entry.kept, entry.seconds])
-    return pd.DataFrame(rows, columns=["imdb_id", "title", "status", "reason", "detail", "kept", "seconds"])
+        if entry.status != state:
+            entry = Entry(film.imdb_id, film.youtube_id, state)
+        facts = [entry.reason, entry.detail, entry.kept, entry.seconds, entry.bytes]
+        rows.append([film.imdb_id, film.title, state, *facts])
+    return pd.DataFrame(rows, columns="imdb_id title status reason detail kept seconds bytes".split())
+
+
+def summary(status: pd.DataFrame) -> pd.DataFrame:
+    """A row for each status and reason of `status`: films, their last try's seconds, MB fetched, frames kept."""
+    groups = status.groupby(["status", "reason"], sort=False)
+    table = groups.agg(
+        films=("imdb_id", "size"), seconds=("seconds", "sum"), MB=("bytes", "sum"), frames=("kept", "sum")
+    )
+    table["MB"] /= 1e6
+    return table.sort_values("films", ascending=False).reset_index().round(1)
 
 
 def failures(status: pd.DataFrame) -> str:
@@ -97,6 +114,14 @@ def finished(project: Project) -> dict[str, Path]:
     return {frames.folder_id(folder.name): folder for folder in folders if frames.folder_id(folder.name)}
 
 
+def _mend_ledger(project: Project, films: pd.DataFrame) -> None:
+    """Write the lines that a run killed between a film's folder and its line could not."""
+    newest, wanted = ledger.last(project.images / LEDGER), set(films.imdb_id)
+    for imdb_id, folder in finished(project).items():
+        if imdb_id in wanted and (imdb_id not in newest or newest[imdb_id].status != "ok"):
+            ledger.append(project.images / LEDGER, recorded(imdb_id, folder))
+
+
 def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> list[Job]:
     wanted = ("later",) if settings.retry_failed else ("later", "open")
     known = status(project, films)
@@ -108,75 +133,62 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
     ]
 
 
-def _results(jobs: list[Job], settings: ScrapeSettings) -> Iterator[Entry]:
-    """The jobs' entries as they come, from a pool that replaces a worker which hangs or crashes."""
-    if not jobs:
-        return
-    pool = ProcessPool(min(settings.workers, len(jobs)), initializer=_ignore_interrupt, context=get_context("spawn"))
-    try:
-        futures = {pool.schedule(scrape_film, args=[job], timeout=settings.timeout): job for job in jobs}
-        for future in as_completed(futures):
-            yield _entry(future, futures[future])
-    finally:
-        pool.stop()
-        pool.join()
+def _work(project: Project, jobs: list[Job], settings: ScrapeSettings, executor: Executor | None) -> None:
+    here = executor is None
+    with pool.processes(scrape_film, min(settings.workers, len(jobs))) if here else _submitting(executor) as submit:
+        _record(project, pool.run(jobs, submit, settings), len(jobs), settings)
 
 
-def _ignore_interrupt() -> None:
-    # Ctrl-C reaches the whole process group; the main process alone decides what stops.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _submitting(executor: Executor) -> Iterator[Callable[[Job], Future]]:
+    """Yield what hands a job to the executor; the executor is its owner's to shut down."""
 
-
-def _entry(future: object, job: Job) -> Entry:
-    try:
-        return future.result()
-    except FutureTimeout:
-        text = f"given up after {job.settings.timeout:.0f} s (setting timeout)"
-        return Entry(job.imdb_id, job.youtube_id, "later", "timeout", text, job.settings.timeout)
-    except ProcessExpired as error:
-        return Entry(job.imdb_id, job.youtube_id, "failed", "crash", f"the worker died with exit code {error.exitcode}")
-    except (MemoryError, ValueError, RuntimeError) as error:  # one film's trouble; a full disk is everyone's and stops
-        return Entry(job.imdb_id, job.youtube_id, "failed", "error", f"{type(error).__name__}: {error}"[:200])
-
-
-def scrape_film(job: Job) -> Entry:
-    """Fetch, sample, filter and write one film; the entry says what came of it."""
-    start = time.monotonic()
-    try:
-        entry = _attempt(job)
-    except sources.SourceError as error:
-        entry = Entry(job.imdb_id, job.youtube_id, "failed" if error.permanent else "later", error.kind, str(error))
-    except TrailerError as error:
-        entry = Entry(job.imdb_id, job.youtube_id, "failed", "decode", str(error))
-    return Entry(**(vars(entry) | {"seconds": round(time.monotonic() - start, 2)}))
-
-
-def _attempt(job: Job) -> Entry:
-    settings = job.settings
-    with tempfile.TemporaryDirectory(prefix="trailer-") as scratch:
-        path = _fetch_patiently(job, Path(scratch))
-        size = path.stat().st_size
-        sampled = video.sample_frames(path, settings.count, settings.seed, job.imdb_id, settings.mode, settings.height)
-    reasons = filters.judge(sampled.pixels, settings.filter)
-    kept = reasons.count(None)
-    if not kept:
-        raise TrailerError(f"{path.name}: the filter kept none of {len(reasons)} frames: is the trailer all black?")
-    folder = job.project.images / frames.folder_name(job.imdb_id, job.title, job.year)
-    facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "settings": settings.as_dict()}
-    frames.save(folder, sampled, reasons, facts)
-    counts = dict(Counter(reason for reason in reasons if reason))
-    return Entry(job.imdb_id, job.youtube_id, "ok", bytes=size, sampled=len(reasons), kept=kept, dropped=counts)
-
-
-def _fetch_patiently(job: Job, scratch: Path) -> Path:
-    """Fetch with `attempts` tries of what may pass, waiting 1, 2, 4, ... pauses between them."""
-    settings = job.settings
-    pause = 0 if settings.source.startswith("folder:") else settings.pause
-    for attempt in range(settings.attempts):
+    def submit(job: Job) -> Future:
         try:
-            time.sleep(pause * 2**attempt)
-            return sources.fetch(job.youtube_id, job.url, settings, job.project.root, scratch)
-        except sources.SourceError as error:
-            if error.permanent or attempt == settings.attempts - 1 or not pause:
-                raise
-    raise AssertionError("unreachable")
+            return executor.submit(scrape_film, job)
+        except RuntimeError as error:
+            raise TrailerError(f"the executor takes no more films ({error}): start it again, then this call") from error
+
+    yield submit
+
+
+def _record(project: Project, results: Iterator[tuple[Entry, bool]], films: int, settings: ScrapeSettings) -> None:
+    """Write each attempt's line as it ends and show how far the run is; stop when a site refuses film after film."""
+    start, outcomes, refused = time.monotonic(), Counter(), []
+    with closing(results), bar(total=films, bar_format=BAR) as shown:
+        for entry, last in results:
+            ledger.append(project.images / LEDGER, entry)
+            outcomes[entry.reason or "kept"] += last
+            shown.set_postfix_str(_postfix(outcomes, time.monotonic() - start), refresh=False)
+            shown.update(last)
+            refused = [*refused, entry.imdb_id] if entry.reason in REFUSALS else []
+            if len(set(refused)) == IN_A_ROW:
+                raise TrailerError(_refusal(entry, project, settings))
+
+
+def _postfix(outcomes: Counter, seconds: float) -> str:
+    """'5.2/min, kept 31, failed 3 (decode 2, private 1)' of the films that are done."""
+    failed = [f"{reason} {films}" for reason, films in outcomes.most_common() if reason != "kept" and films]
+    total = sum(outcomes.values())
+    reasons = f", failed {total - outcomes['kept']} ({', '.join(failed)})" if failed else ""
+    return f"{60 * total / max(seconds, 1e-3):.1f}/min, kept {outcomes['kept']}{reasons}"
+
+
+def _refusal(entry: Entry, project: Project, settings: ScrapeSettings) -> str:
+    return (
+        f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost: "
+        f"{REFUSALS[entry.reason]}; then: {_again(project, settings)}"
+    )
+
+
+def _done(project: Project, films: pd.DataFrame) -> str:
+    return f"{(status(project, films).status == 'ok').sum()} of {len(films)} films done"
+
+
+def _again(project: Project, settings: ScrapeSettings) -> str:
+    """The command that goes on with a run of these settings; in a notebook, running the cell again does."""
+    usual = project.settings("scrape").as_dict()
+    changed = {name: value for name, value in settings.as_dict().items() if value != usual[name]}
+    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed.items()]
+    command = shlex.join(["python", "-m", "trailer_lib", "scrape", "--root", str(project.root), *words])
+    return f"run this cell again, or {command}" if in_notebook() else command
