@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trailer_lib import Project, catalog, samples, video
+from trailer_lib import Project, catalog, ids, samples, titles, video
 from trailer_lib.video import VideoError
 
 FILMS, HELD_OUT = 12, 2
@@ -142,10 +142,10 @@ def test_scores_are_of_the_scale_and_differ() -> None:
 
 def test_ids_are_like_real_ones_and_titles_differ() -> None:
     films = invented(400)
-    assert all(catalog.YOUTUBE_ID.fullmatch(film.youtube_id) for film in films)
-    assert all(catalog.IMDB_ID.fullmatch(film.imdb_id) for film in films)
+    assert all(ids.YOUTUBE_ID.fullmatch(film.youtube_id) for film in films)
+    assert all(ids.IMDB_ID.fullmatch(film.imdb_id) for film in films)
     assert len({film.imdb_id for film in films}) == len({film.youtube_id for film in films}) == 400
-    assert len({catalog.normal_title(film.title) for film in films}) == 400
+    assert len({titles.normal_title(film.title) for film in films}) == 400
 
 
 def test_the_settings_of_the_samples_are_settings(root: Path) -> None:

@@ -1,0 +1,200 @@
+"""The score table and the trailer list, joined by MovieLens' ids where links.csv is there, else by title and year."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trailer_lib import imdb, tables, titles
+from trailer_lib.errors import TrailerError
+from trailer_lib.ids import IMDB_ID, YOUTUBE_ID
+from trailer_lib.tables import Dropped, Row, Table
+
+METADATA, TRAILERS, LINKS = "movie_metadata.csv", "ml-youtube.csv", "links.csv"
+YEARS = range(1870, 2101)
+BAD_ID = "the YouTube id is not 11 letters, digits, - or _"
+REPEATED = "the film is in an earlier row"
+NO_TRAILER = f"no trailer of this film in {TRAILERS}"
+
+
+@dataclass
+class Draft:
+    """A catalogue being made. Every row read ends in `films`, as one of a film's `sources`, or in `dropped`."""
+
+    films: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    scores_from: str = ""
+    trailers: Counter[str] = field(default_factory=Counter)  # YouTube id or link -> the rows that have it
+
+    def read(self, path: Path, needed: list[str], optional: list[str]) -> Table:
+        table = tables.read(path, needed, optional)
+        self.rows[table.name] = len(table.rows) + len(table.dropped)
+        self.dropped += table.dropped
+        return table
+
+    def drop(self, film: dict[str, Any], reason: str) -> None:
+        self.dropped += [Dropped(*source, reason) for source in film["sources"]]
+
+
+def problem(film: dict[str, Any]) -> str:
+    """Why a film's year or score can't be used, "" when they can; both become numbers."""
+    film["year"], film["score"] = tables.whole(film["year"]), tables.number(film["score"])
+    film["runtime_minutes"], film["votes"] = tables.whole(film["runtime_minutes"]), tables.whole(film["votes"])
+    if film["year"] is None:
+        return "no year (a series?)"
+    if film["year"] not in YEARS:
+        return f"the year is not from {YEARS[0]} to {YEARS[-1]}"
+    return "" if film["score"] is not None and 1 <= film["score"] <= 10 else "no score from 1 to 10"
+
+
+def join(folder: Path) -> Draft:
+    """The films of the folder's tables that have a score and a trailer; IMDb's own tables go before the score table."""
+    draft, official, linked = Draft(), imdb.available(folder), (folder / LINKS).is_file()
+    if official and not linked and not (folder / METADATA).is_file():
+        remedy = f"put MovieLens' {LINKS} there (columns movieId, imdbId), or {METADATA}"
+        raise TrailerError(f"{folder}: nothing says which trailer is of which film in {imdb.BASICS}: {remedy}")
+    if not (linked and official):
+        scored = _scored(folder, draft)
+    needed = ["youtubeId", "title", *(["movieId"] if linked else [])]
+    trailers = draft.read(folder / TRAILERS, needed, [] if linked else ["movieId"])
+    draft.trailers.update(row["youtubeId"] for row in trailers.rows)
+    if not linked:
+        _by_title(scored, trailers, draft)
+    else:
+        having = _linked(trailers, draft.read(folder / LINKS, ["movieId", "imdbId"], []), draft)
+        draft.films = list(having.values()) if official else _by_id(scored, having, draft)
+    if official:
+        _take_facts(folder, draft)
+    return draft
+
+
+def _scored(folder: Path, draft: Draft) -> list[dict[str, Any]]:
+    """The films of movie_metadata.csv."""
+    needed = ["movie_title", "title_year", "imdb_score", "movie_imdb_link"]
+    table = draft.read(folder / METADATA, needed, ["genres", "duration", "num_voted_users"])
+    draft.scores_from = f"{table.name} of {table.date}"
+    films: dict[str, dict[str, Any]] = {}
+    for row in table.rows:
+        film, reason = _film(row, timed="duration" in table.columns)
+        if film["imdb_id"] in films:
+            reason = REPEATED
+        if reason:
+            draft.drop(film, reason)
+        else:
+            films[film["imdb_id"]] = film
+    return list(films.values())
+
+
+def _film(row: Row, timed: bool) -> tuple[dict[str, Any], str]:
+    """A row of the score table as a film, and why it can't be one ("" when it can)."""
+    imdb_id = IMDB_ID.search(row["movie_imdb_link"])
+    title = " ".join(row["movie_title"].split())
+    film = {
+        "imdb_id": imdb_id[0] if imdb_id else "",
+        "title": title,
+        "year": row["title_year"],
+        "score": row["imdb_score"],
+        "genres": row["genres"],
+        "runtime_minutes": row["duration"],
+        "votes": row["num_voted_users"],
+        "sources": [(METADATA, row["row"], title)],
+    }
+    reason = problem(film)
+    if not imdb_id:
+        return film, "no IMDb id in the link"
+    # The table holds games of the same title and year as the film they follow; they alone have no running time.
+    return film, reason or ("no running time (a game?)" if timed and film["runtime_minutes"] is None else "")
+
+
+def _by_title(films: list[dict[str, Any]], trailers: Table, draft: Draft) -> None:
+    answers, asked = titles.meet(films, trailers.rows)
+    used = set()
+    for film, (row, how) in zip(films, answers):
+        if row is None:
+            draft.drop(film, how)
+            continue
+        used.add(row["row"])
+        film["sources"] += [(TRAILERS, row["row"], row["title"])]
+        draft.films.append(film | {"youtube_id": row["youtubeId"], "joined_by": how})
+    for row in trailers.rows:
+        if row["row"] not in used:
+            reason = _unusable(row) or asked.get(row["row"], f"no film of this title and year in {METADATA}")
+            draft.dropped.append(Dropped(TRAILERS, row["row"], row["title"], reason))
+
+
+def _unusable(row: Row) -> str:
+    if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
+        return BAD_ID
+    return "no (year) at the end of the title" if titles.split_year(row["title"])[1] is None else ""
+
+
+def _linked(trailers: Table, links: Table, draft: Draft) -> dict[str, dict[str, Any]]:
+    """IMDb id -> its trailer, of the rows of the trailer list that links.csv knows."""
+    link_of = _links(links, draft)
+    having: dict[str, dict[str, Any]] = {}
+    used = set()
+    for row in trailers.rows:
+        link = link_of.get(row["movieId"])
+        imdb_id = link["imdb_id"] if link else ""
+        if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
+            reason = BAD_ID
+        elif not link:
+            reason = f"its movieId is not in {LINKS}"
+        else:
+            reason = titles.SECOND if imdb_id in having else ""
+        source = (TRAILERS, row["row"], row["title"])
+        if reason:
+            draft.dropped.append(Dropped(*source, reason))
+        else:
+            used.add(row["movieId"])
+            sources = [source, (LINKS, link["row"], f"movieId {row['movieId']}")]
+            having[imdb_id] = {
+                "imdb_id": imdb_id, "youtube_id": row["youtubeId"], "joined_by": "id", "sources": sources,
+            }  # fmt: skip
+    unused = [link for movie, link in link_of.items() if movie not in used]
+    draft.dropped += [Dropped(LINKS, link["row"], f"movieId {link['movieId']}", NO_TRAILER) for link in unused]
+    return having
+
+
+def _links(links: Table, draft: Draft) -> dict[str, Row]:
+    """movieId -> its row of links.csv, with the imdb_id."""
+    found: dict[str, Row] = {}
+    for row in links.rows:
+        digits = row["imdbId"].removeprefix("tt").removesuffix(".0")
+        row["imdb_id"] = f"tt{int(digits):07d}" if digits.isascii() and digits.isdigit() and len(digits) <= 10 else ""
+        reason = "" if row["imdb_id"] else "no IMDb number"
+        if row["movieId"] in found:
+            reason = "the movieId is in an earlier row"
+        if reason:
+            draft.dropped.append(Dropped(LINKS, row["row"], f"movieId {row['movieId']}", reason))
+        else:
+            found[row["movieId"]] = row
+    return found
+
+
+def _by_id(films: list[dict[str, Any]], having: dict[str, dict[str, Any]], draft: Draft) -> list[dict[str, Any]]:
+    joined = []
+    for film in films:
+        trailer = having.pop(film["imdb_id"], None)
+        if trailer is None:
+            draft.drop(film, NO_TRAILER)
+        else:
+            joined.append(film | trailer | {"sources": film["sources"] + trailer["sources"]})
+    for trailer in having.values():
+        draft.drop(trailer, f"no film of this IMDb id in {METADATA}")
+    return joined
+
+
+def _take_facts(folder: Path, draft: Draft) -> None:
+    """Scores, titles and the rest from IMDb's own tables; a film that is none there is dropped."""
+    known, reasons = imdb.facts(folder, {film["imdb_id"] for film in draft.films})
+    films, draft.films = draft.films, []
+    draft.scores_from = f"{imdb.RATINGS} of {tables.file_date(folder / imdb.RATINGS)}"
+    for film in films:
+        film |= known.get(film["imdb_id"], {})
+        reason = reasons.get(film["imdb_id"]) or problem(film)
+        if reason:
+            draft.drop(film, reason)
+        else:
+            draft.films.append(film)
