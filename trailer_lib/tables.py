@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 from trailer_lib.errors import TrailerError
 
 LONGEST_LINE = 100_000  # letters; a row of a spreadsheet has some hundreds
+MOST_ROWS = 2_000_000  # IMDb knows under a million films
 LONGEST_CELL = 100  # lines that a cell in quotation marks may span
 # What else is given that name: other formats, by their first bytes.
 FORMATS = {b"PK\x03\x04": "zip or Excel", b"\x1f\x8b": "gzip", b"\xd0\xcf\x11\xe0": "old Excel", b"%PDF": "PDF"}
@@ -59,6 +60,8 @@ def read(path: Path, needed: list[str], optional: list[str]) -> Table:
         separator, places, width = _columns(heading, path, needed, optional)
         table = Table(path.name, file_date(path), list(places))
         for number, first, cells in _records(lines, separator, width):
+            if number > MOST_ROWS:
+                raise TrailerError(f"{path}: over {MOST_ROWS:,} rows: {expected}, a row a film")
             if reason := _damage(first, cells, width):
                 table.dropped.append(Dropped(path.name, number, first.strip()[:80], reason))
             else:

@@ -1,5 +1,6 @@
 """Titles for comparing, and which films and trailers meet by title and year."""
 
+import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -13,6 +14,7 @@ LETTERS = str.maketrans(
     {"æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ø": "o", "Ø": "o", "¢": "c", "½": " 1/2", "&": " and "}
 )
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
+END = 20  # rows of the list's last year; with fewer, that the list stops there tells nothing
 SEVERAL = "several films have this title and year"
 DAMAGED = "the YouTube id of its trailer is damaged"
 MISSING = "no trailer of this title and year in the list"
@@ -61,15 +63,17 @@ class TrailerList:
     def __init__(self, rows: list[Row]) -> None:
         self.own, self.other = defaultdict(list), defaultdict(list)
         self.by_title: defaultdict[str, dict[int, tuple[Row, int, str]]] = defaultdict(dict)
-        self.last_year = 0
+        years: Counter[int] = Counter()
         for row in rows:
             title, year = split_year(row["title"])
             if year is None:
                 continue
-            self.last_year = max(year, self.last_year)
+            years[year] += 1
             for place, name in enumerate(names(title)):
                 (self.other if place else self.own)[key(name), year].append(row)
                 self.by_title[key(name)].setdefault(row["row"], (row, year, name))
+        last = max(years, default=0)
+        self.end = last if years[last] >= END else math.inf
 
     def exact(self, title: str, year: int) -> list[Row]:
         """The rows of this title and year; a title of its own goes before one in brackets."""
@@ -79,10 +83,10 @@ class TrailerList:
     def near(self, title: str, year: int) -> list[Row]:
         """The row of this title with the year off by one, if the list has the title just once.
 
-        Here "!" and "?" count: "Barfi!" (2012) is not "Barfi" (2013). A film newer than the list can't be in it.
+        Here "!" and "?" count: "Barfi!" (2012) is not "Barfi" (2013). A film made after the list's end is not in it.
         """
         found = list(self.by_title.get(key(title), {}).values())
-        if len(found) != 1 or year > self.last_year:
+        if len(found) != 1 or year > self.end:
             return []
         row, other, name = found[0]
         same = re.findall("[!?]", name) == re.findall("[!?]", title)
