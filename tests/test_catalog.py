@@ -425,20 +425,29 @@ def test_films_with_few_votes_are_dropped_with_both_their_rows(tmp_path: Path) -
 # What must not meet, though it looks alike.
 
 
-def listed(root: Path, films: list[Film], rows: list[list[str]]) -> dict[str, str]:
-    """`joined` of a trailer list of YouTube id, movieId and title."""
+def listed(root: Path, films: list[Film], rows: list[list[str]]) -> dict[str, tuple[str, str]]:
+    """IMDb id -> YouTube id and how they were joined, of a trailer list of YouTube id, movieId and title."""
     project = excels(root, [*films, FILLER], [])
     write_csv(project.excels / TRAILERS, TRAILER_COLUMNS, [*rows, [FILLER_TRAILER[0], "0", FILLER_TRAILER[1]]])
-    table = catalog.load(project).films
-    return {key: value for key, value in zip(table.imdb_id, table.youtube_id) if key != FILLER[3]}
+    table = catalog.load(project).films.set_index("imdb_id").drop(FILLER[3])
+    return {film.Index: (film.youtube_id, film.joined_by) for film in table.itertuples()}
 
 
-def test_two_films_of_the_list_with_one_title_and_year_give_no_trailer(tmp_path: Path) -> None:
+def test_of_two_films_of_one_title_and_year_the_first_number_is_taken_and_marked(tmp_path: Path) -> None:
+    """MovieLens has two Aladdins of 1992."""
     first, second = ["a" * 11, "588", "Film (1999)"], ["b" * 11, "114240", "Film (1999)"]
-    assert listed(tmp_path, [film("Film")], [first, second]) == {}
-    assert listed(tmp_path, [film("Film")], [first, [second[0], "588", second[2]]]) == {"tt0000001": "a" * 11}
-    assert listed(tmp_path, [film("Film")], [first, ["#NAME?", "114240", "Film (1999)"]]) == {}
-    assert listed(tmp_path, [film("Film")], [first, [first[0], "114240", "Film (1999)"]]) == {"tt0000001": "a" * 11}
+    taken = {"tt0000001": ("a" * 11, "first of several")}
+    assert listed(tmp_path, [film("Film")], [first, second]) == taken
+    assert listed(tmp_path, [film("Film")], [second, first]) == taken
+    # Two trailers of one film, and one trailer listed twice, leave nothing to choose.
+    for other in (["b" * 11, "588", "Film (1999)"], ["a" * 11, "114240", "Film (1999)"]):
+        assert listed(tmp_path, [film("Film")], [first, other]) == {"tt0000001": ("a" * 11, "title and year")}
+
+
+def test_the_trailer_of_another_film_does_not_stand_in_for_a_damaged_one(tmp_path: Path) -> None:
+    eaten, other = ["#NAME?", "588", "Film (1999)"], ["b" * 11, "114240", "Film (1999)"]
+    assert listed(tmp_path, [film("Film")], [eaten, other]) == {}
+    assert listed(tmp_path, [film("Film")], [eaten, ["b" * 11, "588", "Film (1999)"]]) != {}
 
 
 def test_a_damaged_row_of_the_right_year_keeps_the_row_of_the_next_year_away(tmp_path: Path) -> None:

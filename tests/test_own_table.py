@@ -162,6 +162,12 @@ def test_a_saved_catalogue_is_a_table_of_ones_own(frames_root: Path, tmp_path: P
     )
 
 
+@pytest.mark.parametrize("said", [["a", "b"], ["a", ""], ["\x1b[31mred\nline"] * 2])
+def test_where_the_scores_are_from_is_said_by_the_file_unless_its_rows_agree(tmp_path: Path, said: list[str]) -> None:
+    rows = [GOOD | {"title": str(number), "scores_from": text} for number, text in enumerate(said)]
+    assert load(tmp_path, rows).scores_from.startswith("films.csv of 20")
+
+
 def test_films_that_share_a_link_stay_in_one_split_and_others_are_spread(tmp_path: Path) -> None:
     rows = [
         {"title": f"Film {n}", "year": "1999", "score": "5", "url": f"https://example.org/{n // 2}.mp4"}

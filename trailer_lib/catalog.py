@@ -21,7 +21,8 @@ NUMBERS = {"year": "int64", "score": "float64", "runtime_minutes": "Int64", "vot
 class Catalog:
     """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
 
-    `joined_by` is "id", "title and year", "year off by one" or "own table". `shared` says that another row has the same
+    `joined_by` is "id", "title and year", "first of several" (the list has other films of this title and year), "year
+    off by one" or "own table". `shared` says that another row has the same
     trailer, which may then be of either film. `rows` counts the rows of each spreadsheet: each is of a film or in
     `dropped`; IMDb's own tables, in which films are only looked up, are not counted. `scores_from` names the table
     that the scores are from and its day.

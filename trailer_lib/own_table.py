@@ -23,8 +23,9 @@ def read(folder: Path) -> Draft:
     if not {"youtube_id", "url"} & set(table.columns):
         raise TrailerError(f"{folder / OWN}: no column 'youtube_id' and no 'url': expected one of them, or both")
     # A catalogue that was written with --csv and put here says itself how old its scores are.
-    said = {row["scores_from"] for row in table.rows}
-    draft.scores_from = said.pop()[:80] if len(said) == 1 and "" not in said else f"{OWN} of {table.date}"
+    said = {row["scores_from"][:80] for row in table.rows}
+    told = said.pop() if len(said) == 1 else ""
+    draft.scores_from = told if told and told.isprintable() else f"{OWN} of {table.date}"
     draft.trailers.update(row["youtube_id"] or row["url"] for row in table.rows)
     keys = set()
     for row in table.rows:

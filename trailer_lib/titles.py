@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter, defaultdict
 
 from trailer_lib.ids import YOUTUBE_ID
-from trailer_lib.tables import Row
+from trailer_lib.tables import Row, whole
 
 ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
 # Letters that no decomposition takes apart, and signs that stand for something read aloud.
@@ -18,6 +18,7 @@ END = 20  # rows of the list's last year; with fewer, that the list stops there 
 SEVERAL = "several films have this title and year"
 DAMAGED = "the YouTube id of its trailer is damaged"
 MISSING = "no trailer of this title and year in the list"
+CHOSEN = "first of several"
 SECOND = "another row gave the film its trailer"
 
 
@@ -108,18 +109,23 @@ def meet(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | None, str]
         found, how = listed.exact(film["title"], year), "title and year"
         if not found and titles[title] == 1:
             found, how = listed.near(film["title"], year), "year off by one"
-        row, reason = (None, SEVERAL) if years[title, year] > 1 else _one(found)
-        asked |= {other["row"]: reason or SECOND for other in found}
-        answers.append((row, reason or how))
+        row, told = (None, SEVERAL) if years[title, year] > 1 else _one(found)
+        asked |= {other["row"]: SECOND if row else told for other in found}
+        answers.append((row, told or how))
     return _unshared(answers, asked), asked
 
 
 def _one(found: list[Row]) -> tuple[Row | None, str]:
-    """The row to take of those that fit, or why none can be taken."""
-    if len({row["movieId"] for row in found}) > 1 and len({row["youtubeId"] for row in found}) > 1:
-        return None, SEVERAL
-    usable = [row for row in found if YOUTUBE_ID.fullmatch(row["youtubeId"])]
-    return (usable[0], "") if usable else (None, DAMAGED if found else MISSING)
+    """The row to take of those that fit, or None; with it what is to be told: why none, or that it was a choice."""
+    if not found:
+        return None, MISSING
+    # MovieLens numbered the better known films first; rows of one number are trailers of one film.
+    first = min(found, key=lambda row: (whole(row["movieId"]) or 0, row["row"]))
+    usable = [row for row in found if row["movieId"] == first["movieId"] and YOUTUBE_ID.fullmatch(row["youtubeId"])]
+    if not usable:
+        return None, DAMAGED
+    others = {row["youtubeId"] for row in found if row["movieId"] != first["movieId"]}
+    return usable[0], CHOSEN if others - {usable[0]["youtubeId"]} else ""
 
 
 def _unshared(answers: list[tuple[Row | None, str]], asked: dict[int, str]) -> list[tuple[Row | None, str]]:
