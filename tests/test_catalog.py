@@ -148,7 +148,7 @@ def test_a_film_listed_twice_counts_once_with_its_first_row(tmp_path: Path) -> N
     films = [film("Film", score="7.5"), film("Film", score="2.0")]
     table = catalog.load(excels(tmp_path, films, [trailer("Film (1999)")]))
     assert table.films.score.tolist() == [7.5]
-    assert table.dropped[["file", "row", "reason"]].values.tolist() == [[METADATA, 3, "the film is in an earlier row"]]
+    assert table.dropped[["file", "row", "reason"]].values.tolist() == [[METADATA, 3, "the film is in another row"]]
 
 
 def test_two_trailers_of_a_film_give_the_first(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_every_row_of_both_tables_is_of_a_film_or_dropped_under_one_reason(tmp_p
         [METADATA, "no trailer of this title and year in the list", 1],
         [METADATA, "no year (a series?)", 1],
         [METADATA, "the YouTube id of its trailer is damaged", 1],
-        [METADATA, "the film is in an earlier row", 1],
+        [METADATA, "the film is in another row", 1],
     ]
 
 
@@ -453,6 +453,20 @@ def test_the_trailer_of_another_film_does_not_stand_in_for_a_damaged_one(tmp_pat
 def test_a_damaged_row_of_the_right_year_keeps_the_row_of_the_next_year_away(tmp_path: Path) -> None:
     assert joined(tmp_path, [film("Film")], [trailer("Film (1999)", "#NAME?"), trailer("Film (2000)")]) == {}
     assert joined(tmp_path, [film("Film")], [trailer("Film (2000)")]) == {"tt0000001": "-dQw4w9WgXc"}
+
+
+def test_a_film_without_a_score_keeps_its_trailer_from_the_film_of_the_next_year(tmp_path: Path) -> None:
+    films = [film("Film", score=""), film("Film", year="2000", imdb_id="tt0000002")]
+    assert joined(tmp_path, films, [trailer("Film (1999)")]) == {}
+    assert joined(tmp_path, films[1:], [trailer("Film (1999)")]) == {"tt0000002": "-dQw4w9WgXc"}
+    assert (TRAILERS, 2, "no score from 1 to 10") in reasons(tmp_path, films, [trailer("Film (1999)")])
+
+
+def test_of_two_rows_of_a_film_the_one_with_a_score_counts(tmp_path: Path) -> None:
+    films = [film("Film", score=""), film("Film", score="2.0")]
+    table = catalog.load(excels(tmp_path, films, [trailer("Film (1999)")]))
+    assert table.films.score.tolist() == [2.0]
+    assert table.dropped[["row", "reason"]].values.tolist() == [[2, "the film is in another row"]]
 
 
 def test_with_the_year_off_by_one_an_exclamation_mark_tells_two_films_apart(tmp_path: Path) -> None:

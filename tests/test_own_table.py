@@ -121,7 +121,7 @@ def test_the_values_at_the_ends_are_good(tmp_path: Path, change: dict[str, str])
 def test_a_film_listed_twice_counts_once(tmp_path: Path) -> None:
     found = load(tmp_path, [GOOD, GOOD | {"title": "GOOD", "score": "1"}, GOOD | {"year": "2002"}])
     assert found.films.score.tolist() == [7.5, 7.5]
-    assert found.dropped.values.tolist() == [["films.csv", 3, "GOOD", "the film is in an earlier row"]]
+    assert found.dropped.values.tolist() == [["films.csv", 3, "GOOD", "the film is in another row"]]
     assert found.films.shared.all()
 
 

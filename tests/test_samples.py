@@ -119,7 +119,7 @@ def test_titles_have_letters_that_no_file_name_may_have() -> None:
 def test_the_join_drops_the_odd_rows_with_their_reasons(root: Path) -> None:
     dropped = catalog.load(Project.open(root)).dropped
     bad_id = "the YouTube id is not 11 letters, digits, - or _"
-    assert sorted(dropped.reason) == sorted([bad_id, bad_id, "the film is in an earlier row"])
+    assert sorted(dropped.reason) == sorted([bad_id, bad_id, "the film is in another row"])
 
 
 def test_the_held_out_films_are_in_no_spreadsheet_and_in_no_catalogue(root: Path) -> None:

@@ -78,21 +78,12 @@ def load(project: Project, min_votes: int = 0) -> Catalog:
     folder = project.excels
     draft = own_table.read(folder) if (folder / own_table.OWN).is_file() else joins.join(folder)
     if min_votes:
-        _require_votes(draft, min_votes)
+        draft.sift(lambda film: f"fewer than {min_votes} votes" if (film["votes"] or 0) < min_votes else "")
     dropped = pd.DataFrame(sorted(draft.dropped), columns=["file", "row", "title", "reason"])
     if not draft.films:
         often = f"; {dropped.reason.mode()[0]}: {dropped.reason.value_counts().iloc[0]} rows" if len(dropped) else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{often})")
     return Catalog(_table(draft), dropped, draft.rows, draft.scores_from)
-
-
-def _require_votes(draft: Draft, least: int) -> None:
-    films, draft.films = draft.films, []
-    for film in films:
-        if (film["votes"] or 0) < least:
-            draft.drop(film, f"fewer than {least} votes")
-        else:
-            draft.films.append(film)
 
 
 def _table(draft: Draft) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The score table and the trailer list, joined by MovieLens' ids where links.csv is there, else by title and year."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from trailer_lib.tables import Dropped, Row, Table
 METADATA, TRAILERS, LINKS = "movie_metadata.csv", "ml-youtube.csv", "links.csv"
 YEARS = range(1870, 2101)
 BAD_ID = "the YouTube id is not 11 letters, digits, - or _"
-REPEATED = "the film is in an earlier row"
+REPEATED = "the film is in another row"
 NO_TRAILER = f"no trailer of this film in {TRAILERS}"
 
 
@@ -36,15 +37,28 @@ class Draft:
     def drop(self, film: dict[str, Any], reason: str) -> None:
         self.dropped += [Dropped(*source, reason) for source in film["sources"]]
 
+    def sift(self, reason: Callable[[dict[str, Any]], str]) -> None:
+        """Drop the films for which there is a reason, and keep those for which it is ""."""
+        films, self.films = self.films, []
+        for film in films:
+            if why := reason(film):
+                self.drop(film, why)
+            else:
+                self.films.append(film)
 
-def problem(film: dict[str, Any]) -> str:
-    """Why a film's year or score can't be used, "" when they can; both become numbers."""
+
+def bad_year(film: dict[str, Any]) -> str:
+    """Why a film's year can't be used, "" when it can; its texts become numbers."""
     film["year"], film["score"] = tables.whole(film["year"]), tables.number(film["score"])
     film["runtime_minutes"], film["votes"] = tables.whole(film["runtime_minutes"]), tables.whole(film["votes"])
     if film["year"] is None:
         return "no year (a series?)"
     if film["year"] not in YEARS:
         return f"the year is not from {YEARS[0]} to {YEARS[-1]}"
+    return ""
+
+
+def bad_score(film: dict[str, Any]) -> str:
     return "" if film["score"] is not None and 1 <= film["score"] <= 10 else "no score from 1 to 10"
 
 
@@ -66,16 +80,18 @@ def join(folder: Path) -> Draft:
         draft.films = list(having.values()) if official else _by_id(scored, having, draft)
     if official:
         _take_facts(folder, draft)
+    draft.sift(bad_score)
     return draft
 
 
 def _scored(folder: Path, draft: Draft) -> list[dict[str, Any]]:
-    """The films of movie_metadata.csv."""
+    """The films of movie_metadata.csv, those without a score too: a trailer may be theirs and no other film's."""
     needed = ["movie_title", "title_year", "imdb_score", "movie_imdb_link"]
     table = draft.read(folder / METADATA, needed, ["genres", "duration", "num_voted_users"])
     draft.scores_from = f"{table.name} of {table.date}"
     films: dict[str, dict[str, Any]] = {}
-    for row in table.rows:
+    # Where a film has two rows, the one with a score goes first.
+    for row in sorted(table.rows, key=lambda row: bool(bad_score({"score": tables.number(row["imdb_score"])}))):
         film, reason = _film(row, timed="duration" in table.columns)
         if film["imdb_id"] in films:
             reason = REPEATED
@@ -100,7 +116,7 @@ def _film(row: Row, timed: bool) -> tuple[dict[str, Any], str]:
         "votes": row["num_voted_users"],
         "sources": [(METADATA, row["row"], title)],
     }
-    reason = problem(film)
+    reason = bad_year(film)
     if not imdb_id:
         return film, "no IMDb id in the link"
     # The table holds games of the same title and year as the film they follow; they alone have no running time.
@@ -189,12 +205,7 @@ def _by_id(films: list[dict[str, Any]], having: dict[str, dict[str, Any]], draft
 def _take_facts(folder: Path, draft: Draft) -> None:
     """Scores, titles and the rest from IMDb's own tables; a film that is none there is dropped."""
     known, reasons = imdb.facts(folder, {film["imdb_id"] for film in draft.films})
-    films, draft.films = draft.films, []
     draft.scores_from = f"{imdb.RATINGS} of {tables.file_date(folder / imdb.RATINGS)}"
-    for film in films:
+    for film in draft.films:
         film |= known.get(film["imdb_id"], {})
-        reason = reasons.get(film["imdb_id"]) or problem(film)
-        if reason:
-            draft.drop(film, reason)
-        else:
-            draft.films.append(film)
+    draft.sift(lambda film: reasons.get(film["imdb_id"]) or bad_year(film))

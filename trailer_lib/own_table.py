@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.ids import FILM_ID, YOUTUBE_ID
-from trailer_lib.joins import BAD_ID, REPEATED, Draft, problem
+from trailer_lib.joins import BAD_ID, REPEATED, Draft, bad_score, bad_year
 from trailer_lib.tables import Row
 from trailer_lib.titles import normal_title
 
@@ -63,7 +63,9 @@ def _problem(film: dict[str, Any], imdb_id: str) -> str:
         return BAD_ID
     if film["url"] and not _is_link(film["url"]):
         return "the url is no https link"
-    return problem(film) or ("" if film["youtube_id"] or film["url"] else "neither youtube_id nor url")
+    return (
+        bad_year(film) or bad_score(film) or ("" if film["youtube_id"] or film["url"] else "neither youtube_id nor url")
+    )
 
 
 def _is_link(url: str) -> bool:
