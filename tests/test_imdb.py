@@ -5,6 +5,7 @@ import gzip
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,13 @@ def test_a_damaged_table_is_refused_in_one_line(folder: Path, name: str, content
     with pytest.raises(TrailerError, match=f"{name}: {message}.*: fetch it again") as caught:
         load(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("write", [write_basics, write_ratings])
+def test_tables_without_rows_give_no_film(folder: Path, write: Callable[[Path, list], None]) -> None:
+    write(folder, [])
+    with pytest.raises(TrailerError, match="no film has both a score and a trailer"):
+        load(folder)
 
 
 def test_a_damaged_row_costs_that_row_alone(folder: Path) -> None:

@@ -147,30 +147,34 @@ def _unusable(row: Row) -> str:
 
 def _linked(trailers: Table, links: Table, draft: Draft) -> dict[str, dict[str, Any]]:
     """IMDb id -> its trailer, of the rows of the trailer list that links.csv knows."""
-    link_of = _links(links, draft)
-    having: dict[str, dict[str, Any]] = {}
-    used = set()
+    known = _links(links, draft)
+    unused, having = dict(known), {}
     for row in trailers.rows:
-        link = link_of.get(row["movieId"])
-        imdb_id = link["imdb_id"] if link else ""
-        if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
-            reason = BAD_ID
-        elif not link:
-            reason = f"its movieId is not in {LINKS}"
-        else:
-            reason = titles.SECOND if imdb_id in having else ""
-        source = (TRAILERS, row["row"], row["title"])
-        if reason:
+        link, source = known.get(row["movieId"]), (TRAILERS, row["row"], row["title"])
+        if reason := _unlinked(row, link, having):
             draft.dropped.append(Dropped(*source, reason))
-        else:
-            used.add(row["movieId"])
-            sources = [source, (LINKS, link["row"], f"movieId {row['movieId']}")]
-            having[imdb_id] = {
-                "imdb_id": imdb_id, "youtube_id": row["youtubeId"], "joined_by": "id", "sources": sources,
-            }  # fmt: skip
-    unused = [link for movie, link in link_of.items() if movie not in used]
-    draft.dropped += [Dropped(LINKS, link["row"], f"movieId {link['movieId']}", NO_TRAILER) for link in unused]
+            continue
+        del unused[row["movieId"]]
+        having[link["imdb_id"]] = {
+            "imdb_id": link["imdb_id"],
+            "youtube_id": row["youtubeId"],
+            "joined_by": "id",
+            "sources": [source, _source(link)],
+        }
+    draft.dropped += [Dropped(*_source(link), NO_TRAILER) for link in unused.values()]
     return having
+
+
+def _unlinked(row: Row, link: Row | None, having: dict[str, dict[str, Any]]) -> str:
+    if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
+        return BAD_ID
+    if link is None:
+        return f"its movieId is not in {LINKS}"
+    return titles.SECOND if link["imdb_id"] in having else ""
+
+
+def _source(link: Row) -> tuple[str, int, str]:
+    return LINKS, link["row"], f"movieId {link['movieId']}"
 
 
 def _links(links: Table, draft: Draft) -> dict[str, Row]:
@@ -183,7 +187,7 @@ def _links(links: Table, draft: Draft) -> dict[str, Row]:
         if row["movieId"] in found:
             reason = "the movieId is in an earlier row"
         if reason:
-            draft.dropped.append(Dropped(LINKS, row["row"], f"movieId {row['movieId']}", reason))
+            draft.dropped.append(Dropped(*_source(row), reason))
         else:
             found[row["movieId"]] = row
     return found
