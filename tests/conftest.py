@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from trailer_lib import dataset, files, frames
-from trailer_lib.joins import METADATA, TRAILERS
+from trailer_lib.catalog import METADATA, TRAILERS
 from trailer_lib.project import Project
 from trailer_lib.video import Frames
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from trailer_lib import Project, TrailerError, catalog
-from trailer_lib.joins import METADATA, TRAILERS
+from trailer_lib.catalog import METADATA, TRAILERS
 
 SCORE_COLUMNS = ["movie_title", "title_year", "imdb_score", "movie_imdb_link", "genres", "duration", "num_voted_users"]
 TRAILER_COLUMNS = ["youtubeId", "movieId", "title"]

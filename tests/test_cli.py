@@ -16,8 +16,8 @@ from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
 
 from trailer_lib import compare, dataset, evaluate, frames, train
 from trailer_lib.__main__ import main
+from trailer_lib.catalog import TRAILERS
 from trailer_lib.errors import TrailerError
-from trailer_lib.joins import TRAILERS
 from trailer_lib.project import Project
 
 Copy = Callable[[Path], Project]

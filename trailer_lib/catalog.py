@@ -7,9 +7,10 @@ import pandas as pd
 
 from trailer_lib import files, joins, own_table
 from trailer_lib.errors import TrailerError
-from trailer_lib.joins import Draft
+from trailer_lib.joins import METADATA, TRAILERS, Draft
 from trailer_lib.project import Project
 
+__all__ = ["COLUMNS", "METADATA", "TRAILERS", "Catalog", "load", "trailer_keys"]
 COLUMNS = [
     "imdb_id", "title", "year", "score", "youtube_id", "genres", "runtime_minutes", "votes", "url",
     "joined_by", "shared",

@@ -59,6 +59,7 @@ def read(path: Path, needed: list[str], optional: list[str]) -> Table:
             raise TrailerError(f"{path}: empty: {expected}")
         separator, places, width = _columns(heading, path, needed, optional)
         table = Table(path.name, file_date(path), list(places))
+        empty = dict.fromkeys(needed + optional, "")
         for number, first, cells in _records(lines, separator, width):
             if number > MOST_ROWS:
                 raise TrailerError(f"{path}: over {MOST_ROWS:,} rows: {expected}, a row a film")
@@ -66,7 +67,7 @@ def read(path: Path, needed: list[str], optional: list[str]) -> Table:
                 table.dropped.append(Dropped(path.name, number, first.strip()[:80], reason))
             else:
                 row = {name: cells[place].strip() for name, place in places.items() if place < len(cells)}
-                table.rows.append(dict.fromkeys(needed + optional, "") | row | {"row": number})
+                table.rows.append(empty | row | {"row": number})
     return table
 
 
