@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     write_trailers(folder, [["trailer--01", "10", "Whatever"], ["trailer--02", "20", "Some Name (1950)"]])
     write_links(folder, [["10", "0000001"], ["20", "2"]])
-    write_basics(folder, [basics_row(1, 'The "First" Film'), basics_row(2, "Second", "tvMovie", genres=NONE)])
+    write_basics(folder, [basics_row(1, '"First" Film'), basics_row(2, "Second", "tvMovie", genres=NONE)])
     write_ratings(folder, [["tt0000001", "7.5", "1000"], ["tt0000002", "3.1", "20"]])
     return folder
 
@@ -89,7 +89,7 @@ def test_ids_give_the_join_and_imdb_gives_the_facts(folder: Path) -> None:
     assert found.films.columns.tolist() == catalog.COLUMNS
     assert found.films.to_dict("records") == [
         {
-            "imdb_id": "tt0000001", "title": 'The "First" Film', "year": 1999, "score": 7.5,
+            "imdb_id": "tt0000001", "title": '"First" Film', "year": 1999, "score": 7.5,
             "youtube_id": "trailer--01",
             "genres": "Drama|War", "runtime_minutes": 101, "votes": 1000, "url": "", "joined_by": "id", "shared": False,
         },
@@ -194,7 +194,7 @@ def test_without_links_the_score_table_gives_the_ids_and_imdb_the_facts(folder: 
     write_trailers(folder, [["trailer--01", "10", "Whatever (1999)"], ["trailer--03", "10", "Unknown (1999)"]])
     found = load(folder)
     assert found.films[["title", "score", "votes", "joined_by"]].values.tolist() == [
-        ['The "First" Film', 7.5, 1000, "title and year"]
+        ['"First" Film', 7.5, 1000, "title and year"]
     ]
     assert found.scores_from.startswith("title.ratings.tsv.gz of")
     lost = "not in title.basics.tsv.gz"

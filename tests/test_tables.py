@@ -91,12 +91,23 @@ GOOD = "g1,Good,1999\n"
         pytest.param(f"b1,{'x' * 99_000},1999,more\n", "more cells than the heading has", id="long"),
     ],
 )
-@pytest.mark.parametrize("after", ['"g2","Good, too","1999"\n', 'g2,"Two\nlines",1999\n', ""])
+@pytest.mark.parametrize("after", ['"g2","Good, too","1999"\n', 'g2,"Two\nlines",1999\n', 'g2,7",1999\n', ""])
 def test_a_damaged_row_costs_that_row_alone(tmp_path: Path, bad: str, reason: str, after: str) -> None:
     table = read(tmp_path, "id,title,year\n" + GOOD + bad + GOOD + after + GOOD)
     assert [row["id"] for row in table.rows] == ["g1", "g1", *(["g2"] if after else []), "g1"]
     assert [(drop.file, drop.row, drop.reason) for drop in table.dropped] == [("table.csv", 3, reason)]
     assert table.dropped[0].title.startswith(bad.strip()[:10])
+
+
+def test_two_stray_marks_do_not_make_one_row_of_two(tmp_path: Path) -> None:
+    table = read(tmp_path, 'id,title,year\n"b1,Film,1999\ng2,7",1999\n')
+    assert cells(table) == [["g2", '7"', "1999"]]
+    assert [drop.row for drop in table.dropped] == [2]
+
+
+def test_a_cell_may_span_many_lines(tmp_path: Path) -> None:
+    plot = "\n".join(f"Line {number}, and so on, and on, and on." for number in range(50))
+    assert cells(read(tmp_path, f'id,title,year\n{GOOD}a1,"{plot}",1999\n{GOOD}'))[1] == ["a1", plot, "1999"]
 
 
 @pytest.mark.parametrize(

@@ -165,10 +165,14 @@ def _record(lines: list[str], separator: str, width: int) -> tuple[int, list[str
             records = list(csv.reader(lines[:used], delimiter=separator, strict=bool(used > 1 or marks % 2)))
         except csv.Error:
             continue
-        # Two rows with a stray mark each must not become one, nor may a mark swallow the rows after it.
-        if len(records) == 1 and (used == 1 or len(records[0]) == width):
+        if len(records) == 1 and (used == 1 or _is_one_row(lines[:used], records[0], separator, width)):
             return used, records[0]
     return 1, []
+
+
+def _is_one_row(lines: list[str], cells: list[str], separator: str, width: int) -> bool:
+    """Whether a cell in quotation marks spans these lines; if each looks like a row, stray marks swallowed rows."""
+    return len(cells) == width and any(line.count(separator) != width - 1 for line in lines)
 
 
 def _damage(line: str, cells: list[str], width: int) -> str:
