@@ -16,6 +16,7 @@ from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
 
 from trailer_lib import compare, dataset, evaluate, frames, train
 from trailer_lib.__main__ import main
+from trailer_lib.catalog import TRAILERS
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
@@ -414,7 +415,32 @@ def test_without_a_root_the_environment_names_it(
 def test_catalog_counts_the_films_and_writes_them(frames_root: Path, tmp_path: Path, out: Callable[..., str]) -> None:
     text = out("catalog", "--root", frames_root, "--csv", tmp_path / "films.csv")
     assert f"movie_metadata.csv: {FILMS} rows" in text and f"{FILMS} films with a score" in text
+    assert f"joined by title and year: {FILMS}" in text and "scores from movie_metadata.csv of 20" in text
+    assert "no row dropped" in text
     assert len((tmp_path / "films.csv").read_text().splitlines()) == FILMS + 1
+
+
+def test_catalog_counts_the_dropped_rows_and_writes_them(
+    frames_root: Path, copy_of: Callable[[Path], Project], out: Callable[..., str], error: Callable[..., str]
+) -> None:
+    root = copy_of(frames_root).root
+    with open(root / "excels" / TRAILERS, "a") as file:
+        file.write("#NAME?,99,A film (1999)\ntrailer--99,99,Another film (1999)\n")
+    text = out("catalog", "--root", root, "--dropped", root / "dropped.csv")
+    assert re.search(r"no film of this title and year in movie_metadata\.csv +1\n", text)
+    assert (root / "dropped.csv").read_text().splitlines() == [
+        "file,row,title,reason",
+        'ml-youtube.csv,32,A film (1999),"the YouTube id is not 11 letters, digits, - or _"',
+        "ml-youtube.csv,33,Another film (1999),no film of this title and year in movie_metadata.csv",
+    ]
+    assert str(root / "settings.toml") in error("catalog", "--root", root, "--dropped", root / "settings.toml" / "x")
+
+
+def test_catalog_drops_films_with_few_votes(
+    frames_root: Path, out: Callable[..., str], error: Callable[..., str]
+) -> None:
+    assert f"{FILMS} films with" in out("catalog", "--root", frames_root, "--min-votes", 1000)
+    assert f"fewer than 1001 votes: {2 * FILMS} rows" in error("catalog", "--root", frames_root, "--min-votes", 1001)
 
 
 def test_frames_writes_a_folder(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:

@@ -51,9 +51,26 @@ def test_five_of_five_original_folders_are_found(project: Project) -> None:
     assert (found.reason == "").all()
 
 
-def test_the_catalogue_holds_at_least_4078_films(project: Project) -> None:
-    films = catalog.load(project).films
-    assert len(films) >= 4018 + 60 and films.imdb_id.is_unique
+def test_the_catalogue_holds_4018_films_of_the_same_year_and_60_of_a_year_off_by_one(project: Project) -> None:
+    found = catalog.load(project)
+    joined = found.films.joined_by.value_counts()
+    assert joined["title and year"] >= 4018 and joined["year off by one"] >= 60
+    assert found.films.imdb_id.is_unique
+    for name, rows in found.rows.items():
+        assert rows == len(found.films) + (found.dropped.file == name).sum()
+
+
+@pytest.mark.parametrize(
+    ("imdb_id", "why"),
+    [
+        ("tt3882082", "The Boy of 2016 is not The Boy (2015)"),
+        ("tt3099638", "Barfi of 2013 is not Barfi! (2012)"),
+        ("tt3683702", "Fugly of 2014 is not Fugly! (2013)"),
+        ("tt1680310", "a game, not Harry Potter and the Deathly Hallows: Part 2 (2011)"),
+    ],
+)
+def test_films_that_look_like_another_get_no_trailer_of_it(project: Project, imdb_id: str, why: str) -> None:
+    assert imdb_id not in set(catalog.load(project).films.imdb_id), why
 
 
 @pytest.mark.skipif(not VGG16.is_file(), reason=f"the real weights are not there ({VGG16})")

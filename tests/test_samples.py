@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trailer_lib import Project, catalog, samples, video
+from trailer_lib import Project, catalog, ids, samples, titles, video
 from trailer_lib.video import VideoError
 
 FILMS, HELD_OUT = 12, 2
@@ -119,7 +119,7 @@ def test_titles_have_letters_that_no_file_name_may_have() -> None:
 def test_the_join_drops_the_odd_rows_with_their_reasons(root: Path) -> None:
     dropped = catalog.load(Project.open(root)).dropped
     bad_id = "the YouTube id is not 11 letters, digits, - or _"
-    assert sorted(dropped.reason) == sorted([bad_id, bad_id, "the film is in an earlier row"])
+    assert sorted(dropped.reason) == sorted([bad_id, bad_id, "the film is in another row"])
 
 
 def test_the_held_out_films_are_in_no_spreadsheet_and_in_no_catalogue(root: Path) -> None:
@@ -142,10 +142,10 @@ def test_scores_are_of_the_scale_and_differ() -> None:
 
 def test_ids_are_like_real_ones_and_titles_differ() -> None:
     films = invented(400)
-    assert all(catalog.YOUTUBE_ID.fullmatch(film.youtube_id) for film in films)
-    assert all(catalog.IMDB_ID.fullmatch(film.imdb_id) for film in films)
+    assert all(ids.YOUTUBE_ID.fullmatch(film.youtube_id) for film in films)
+    assert all(ids.IMDB_ID.fullmatch(film.imdb_id) for film in films)
     assert len({film.imdb_id for film in films}) == len({film.youtube_id for film in films}) == 400
-    assert len({catalog.normal_title(film.title) for film in films}) == 400
+    assert len({titles.normal_title(film.title) for film in films}) == 400
 
 
 def test_the_settings_of_the_samples_are_settings(root: Path) -> None:

@@ -26,12 +26,12 @@ def samples(args: argparse.Namespace) -> None:
 def catalog(args: argparse.Namespace) -> None:
     from trailer_lib import catalog
 
-    table = catalog.load(Project.open(args.root))
-    for name, rows in table.rows.items():
-        print(f"{name}: {rows} rows")
-    print(f"{len(table.films)} films with a score and a trailer\n{table.reasons().to_string(index=False)}")
+    table = catalog.load(Project.open(args.root), args.min_votes)
+    print(table.summary())
     if args.csv:
         table.save(Path(args.csv))
+    if args.dropped:
+        table.save_dropped(Path(args.dropped))
 
 
 def frames(args: argparse.Namespace) -> None:
@@ -185,6 +185,8 @@ def _add_film_commands(commands: Any) -> None:
         _command(commands, catalog, "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv")
     )
     added.add_argument("--csv", metavar="FILE", help="write the films to a CSV file")
+    added.add_argument("--dropped", metavar="FILE", help="write the dropped rows and their reasons to a CSV file")
+    added.add_argument("--min-votes", type=int, default=0, metavar="N", help="drop films with fewer votes; 0 keeps all")
     added = _with_root(
         _command(commands, scrape, "Fill images/ with frames of the catalogue's films.", "--films 2000"),
         "scrape",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from trailer_lib import catalog, files
+from trailer_lib import catalog, files, titles
 from trailer_lib.errors import TrailerError
 from trailer_lib.frames import folder_id, picture_paths
 from trailer_lib.progress import bar
@@ -24,6 +24,7 @@ from trailer_lib.settings import DatasetSettings
 
 SPLITS = ("train", "val", "test")
 FRAMES, FILMS, CARD = "frames.npy", "films.csv", "dataset.json"
+TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url"], str)  # a film may be called "300"
 NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 PICKLE_FRAMES = 15  # the original's pickle holds 15 frames, 45 channels, a film
 
@@ -49,7 +50,7 @@ class Dataset:
         try:
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
             array = np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False)
-            films = pd.read_csv(folder / FILMS, dtype={"genres": str}, keep_default_na=False, na_values=NUMBERS)
+            films = pd.read_csv(folder / FILMS, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
         except (OSError, ValueError) as error:
             raise TrailerError(
                 f"{folder}: damaged ({' '.join(str(error).split())}): build the dataset again"
@@ -73,9 +74,9 @@ def spread(available: int, count: int) -> np.ndarray:
     return ((np.arange(count) + 0.5) * available / count).astype(int)
 
 
-def split_of(youtube_id: str, settings: DatasetSettings) -> str:
-    """The split of a trailer: a pure function of its id, so films that share it stay together."""
-    digest = hashlib.sha256(f"{settings.salt}/{youtube_id}".encode()).digest()
+def split_of(trailer: str, settings: DatasetSettings) -> str:
+    """The split of a trailer (its YouTube id, else its link): films that share it stay together, adding moves none."""
+    digest = hashlib.sha256(f"{settings.salt}/{trailer}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < settings.test:
         return "test"
@@ -90,7 +91,7 @@ def find_films(project: Project, films: pd.DataFrame) -> pd.DataFrame:
     known, by_title = set(films.imdb_id), _by_title(films)
     rows = []
     for folder in sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith(".")):
-        matches = [folder_id(folder.name)] if folder_id(folder.name) else by_title[catalog.normal_title(folder.name)]
+        matches = [folder_id(folder.name)] if folder_id(folder.name) else by_title[titles.normal_title(folder.name)]
         reason = "" if len(matches) == 1 and matches[0] in known else _no_match(matches)
         rows.append([folder.name, len(picture_paths(folder)), "" if reason else matches[0], reason])
     table = pd.DataFrame(rows, columns=["folder", "pictures", "imdb_id", "reason"])
@@ -102,7 +103,7 @@ def find_films(project: Project, films: pd.DataFrame) -> pd.DataFrame:
 def _by_title(films: pd.DataFrame) -> defaultdict[str, list[str]]:
     ids = defaultdict(list)
     for film in films.itertuples():
-        ids[catalog.normal_title(film.title)].append(film.imdb_id)
+        ids[titles.normal_title(film.title)].append(film.imdb_id)
     return ids
 
 
@@ -125,7 +126,7 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     (project.dataset / CARD).unlink(missing_ok=True)  # until all three files are new, there is no dataset
     table, shape, damaged = _write_frames(project, usable, settings)
     left_out = Counter(found[found.reason != ""].reason) + Counter(damaged)
-    table["split"] = [split_of(key, settings) for key in table.youtube_id]
+    table["split"] = [split_of(key, settings) for key in catalog.trailer_keys(table)]
     _require_splits(table)
     with files.atomic_path(project.dataset / FILMS) as temporary:
         table.to_csv(temporary, index=False)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
+from trailer_lib.ids import FILM_ID
 from trailer_lib.video import Frames
 
 QUALITY = 90  # of the JPEGs: no visible loss, a quarter of the size of 100
@@ -34,8 +35,8 @@ def folder_name(imdb_id: str, title: str, year: int) -> str:
 
 
 def folder_id(name: str) -> str | None:
-    """The IMDb id at the end of a folder's name, None in the original's layout."""
-    match = re.search(r"\[(tt\d{7,10})\]$", name)
+    """The film's key at the end of a folder's name, None in the original's layout."""
+    match = re.search(rf"\[({FILM_ID.pattern})\]\Z", name)
     return match[1] if match else None
 
 
