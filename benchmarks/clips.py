@@ -29,7 +29,7 @@ def texture(rng: np.random.Generator, height: int, width: int) -> Image.Image:
 
 
 def shot(rng: np.random.Generator, height: int, width: int, length: int, grain: np.ndarray) -> Iterator[np.ndarray]:
-    """`length` frames: a texture under a camera that pans, turns and zooms, a second one that passes in front, grain."""
+    """`length` frames: a texture under a camera that pans, turns and zooms, another that passes in front, grain."""
     behind, front = texture(rng, height * 3 // 2, width * 3 // 2), texture(rng, height // 2, width // 3)
     still = rng.random() < 0.3
     pan, angle, zoom, walk = rng.uniform(-1, 1, (4, 2)) * np.array([[height * 0.1], [0.04], [0.06], [height * 0.2]])

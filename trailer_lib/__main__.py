@@ -45,6 +45,8 @@ def frames(args: argparse.Namespace) -> None:
     reasons = filters.judge(sampled.pixels, "none" if args.no_filter else chosen.filter)
     frames.save(out, sampled, reasons, {"video": path.name})
     print(f"kept {reasons.count(None)} of {len(reasons)} frames in {args.out}")
+    if sampled.note:
+        print(sampled.note)
 
 
 def filter_(args: argparse.Namespace) -> None:

@@ -156,7 +156,8 @@ def _attempt(job: Job) -> Entry:
     with tempfile.TemporaryDirectory(prefix="trailer-") as scratch:
         path = _fetch_patiently(job, Path(scratch))
         size = path.stat().st_size
-        sampled = video.sample_frames(path, settings.count, settings.seed, job.imdb_id, settings.mode, settings.height)
+        drawing = (settings.count, settings.seed, job.imdb_id, settings.mode, settings.height)
+        sampled = video.sample_frames(path, *drawing, threads=1)  # a core a worker: two trailers beat two threads
     reasons = filters.judge(sampled.pixels, settings.filter)
     kept = reasons.count(None)
     if not kept:
@@ -165,7 +166,8 @@ def _attempt(job: Job) -> Entry:
     facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "settings": settings.as_dict()}
     frames.save(folder, sampled, reasons, facts)
     counts = dict(Counter(reason for reason in reasons if reason))
-    return Entry(job.imdb_id, job.youtube_id, "ok", bytes=size, sampled=len(reasons), kept=kept, dropped=counts)
+    found = {"detail": sampled.note, "bytes": size, "sampled": len(reasons), "kept": kept, "dropped": counts}
+    return Entry(job.imdb_id, job.youtube_id, "ok", **found)
 
 
 def _fetch_patiently(job: Job, scratch: Path) -> Path:

@@ -45,10 +45,10 @@ def sample_frames(
     """`count` random frames of `path` in the film's order, as a player shows them: upright, with square pixels.
 
     `mode="exact"` gives the frame shown at each of the times of `draw_times`, one drawn twice twice. "keyframes" gives
-    a keyframe near each time, no keyframe twice; what they are too few for comes from those of the times that cost the
-    least decoding, exactly, and `note` says how many. Pictures of more than `height` lines are shrunk to it; 0 keeps
-    them, and then the memory is that of `count` full pictures (100 of 1080 lines: 620 MB). `threads` decode; 0 takes
-    all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
+    a keyframe near each time, none twice; when there are too few, all of them, and exact frames at those of twice as
+    many times that cost the least decoding, and `note` says how many. Pictures of more than `height` lines are shrunk
+    to it; 0 keeps them, and then the memory is that of `count` full pictures (100 of 1080 lines: 620 MB). `threads`
+    decode; 0 takes all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
     """
     with opened(path) as (container, stream):
         stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
@@ -56,7 +56,7 @@ def sample_frames(
         times = draw_times(seed, key, facts.duration, count)
         wanted, note = _exact(facts, times), ""
         if mode == "keyframes":
-            wanted, note = _keyframes_first(facts, times)
+            wanted, note = _keyframes_first(facts, times, draw_times(seed, key, facts.duration, 2 * count))
         return _collected(path, container, stream, facts, wanted, height, note)
 
 
@@ -66,15 +66,30 @@ def _exact(facts: Probe, times: np.ndarray) -> list[int]:
     return [pts[max(bisect_right(pts, pts[0] + time / facts.time_base) - 1, 0)] for time in times]
 
 
-def _keyframes_first(facts: Probe, times: np.ndarray) -> tuple[list[int], str]:
-    """As many sorted pts as `times`: the nearest keyframes, then what is soonest after one; and a note if they mix."""
+def _keyframes_first(facts: Probe, times: np.ndarray, more: np.ndarray) -> tuple[list[int], str]:
+    """As many sorted pts as `times`: the nearest keyframes, then the cheapest at `more`; and a note if they mix."""
     free = sorted(set(facts.keyframes) & set(facts.pts))
     if len(free) >= len(times):
         return sorted(_nearest(free, facts.pts[0] + time / facts.time_base) for time in times), ""
     missing = len(times) - len(free)
-    drawn = sorted(_exact(facts, times), key=lambda pts: (pts in free, pts - _group(facts, pts)))
+    drawn = _exact(facts, more)
+    others = sorted(set(drawn) - set(free), key=_prices(facts, drawn).__getitem__)[:missing]
+    again = drawn[: missing - len(others)]  # a video of few frames gives some of them twice
     note = f"only {len(free)} keyframes: {missing} of the {len(times)} frames are not keyframes but exact ones"
-    return sorted(free + drawn[:missing]), note
+    return sorted(free + others + again), note
+
+
+def _prices(facts: Probe, wanted: list[int]) -> dict[int, float]:
+    """pts -> pictures to decode for each one gained, when its group is decoded up to it or, if cheaper, beyond."""
+    groups: dict[int, list[int]] = {}
+    for pts in sorted(set(wanted)):
+        groups.setdefault(_group(facts, pts), []).append(pts)
+    prices = {}
+    for keyframe, group in groups.items():
+        decoded = np.searchsorted(facts.pts, group) - np.searchsorted(facts.pts, keyframe) + 1
+        each = decoded / np.arange(1, len(group) + 1)
+        prices |= zip(group, np.minimum.accumulate(each[::-1])[::-1].tolist())
+    return prices
 
 
 def _nearest(free: list[int], target: float) -> int:
