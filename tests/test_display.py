@@ -108,7 +108,7 @@ def test_frames_whose_size_changes_are_scaled_to_the_first(
 
 
 def test_pixels_stretched_beyond_all_measure_are_refused(tmp_path: Path) -> None:
-    path = made(tmp_path / "band.mkv", f"color=gray:size=640x480:rate=25:duration=0.2,setsar=200")
+    path = made(tmp_path / "band.mp4", "color=gray:size=640x480:rate=25:duration=0.2,setsar=200:max=1000")
     with pytest.raises(VideoError, match="at most 36000000 pixels"):
         video.sample_frames(path, 3, 0, "key")
 
@@ -122,5 +122,5 @@ def test_more_pictures_than_memory_should_hold_are_refused_before_they_are_made(
 
 def test_a_video_of_too_many_pixels_is_refused_by_its_size(tmp_path: Path) -> None:
     path = made(tmp_path / "giant.mp4", "color=gray:size=9216x4096:rate=25:duration=0.04", "-preset", "ultrafast")
-    with pytest.raises(VideoError, match="giant.mp4: 9216x4096: at most"):
+    with pytest.raises(VideoError, match="9216x4096: at most"):
         video.sample_frames(path, 3, 0, "key", height=360)
