@@ -1,20 +1,18 @@
 """Frames of a video: exactly those of the drawn times, in every coding, and an error for what is no video."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import av
-import imageio_ffmpeg
+import clips
 import numpy as np
 import pytest
+from clips import ffmpeg, number_of, numbered
 
 from trailer_lib import video
 from trailer_lib.video import VideoError
 
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 WIDTH, HEIGHT, FPS, FRAMES = 64, 48, 25, 100
-BITS = 16  # bars of a picture, each a bit of its number
 GOP, B_FRAMES = 12, 3  # of the clip that most tests share
 DRAWS = 60
 FORMS = [
@@ -36,36 +34,15 @@ FORMS = [
 ]
 
 
-def numbered(number: int) -> np.ndarray:
-    """A picture that shows its number as bright and dark bars."""
-    bars = np.array([230 if number >> bit & 1 else 30 for bit in range(BITS)], np.uint8).repeat(WIDTH // BITS)
-    return np.ascontiguousarray(np.broadcast_to(bars[None, :, None], (HEIGHT, WIDTH, 3)))
-
-
-def number_of(picture: np.ndarray) -> int:
-    bars = picture.mean(axis=(0, 2)).reshape(BITS, -1).mean(axis=1)
-    return sum(1 << bit for bit in range(BITS) if bars[bit] > 128)
-
-
 def numbers(frames: video.Frames) -> list[int]:
     return [number_of(picture) for picture in frames.pixels]
 
 
 def render(path: Path, codec: str = "libx264", options: str = f"-g {GOP} -bf {B_FRAMES}") -> Path:
     """A clip of FRAMES numbered pictures; x264 makes keyframes where `options` say and nowhere else."""
-    extra = [*options.split(), *(["-sc_threshold", "0"] if codec == "libx264" else [])]
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (WIDTH, HEIGHT), fps=FPS, codec=codec, quality=None, output_params=extra
-    )
-    writer.send(None)
-    for number in range(FRAMES):
-        writer.send(numbered(number))
-    writer.close()
-    return path
-
-
-def ffmpeg(*arguments: object) -> None:
-    subprocess.run([FFMPEG, "-v", "error", *map(str, arguments)], check=True)
+    steady = "-sc_threshold 0" if codec == "libx264" else ""
+    form = "" if codec == "mjpeg" else "-pix_fmt yuv420p"
+    return clips.render(path, FRAMES, f"-c:v {codec} {form} {options} {steady}", FPS, (WIDTH, HEIGHT))
 
 
 def drawn_numbers(count: int = DRAWS, seed: int = 0, key: str = "key", length: int = FRAMES) -> list[int]:
@@ -151,11 +128,49 @@ def test_another_seed_or_film_gives_other_frames(clip: Path, seed: int, key: str
     assert not np.array_equal(first.seconds, other.seconds)
 
 
-def test_keyframes_mode_gives_the_nearest_keyframes_each_once(clip: Path) -> None:
+def test_keyframes_mode_gives_a_keyframe_near_each_time(clip: Path) -> None:
     times = video.draw_times(0, "key", FRAMES / FPS, 5)
     last = (FRAMES - 1) // GOP
-    nearest = sorted({min(last, round(time * FPS / GOP)) * GOP for time in times})
-    assert numbers(video.sample_frames(clip, 5, 0, "key", mode="keyframes")) == nearest
+    nearest = {min(last, round(time * FPS / GOP)) * GOP for time in times}
+    frames = video.sample_frames(clip, 5, 0, "key", mode="keyframes")
+    found = numbers(frames)
+    assert len(set(found)) == 5
+    assert nearest <= set(found) <= set(range(0, FRAMES, GOP))
+    assert found == sorted(found)
+    assert frames.note == ""
+
+
+def test_too_few_keyframes_are_said_and_topped_up_with_exact_frames(clip: Path) -> None:
+    frames = video.sample_frames(clip, 30, 0, "key", mode="keyframes")
+    found, keyframes = numbers(frames), set(range(0, FRAMES, GOP))
+    drawn = video.draw_times(0, "key", FRAMES / FPS, 60) * FPS
+    assert len(set(found)) == 30
+    assert keyframes < set(found)
+    assert set(found) - keyframes <= set(drawn.astype(int))
+    assert found == sorted(found) == np.floor(frames.seconds * FPS + 1e-6).astype(int).tolist()
+    assert frames.note.startswith(f"only {len(keyframes)} keyframes: {30 - len(keyframes)} of the 30")
+
+
+@pytest.mark.parametrize("count", [FRAMES, 300])
+def test_more_frames_than_the_video_has_are_given_in_keyframes_mode_too(clip: Path, count: int) -> None:
+    found = numbers(video.sample_frames(clip, count, 0, "key", mode="keyframes"))
+    assert len(found) == count
+    assert found == sorted(found)
+
+
+def test_a_top_up_decodes_less_than_the_drawn_frames_would(clip: Path) -> None:
+    def decoded(mode: str) -> int:
+        found = np.array(numbers(video.sample_frames(clip, 30, 0, "key", mode=mode)))
+        return sum(int((found[found // GOP == group] % GOP).max(initial=-1)) + 1 for group in range(FRAMES // GOP + 1))
+
+    assert decoded("keyframes") < 0.7 * decoded("exact")
+
+
+@pytest.mark.parametrize("mode", ["exact", "keyframes"])
+def test_the_number_of_threads_changes_no_pixel(form: Path, mode: str) -> None:
+    one, three = (video.sample_frames(form, DRAWS, 0, "key", mode, threads=threads) for threads in (1, 3))
+    assert np.array_equal(one.pixels, three.pixels)
+    assert np.array_equal(one.seconds, three.seconds)
 
 
 def test_exact_mode_gives_frames_between_the_keyframes_too(clip: Path) -> None:
@@ -327,6 +342,7 @@ def test_a_damaged_stretch_loses_its_frames_and_the_others_stand(clip: Path, tmp
     # The decoder still holds B_FRAMES pictures back when it meets the damage.
     assert set(found) >= {number for number in drawn if not 2 * GOP - B_FRAMES <= number < 3 * GOP}
     assert set(found).isdisjoint(range(2 * GOP, 3 * GOP))
+    assert frames.note == f"{DRAWS - len(found)} of {DRAWS} frames are damaged and left out"
     assert found == np.floor(frames.seconds * FPS + 1e-6).astype(int).tolist()
 
 

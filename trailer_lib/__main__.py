@@ -44,8 +44,9 @@ def frames(args: argparse.Namespace) -> None:
     path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed, **rule)
     picked = pick.pick(path, path.stem, chosen, args.height)
     frames.save(out, picked.frames, picked.reasons, {"video": path.name})
-    few = f"; asked for at least {picked.least}" if picked.shortfall else ""
-    print(f"kept {picked.kept} of {len(picked.reasons)} frames in {args.out}{few}")
+    print(f"kept {picked.kept} of {len(picked.reasons)} frames in {args.out}")
+    if picked.remark:
+        print(picked.remark)
 
 
 def filter_(args: argparse.Namespace) -> None:

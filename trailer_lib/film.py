@@ -60,19 +60,19 @@ def _attempt(job: Job) -> Entry:
     with files.scratch_folder() as scratch:
         path = sources.fetch(job.youtube_id, job.url, settings, job.project.root, scratch)
         size = path.stat().st_size
-        picked = pick.pick(path, job.imdb_id, settings, settings.height)
+        picked = pick.pick(path, job.imdb_id, settings, settings.height, threads=1)  # two trailers beat two threads
     folder = job.project.images / frames.folder_name(job.imdb_id, job.title, job.year)
     drawing = {name: getattr(settings, name) for name in DRAWING}
-    facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "bytes": size, "shortfall": picked.shortfall}
+    facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "bytes": size, "remark": picked.remark}
     frames.save(folder, picked.frames, picked.reasons, facts | {"settings": drawing})
-    return _told(job, "ok", "", picked.shortfall, bytes=size, **_counts(picked.reasons))
+    return _told(job, "ok", "", picked.remark, bytes=size, **_counts(picked.reasons))
 
 
 def recorded(imdb_id: str, folder: Path) -> Entry:
     """The entry of a film whose folder is whole, from what is in it: for the line that a killed run did not write."""
     record = frames.read_record(folder)
     reasons = [None] * len(frames.picture_paths(folder)) + [reason for _, reason in record.get("dropped", [])]
-    facts = {"detail": record.get("shortfall", ""), "bytes": record.get("bytes", 0)}
+    facts = {"detail": record.get("remark", ""), "bytes": record.get("bytes", 0)}
     return Entry(imdb_id, record.get("youtube_id", ""), "ok", **facts, **_counts(reasons))
 
 

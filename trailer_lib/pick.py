@@ -33,22 +33,22 @@ class Picked:
         return self.reasons.count(None)
 
     @property
-    def shortfall(self) -> str:
-        """'' or what to tell of a film that gave too few."""
-        text = f"kept {self.kept} of {len(self.reasons)} drawn; asked for at least {self.least}"
-        return text if self.kept < self.least else ""
+    def remark(self) -> str:
+        """'' or what is not quite as asked for: too few frames, frames that are no keyframes."""
+        few = f"kept {self.kept} of {len(self.reasons)} drawn; asked for at least {self.least}"
+        return "; ".join(filter(None, [few if self.kept < self.least else "", self.frames.note]))
 
 
-def pick(path: Path, key: str, settings: ScrapeSettings, height: int) -> Picked:
+def pick(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> Picked:
     """Draw `count` frames of `path`, then twice and three times as many while fewer than half of `count` pass.
 
     The times of a larger draw hold those of a smaller one (`video.draw_times`). Pictures taller than `height` lines are
-    shrunk to it; 0 keeps them. NothingKept when not one passes.
+    shrunk to it; 0 keeps them. `threads` decode, 0 takes all cores. NothingKept when not one passes.
     """
     least = max(1, round(ENOUGH * settings.count))
     for times in DRAWS:
         count = settings.count * times
-        drawn = video.sample_frames(path, count, settings.seed, key, settings.mode, height)
+        drawn = video.sample_frames(path, count, settings.seed, key, settings.mode, height, threads)
         picked = Picked(*_judged(drawn, settings), least)
         if picked.kept >= least:
             break

@@ -1,44 +1,33 @@
-"""A video file -> what it is, and its frames at chosen times."""
+"""A video file -> its frames at random times, exactly those that a player shows then, or its keyframes."""
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 
-from trailer_lib.errors import TrailerError
+from trailer_lib.container import Probe, VideoError, opened, probe, probe_opened
+from trailer_lib.display import Display
 
-# The demuxer is chosen by the file's first bytes and forced: FFmpeg's own guess would also follow playlists,
-# which can read other files and open connections.
-MAGIC = {b"ftyp": (4, "mov"), b"moov": (4, "mov"), b"\x1aE\xdf\xa3": (0, "matroska"), b"AVI ": (8, "avi")}
+__all__ = ["Frames", "Probe", "VideoError", "draw_times", "probe", "sample_frames"]
 
-
-class VideoError(TrailerError):
-    """A file that gives no frames; the text says why."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A video's length and its frames' times. `pts` are sorted, in units of `time_base` seconds."""
-
-    width: int
-    height: int
-    duration: float
-    time_base: float
-    pts: list[int]
-    keyframes: list[int]
+MAX_BYTES = 2 << 30  # of the pictures of one call
 
 
 @dataclass(frozen=True)
 class Frames:
-    """`pixels` uint8 RGB [n, height, width, 3] and `seconds` float64 [n], the frames' own times from the start."""
+    """`pixels` uint8 RGB [n, height, width, 3] and `seconds` float64 [n], the frames' own times from the start.
+
+    `note` says where they are not quite what was asked for, in a sentence; "" where they are.
+    """
 
     pixels: np.ndarray
     seconds: np.ndarray
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -50,130 +39,137 @@ def draw_times(seed: int, key: str, duration: float, count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(list(digest)).random(count)) * duration
 
 
-def probe(path: Path) -> Probe:
-    """Read the container's packets without decoding; VideoError when it is no video or is cut short."""
-    with _opened(path) as (container, stream):
-        return _probe(path, container, stream)
+def sample_frames(
+    path: Path, count: int, seed: int, key: str, mode: str = "exact", height: int = 0, threads: int = 0
+) -> Frames:
+    """`count` random frames of `path` in the film's order, as a player shows them: upright, with square pixels.
 
-
-def sample_frames(path: Path, count: int, seed: int, key: str, mode: str = "exact", height: int = 0) -> Frames:
-    """`count` random frames of `path` in the film's order, at the times of `draw_times`.
-
-    `mode="exact"` gives the frame shown at each time; "keyframes" the nearest keyframe, each once, so perhaps fewer.
-    Pictures taller than `height` lines are shrunk to it; 0 keeps them. VideoError when there is nothing to decode.
+    `mode="exact"` gives the frame shown at each of the times of `draw_times`, one drawn twice twice. "keyframes" gives
+    a keyframe near each time, none twice; when there are too few, all of them, and exact frames at those of twice as
+    many times that cost the least decoding, and `note` says how many. Pictures of more than `height` lines are shrunk
+    to it; 0 keeps them, and then the memory is that of `count` full pictures (100 of 1080 lines: 620 MB). `threads`
+    decode; 0 takes all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
     """
-    with _opened(path) as (container, stream):
-        facts = _probe(path, container, stream)
+    with opened(path) as (container, stream):
+        stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
+        facts = probe_opened(path, container, stream)
         times = draw_times(seed, key, facts.duration, count)
-        wanted = _shown_at(facts.pts, times, facts) if mode == "exact" else _nearest_keyframes(facts, times)
-        size = _target_size(facts, height)
-        decoded = dict(_decode(container, stream, facts, wanted, size))
-    if not decoded:
-        raise VideoError(f"{path.name}: not one frame could be decoded: is the file damaged?")
-    # A damaged stretch loses its frames; the others stand. A frame drawn twice is given twice.
-    wanted = [pts for pts in wanted if pts in decoded]
-    seconds = (np.array(wanted, dtype=np.float64) - facts.pts[0]) * facts.time_base
-    return Frames(np.stack([decoded[pts] for pts in wanted]), seconds)
+        wanted, note = _exact(facts, times), ""
+        if mode == "keyframes":
+            wanted, note = _keyframes_first(facts, times, draw_times(seed, key, facts.duration, 2 * count))
+        return _collected(path, container, stream, facts, wanted, height, note)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    container_format = _container_format(path)
-    # "file:" keeps a name like "concat:a|b" a name; the whitelist keeps the file from opening anything else.
-    options = {"protocol_whitelist": "file"}
-    try:
-        with av.open(f"file:{path.resolve()}", format=container_format, options=options) as container:
-            if not container.streams.video:
-                raise VideoError(f"{path.name}: no video stream in it, only {len(container.streams)} other")
-            yield container, container.streams.video[0]
-    except (av.FFmpegError, ValueError, MemoryError) as error:
-        raise VideoError(
-            f"{path.name}: not readable as video ({_reason(error)}): is it cut short or damaged?"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _container_format(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise VideoError(f"{path}: {error.strerror}") from error
-    for magic, (offset, name) in MAGIC.items():
-        if head[offset : offset + len(magic)] == magic:
-            return name
-    raise VideoError(f"{path.name}: not a video (mp4, mov, mkv, webm and avi are read; it starts with {head[:8]!r})")
-
-
-def _probe(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> Probe:
-    _refuse_timeless(path, container, stream)
-    packets = [packet for packet in container.demux(stream) if packet.pts is not None]
-    keyframes = sorted(packet.pts for packet in packets if packet.is_keyframe)
-    # Packets that an edit list hides are decoded but never shown.
-    shown = sorted((packet.pts, packet.duration or 0) for packet in packets if not packet.is_discard)
-    if not keyframes or not shown:
-        raise VideoError(f"{path.name}: the video stream holds no frames: is the file cut short?")
-    base, pts = float(stream.time_base), [pts for pts, _ in shown]
-    length = (pts[-1] - pts[0] + shown[-1][1]) * base
-    claimed = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
-    if length < 0.9 * claimed:
-        raise VideoError(f"{path.name}: cut short: {length:.1f} s of {claimed:.1f} s are there")
-    return Probe(stream.codec_context.width, stream.codec_context.height, length, base, pts, keyframes)
-
-
-def _refuse_timeless(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> None:
-    """AVI stores no times: with the B-frames of H.264 they are guessed wrong, and frames would be given for others."""
-    codec = stream.codec_context
-    if container.format.name == "avi" and codec.name in ("h264", "hevc") and codec.has_b_frames:
-        raise VideoError(f"{path.name}: {codec.name} with B-frames in AVI has no frame times: convert it to mp4")
-
-
-def _shown_at(pts: list[int], times: np.ndarray, facts: Probe) -> list[int]:
-    """The last of the sorted `pts` at or before each time: what a player shows then."""
+def _exact(facts: Probe, times: np.ndarray) -> list[int]:
+    """The last pts at or before each time: what a player shows then."""
+    pts = facts.pts
     return [pts[max(bisect_right(pts, pts[0] + time / facts.time_base) - 1, 0)] for time in times]
 
 
-def _nearest_keyframes(facts: Probe, times: np.ndarray) -> list[int]:
-    keyframes = np.array(facts.keyframes)
-    targets = facts.pts[0] + times / facts.time_base
-    return sorted({int(keyframes[np.abs(keyframes - target).argmin()]) for target in targets})
+def _keyframes_first(facts: Probe, times: np.ndarray, more: np.ndarray) -> tuple[list[int], str]:
+    """As many sorted pts as `times`: the nearest keyframes, then the cheapest at `more`; and a note if they mix."""
+    free = sorted(set(facts.keyframes) & set(facts.pts))
+    if len(free) >= len(times):
+        return sorted(_nearest(free, facts.pts[0] + time / facts.time_base) for time in times), ""
+    missing = len(times) - len(free)
+    drawn = _exact(facts, more)
+    others = sorted(set(drawn) - set(free), key=_prices(facts, drawn).__getitem__)[:missing]
+    again = drawn[: missing - len(others)]  # a video of few frames gives some of them twice
+    note = f"only {len(free)} keyframes: {missing} of the {len(times)} frames are not keyframes but exact ones"
+    return sorted(free + others + again), note
 
 
-def _decode(
-    container: av.container.InputContainer,
+def _prices(facts: Probe, wanted: list[int]) -> dict[int, float]:
+    """pts -> pictures to decode for each one gained, when its group is decoded up to it or, if cheaper, beyond."""
+    groups: dict[int, list[int]] = {}
+    for pts in sorted(set(wanted)):
+        groups.setdefault(_group(facts, pts), []).append(pts)
+    prices = {}
+    for keyframe, group in groups.items():
+        decoded = np.searchsorted(facts.pts, group) - np.searchsorted(facts.pts, keyframe) + 1
+        each = decoded / np.arange(1, len(group) + 1)
+        prices |= zip(group, np.minimum.accumulate(each[::-1])[::-1].tolist())
+    return prices
+
+
+def _nearest(free: list[int], target: float) -> int:
+    """Take the pts nearest to `target` out of the sorted list `free`."""
+    right = bisect_right(free, target)
+    closest = min(range(max(right - 1, 0), min(right + 1, len(free))), key=lambda index: abs(free[index] - target))
+    return free.pop(closest)
+
+
+def _group(facts: Probe, pts: int) -> int:
+    """The keyframe from which the frame at `pts` is decoded."""
+    return facts.keyframes[max(bisect_right(facts.keyframes, pts) - 1, 0)]
+
+
+def _collected(
+    path: Path,
+    container: InputContainer,
     stream: av.VideoStream,
     facts: Probe,
     wanted: list[int],
-    size: tuple[int, int],
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(pts, picture) of the wanted frames: per group of pictures, a seek to its keyframe, no decoding past the last."""
-    stream.thread_type = "AUTO"
+    height: int,
+    note: str,
+) -> Frames:
+    """The frames at the sorted pts `wanted`, shrunk as they come, so that few full ones are held at a time."""
+    rows = {pts: slice(bisect_left(wanted, pts), bisect_right(wanted, pts)) for pts in wanted}
+    display, pixels, there = None, None, np.zeros(len(wanted), bool)
+    for frame in _decode(container, stream, facts, wanted):
+        if display is None:
+            display = Display(frame, stream.sample_aspect_ratio, height)
+            pixels = _room(path, len(wanted), display.shape)
+        pixels[rows[frame.pts]], there[rows[frame.pts]] = display.picture(frame), True
+    if pixels is None:
+        raise VideoError(f"{path.name}: not one frame could be decoded: is the file damaged?")
+    seconds = (np.array(wanted, dtype=np.float64) - facts.pts[0]) * facts.time_base
+    if there.all():
+        return Frames(pixels, seconds, note)
+    # A damaged stretch loses its frames; the others stand.
+    lost = f"{len(wanted) - there.sum()} of {len(wanted)} frames are damaged and left out"
+    return Frames(pixels[there], seconds[there], "; ".join(filter(None, [note, lost])))
+
+
+def _room(path: Path, count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    if count * np.prod(shape) > MAX_BYTES:
+        size = f"{count} pictures of {shape[1]}x{shape[0]}"
+        raise VideoError(f"{path.name}: {size} take more than {MAX_BYTES} bytes: choose fewer or a smaller height")
+    return np.empty((count, *shape), np.uint8)
+
+
+def _decode(
+    container: InputContainer, stream: av.VideoStream, facts: Probe, wanted: list[int]
+) -> Iterator[av.VideoFrame]:
+    """The wanted frames, forward: per group of pictures, a seek to its keyframe, no decoding past the last."""
     groups: dict[int, set[int]] = {}
     for pts in wanted:
-        groups.setdefault(facts.keyframes[max(bisect_right(facts.keyframes, pts) - 1, 0)], set()).add(pts)
+        groups.setdefault(_group(facts, pts), set()).add(pts)
     for keyframe, left in groups.items():
-        yield from _decode_group(container, stream, keyframe, left, size)
+        yield from _decode_group(container, stream, keyframe, left, skip=stream.codec_context.name == "h264")
+        if left:  # a stream that says little of its order can need more than its own group, in full
+            before = facts.keyframes[max(bisect_left(facts.keyframes, keyframe) - 1, 0)]
+            yield from _decode_group(container, stream, before, left, skip=False)
 
 
 def _decode_group(
-    container: av.container.InputContainer, stream: av.VideoStream, keyframe: int, left: set[int], size: tuple[int, int]
-) -> Iterator[tuple[int, np.ndarray]]:
+    container: InputContainer, stream: av.VideoStream, keyframe: int, left: set[int], skip: bool
+) -> Iterator[av.VideoFrame]:
+    """The frames at the pts `left`, which are taken out of it; `skip` those that nothing depends on."""
+    codec, unsent, last = stream.codec_context, set(left), max(left)
     try:
         container.seek(keyframe, stream=stream, backward=True)
-        for frame in container.decode(stream):
-            if frame.pts in left:
-                left.remove(frame.pts)
-                yield frame.pts, frame.to_ndarray(format="rgb24", width=size[0], height=size[1], interpolation="AREA")
-            if not left:
+        for packet in container.demux(stream):
+            # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.
+            unwanted = packet.pts is not None and packet.pts not in unsent
+            codec.skip_frame = "NONREF" if skip and unwanted else "DEFAULT"
+            unsent.discard(packet.pts)
+            done = not unsent or (packet.dts is not None and packet.dts > last)
+            for frame in packet.decode() + (codec.decode(None) if done else []):
+                if frame.pts in left:
+                    left.remove(frame.pts)
+                    yield frame
+            if done:
                 return
     except av.FFmpegError:
         return
-
-
-def _target_size(facts: Probe, height: int) -> tuple[int, int]:
-    if not height or facts.height <= height:
-        return facts.width, facts.height
-    return max(2, round(facts.width * height / facts.height / 2) * 2), height
