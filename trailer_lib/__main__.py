@@ -42,7 +42,7 @@ def frames(args: argparse.Namespace) -> None:
         raise TrailerError(f"{out} holds other files: name a new or empty folder")
     path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed)
     sampled = video.sample_frames(path, chosen.count, chosen.seed, path.stem, chosen.mode, args.height)
-    reasons = filters.judge(sampled.pixels, "none" if args.no_filter else chosen.filter)
+    sampled, reasons = filters.select(sampled, "none" if args.no_filter else chosen.filter)
     frames.save(out, sampled, reasons, {"video": path.name})
     print(f"kept {reasons.count(None)} of {len(reasons)} frames in {args.out}")
 
@@ -50,14 +50,22 @@ def frames(args: argparse.Namespace) -> None:
 def filter_(args: argparse.Namespace) -> None:
     from trailer_lib import filters, frames
 
-    paths = frames.picture_paths(Path(args.folder))
+    paths = frames.all_picture_paths(Path(args.folder))
     if not paths:
-        raise TrailerError(f"{args.folder}: no pictures named 0.jpg, 1.jpg, ... in it")
-    pictures = [frames.read_picture(path) for path in paths]
-    rule = ScrapeSettings().filter
-    judged = [filters.judge(p[None], rule)[0] for p in pictures] if args.alone else filters.judge(pictures, rule)
-    verdicts = {path.name: reason or "keep" for path, reason in zip(paths, judged)}
-    print(json.dumps(verdicts) if args.json else "\n".join(f"{name}  {verdict}" for name, verdict in verdicts.items()))
+        raise TrailerError(f"{args.folder}: no .jpg or .png pictures in it")
+    found = dict(zip(paths, filters.judge_files(paths, ScrapeSettings().filter, args.alone)))
+    if args.json:
+        rows = [
+            {"file": path.name, "keep": verdict.reason is None, "reason": verdict.reason, "score": verdict.score}
+            for path, verdict in found.items()
+        ]
+        print(json.dumps({"pictures": rows}))
+    else:
+        print(
+            "\n".join(
+                f"{path.name}  {verdict.reason or 'keep'}  {verdict.score:.2f}" for path, verdict in found.items()
+            )
+        )
 
 
 def scrape(args: argparse.Namespace) -> None:

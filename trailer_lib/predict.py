@@ -72,7 +72,8 @@ def predict(trailer: Path, model: ModelFile) -> Prediction:
         )
     chosen = ScrapeSettings.layered({"the model file": model.facts["scrape"]})
     sampled = video.sample_frames(trailer, chosen.count, chosen.seed, "predict", chosen.mode, chosen.height)
-    kept = [index for index, reason in enumerate(filters.judge(sampled.pixels, chosen.filter)) if reason is None]
+    sampled, reasons = filters.select(sampled, chosen.filter)
+    kept = [index for index, reason in enumerate(reasons) if reason is None]
     if not kept:
         raise TrailerError(f"{trailer.name}: the filter kept none of {len(sampled)} frames: is the trailer all black?")
     shown = np.array(kept)[spread(len(kept), model.network.frames)]

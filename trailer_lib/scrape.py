@@ -157,7 +157,7 @@ def _attempt(job: Job) -> Entry:
         path = _fetch_patiently(job, Path(scratch))
         size = path.stat().st_size
         sampled = video.sample_frames(path, settings.count, settings.seed, job.imdb_id, settings.mode, settings.height)
-    reasons = filters.judge(sampled.pixels, settings.filter)
+    sampled, reasons = filters.select(sampled, settings.filter)
     kept = reasons.count(None)
     if not kept:
         raise TrailerError(f"{path.name}: the filter kept none of {len(reasons)} frames: is the trailer all black?")
