@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from made_cards import card
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from made_cards import card
 from trailer_lib import cards, files
 from trailer_lib.errors import TrailerError
 from trailer_lib.frames import read_picture
@@ -83,7 +83,7 @@ def _store(arrays: dict[str, np.ndarray]) -> None:
 
 
 def variants(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Thumbnails of a picture as it is and as it might have been, uint8 [VARIANTS, 54, 96, 3]."""
+    """Thumbnails of a picture as it is and as it might have been, uint8 [VARIANTS, 45, 80, 3]."""
     return np.stack([cards.thumbnail(picture), *(cards.thumbnail(_varied(picture, rng)) for _ in range(VARIANTS - 1))])
 
 

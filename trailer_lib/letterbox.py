@@ -32,7 +32,7 @@ def measure(frame: np.ndarray) -> np.ndarray:
 
     A dark frame looks as if its bars were wide; `agree` lets the other frames overrule it.
     """
-    return np.concatenate([_ends(frame[:, ::8]), _ends(frame[::8].swapaxes(0, 1))])
+    return np.concatenate([_ends(frame[:, ::12]), _ends(frame[::12].swapaxes(0, 1))])
 
 
 def _ends(lines: np.ndarray) -> list[float]:
