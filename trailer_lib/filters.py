@@ -15,7 +15,7 @@ from trailer_lib.video import Frames
 
 # "informative". The figures are of 1,124 labelled frames of as many trailers.
 DARKEST = 18  # a frame is black if 99 % of its pixels are darker: black ones end at 14 of 255, dark scenes begin at 42
-FLATTEST = 5.0  # standard deviation, of 255, under which a frame is one colour: the flattest scene has 7.1
+FLATTEST = 5.0  # standard deviation, of 255, of each colour under which a frame is blank: the flattest scene has 7
 CARD = 0.5  # more likely a card than not
 ALIKE = 0.94  # correlation of two frames of a shot; of 450,000 pairs of different trailers none has 0.90
 TILES = (16, 9)  # what is correlated: too few pixels for noise and small movements to count
@@ -104,10 +104,14 @@ def look(picture: np.ndarray) -> Look:
 
 def _informative(looks: list[Look]) -> tuple[Box, list[Verdict]]:
     black = np.array([look.black for look in looks], bool)
-    scores = cards.probabilities(np.array([look.thumbnail for look in looks]).reshape(-1, *cards.SHAPE))
+    scores = np.ones(len(looks))
+    if not black.all():
+        scores[~black] = cards.probabilities(np.stack([look.thumbnail for look in looks if not look.black]))
     scenes = ~black & (scores < CARD)
     box = letterbox.agree([look.bars for look, scene in zip(looks, scenes) if scene])
-    blank = ~black & np.array([box.cut(look.thumbnail).std(dtype=np.float32) < FLATTEST for look in looks], bool)
+    blank = ~black & np.array(
+        [box.cut(look.thumbnail).std((0, 1), dtype=np.float32).max() < FLATTEST for look in looks], bool
+    )
     found = [Verdict(None if scene else "card", float(score)) for scene, score in zip(scenes, scores)]
     for index in np.flatnonzero(black | blank):
         found[index] = Verdict("black" if black[index] else "blank", 1.0)
@@ -125,7 +129,7 @@ def _tile(look: Look, box: Box) -> np.ndarray:
 
 def _duplicates(tiles: list[np.ndarray]) -> dict[int, float]:
     """Which frames repeat another one, and how exactly; the most contrasty of those alike stays."""
-    around = np.array([tile - tile.mean() for tile in tiles], np.float32).reshape(len(tiles), -1)
+    around = np.array([tile - tile.mean() for tile in tiles], np.float32).reshape(len(tiles), 3 * TILES[0] * TILES[1])
     lengths = np.linalg.norm(around, axis=1)
     around /= np.maximum(lengths, 1e-6)[:, None]
     stays, count, repeats = np.empty_like(around), 0, {}
