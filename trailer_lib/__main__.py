@@ -52,7 +52,7 @@ def filter_(args: argparse.Namespace) -> None:
 
     paths = frames.all_picture_paths(Path(args.folder))
     if not paths:
-        raise TrailerError(f"{args.folder}: no .jpg or .png pictures in it")
+        raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
     found = dict(zip(paths, filters.judge_files(paths, ScrapeSettings().filter, args.alone)))
     if args.json:
         rows = [

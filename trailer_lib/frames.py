@@ -73,7 +73,12 @@ def all_picture_paths(folder: Path) -> list[Path]:
     """
     found = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
     found = [path for path in found if path.name != "dropped.jpg" and path.is_file()]
-    return sorted(found, key=lambda path: (not path.stem.isdecimal(), path.stem.zfill(20), path.name))
+    return sorted(found, key=_by_number_then_name)
+
+
+def _by_number_then_name(path: Path) -> tuple[bool, str, str]:
+    numbered = path.stem.isdecimal()
+    return not numbered, path.stem.zfill(20) if numbered else "", path.name
 
 
 def read_record(folder: Path) -> dict[str, Any]:
