@@ -20,6 +20,7 @@ FILMS, FRAMES = 30, 16
 SETTINGS = """
 [scrape]
 count = 20
+filter = "percentile"
 [dataset]
 size = 32
 val = 0.2

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import drawn
 import numpy as np
 import pytest
 import torch
 from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
+from PIL import Image
 
 from trailer_lib import compare, dataset, evaluate, frames, train
 from trailer_lib.__main__ import main
@@ -317,11 +319,6 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path, error: Callable[.
     assert "no pictures" in error("filter", tmp_path / "none")
 
 
-def test_a_picture_that_is_none_is_an_error(tmp_path: Path, error: Callable[..., str]) -> None:
-    (tmp_path / "0.jpg").write_text("hello")
-    assert "0.jpg" in error("filter", tmp_path)
-
-
 def test_a_place_that_can_not_be_written_is_an_error_that_names_it(
     frames_root: Path, tmp_path: Path, error: Callable[..., str]
 ) -> None:
@@ -443,11 +440,20 @@ def test_catalog_drops_films_with_few_votes(
     assert f"fewer than 1001 votes: {2 * FILMS} rows" in error("catalog", "--root", frames_root, "--min-votes", 1001)
 
 
-def test_frames_writes_a_folder(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
-    text = out("frames", trailer, "--out", tmp_path / "f", "--count", 10, "--height", 24)
+def test_frames_writes_a_folder_of_scenes_without_their_bars(
+    make_video: Callable, tmp_path: Path, out: Callable[..., str]
+) -> None:
+    shown = [drawn.with_bars(drawn.scene(seed), 22) for seed in range(6)] + [
+        drawn.CARDS["title"],
+        np.zeros_like(drawn.logo()),
+    ]
+    trailer = make_video(tmp_path / "t.mp4", [picture for picture in shown for _ in range(4)])
+    text = out("frames", trailer, "--out", tmp_path / "f", "--count", 40, "--height", 90)
     kept = frames.picture_paths(tmp_path / "f")
-    assert f"kept {len(kept)} of 10 frames" in text and 0 < len(kept) < 10
-    assert frames.read_picture(kept[0]).shape == (24, 42, 3)
+    assert f"kept {len(kept)} of 120 frames" in text and "asked for at least 20" in text and len(kept) == 6
+    height, width, _ = frames.read_picture(kept[0]).shape
+    assert 90 - 22 - 4 <= height <= 90 - 22 and width == 160
+    assert {reason for _, reason in frames.read_record(tmp_path / "f")["dropped"]} == {"duplicate", "card", "black"}
 
 
 def test_frames_without_a_filter_keeps_all(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
@@ -462,29 +468,39 @@ def test_frames_with_another_seed_are_others(trailer: Path, tmp_path: Path, out:
 
 
 @pytest.fixture
-def dark_folder(tmp_path: Path) -> Path:
-    """Ten pictures, 0.jpg the darkest."""
-    shown = np.stack([np.clip(pictures(6.0, 1, seed=n)[0] * (n + 3.0) / 12, 0, 255) for n in range(10)])
-    sampled = frames.Frames(shown.astype(np.uint8), np.arange(10.0))
-    frames.save(tmp_path / "dark", sampled, [None] * 10, {})
-    return tmp_path / "dark"
+def mixed_folder(tmp_path: Path) -> Path:
+    """Two scenes, one of them twice, a card, a black picture and what is none, under any names."""
+    shown = {
+        "0.jpg": drawn.scene(0),
+        "2.png": drawn.scene(1)[:, :250],
+        "10.jpg": drawn.scene(0),
+        "tt0000001.jpg": drawn.logo(),
+    }
+    for name, picture in (shown | {"zz.JPG": np.zeros((90, 160, 3), np.uint8)}).items():
+        Image.fromarray(picture).save(tmp_path / name)
+    (tmp_path / "tt0000000.jpg").write_text("hello")
+    (tmp_path / "film.json").write_text("{}")
+    return tmp_path
 
 
-def test_filter_says_of_each_picture_what_becomes_of_it(dark_folder: Path, out: Callable[..., str]) -> None:
-    lines = out("filter", dark_folder).splitlines()
-    assert [line.split()[0] for line in lines] == [f"{n}.jpg" for n in range(10)]
-    assert lines[0] == "0.jpg  dark" and lines[9] == "9.jpg  keep"
+def test_filter_says_of_each_picture_what_becomes_of_it(mixed_folder: Path, out: Callable[..., str]) -> None:
+    words = [line.split()[:2] for line in out("filter", mixed_folder).splitlines()]
+    assert [name for name, _ in words] == ["0.jpg", "2.png", "10.jpg", "tt0000000.jpg", "tt0000001.jpg", "zz.JPG"]
+    assert [word for _, word in words] == ["keep", "keep", "duplicate", "unreadable", "card", "black"]
 
 
-def test_filter_prints_one_json_object(dark_folder: Path, out: Callable[..., str]) -> None:
-    found = json.loads(out("filter", dark_folder, "--json"))
-    assert found["0.jpg"] == "dark" and found["9.jpg"] == "keep" and len(found) == 10
+def test_filter_prints_one_json_object(mixed_folder: Path, out: Callable[..., str]) -> None:
+    found = json.loads(out("filter", mixed_folder, "--json"))
+    assert list(found) == ["pictures"] and len(found["pictures"]) == 6
+    for row in found["pictures"]:
+        assert list(row) == ["file", "keep", "reason", "score"]
+        assert row["keep"] is (row["reason"] is None) and 0 <= row["score"] <= 1
+    assert found["pictures"][3] == {"file": "tt0000000.jpg", "keep": False, "reason": "unreadable", "score": 1.0}
 
 
-def test_filter_of_pictures_alone_keeps_what_is_only_darker_than_others(
-    dark_folder: Path, out: Callable[..., str]
-) -> None:
-    assert set(json.loads(out("filter", dark_folder, "--json", "--alone")).values()) == {"keep"}
+def test_filter_alone_compares_no_picture_with_another(mixed_folder: Path, out: Callable[..., str]) -> None:
+    rows = json.loads(out("filter", mixed_folder, "--json", "--alone"))["pictures"]
+    assert [row["reason"] for row in rows] == [None, None, None, "unreadable", "card", "black"]
 
 
 def test_scrape_status_tells_and_changes_nothing(frames_root: Path, out: Callable[..., str]) -> None:

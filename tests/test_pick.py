@@ -56,7 +56,7 @@ def test_more_frames_are_drawn_until_half_the_number_pass(
     passing(share)
     result = picked()
     assert drawn == draws
-    assert result.kept >= result.least == 50 and result.shortfall == ""
+    assert result.kept >= result.least == 50 and result.remark == ""
     assert len(result.reasons) == len(result.frames) == draws[-1]
     assert result.frames.seconds.tolist() == sorted(result.frames.seconds)
 
@@ -65,7 +65,7 @@ def test_after_three_times_the_number_it_gives_up_and_says_so(drawn: list[int], 
     passing(0.1)
     result = picked()
     assert drawn == [100, 200, 300] and 0 < result.kept < 50
-    assert result.shortfall == f"kept {result.kept} of 300 drawn; asked for at least 50"
+    assert result.remark == f"kept {result.kept} of 300 drawn; asked for at least 50"
 
 
 def test_a_film_that_gives_no_frame_is_an_error_with_every_reason(drawn: list[int], passing: Callable) -> None:

@@ -52,14 +52,13 @@ def frames(args: argparse.Namespace) -> None:
 def filter_(args: argparse.Namespace) -> None:
     from trailer_lib import filters, frames
 
-    paths = frames.picture_paths(Path(args.folder))
+    paths = frames.all_picture_paths(Path(args.folder))
     if not paths:
-        raise TrailerError(f"{args.folder}: no pictures named 0.jpg, 1.jpg, ... in it")
-    pictures = [frames.read_picture(path) for path in paths]
-    rule = ScrapeSettings().filter
-    judged = [filters.judge(p[None], rule)[0] for p in pictures] if args.alone else filters.judge(pictures, rule)
-    verdicts = {path.name: reason or "keep" for path, reason in zip(paths, judged)}
-    print(json.dumps(verdicts) if args.json else "\n".join(f"{name}  {verdict}" for name, verdict in verdicts.items()))
+        raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
+    found = zip(paths, filters.judge_files(paths, ScrapeSettings().filter, args.alone))
+    rows = [{"file": path.name, "keep": not v.reason, "reason": v.reason, "score": v.score} for path, v in found]
+    lines = (f"{row['file']}  {row['reason'] or 'keep'}  {row['score']:.2f}" for row in rows)
+    print(json.dumps({"pictures": rows}) if args.json else "\n".join(lines))
 
 
 def scrape(args: argparse.Namespace) -> None:

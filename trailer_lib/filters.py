@@ -1,23 +1,152 @@
 """Frames -> which of them are informative: for each one, None to keep it or the reason to drop it."""
 
-import numpy as np
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from trailer_lib import cards, letterbox
+from trailer_lib.errors import TrailerError
+from trailer_lib.frames import read_picture
+from trailer_lib.letterbox import Box
+from trailer_lib.video import Frames
+
+# "informative". The figures are of 1,124 labelled frames of as many trailers.
+DARKEST = 18  # a frame is black if 99 % of its pixels are darker: black ones end at 14 of 255, dark scenes begin at 42
+FLATTEST = 5.0  # standard deviation, of 255, of each colour under which a frame is blank: the flattest scene has 7
+CARD = 0.5  # more likely a card than not
+ALIKE = 0.94  # correlation of two frames of a shot; of 450,000 pairs of different trailers none has 0.90
+TILES = (16, 9)  # what is correlated: too few pixels for noise and small movements to count
+
+# "percentile"
 BLACK = 8.0  # mean brightness of 255 under which a frame shows nothing, whatever the others are like
 SHARE = 20  # per cent of the darkest and of the flattest frames that the original dropped
 
 
-def judge(pixels: np.ndarray, rule: str) -> list[str | None]:
-    """A reason or None for each frame of uint8 [n, height, width, 3]; `rule` is ScrapeSettings.filter.
+@dataclass(frozen=True)
+class Verdict:
+    """None or the reason to drop a picture, and a score in [0, 1]: how sure it is that the picture tells nothing.
 
-    "percentile" is the original's: the 20 % of lowest mean are "dark", the 20 % of lowest standard deviation "flat";
-    and frames that are black whatever the rest is like are "black".
+    The score is the probability of a card; of a duplicate, the correlation with the frame that is kept; 1 where no
+    doubt is possible (black, blank, unreadable, and whatever "percentile" drops).
     """
+
+    reason: str | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is remembered of a picture: a thumbnail, uint8 [45, 80, 3], and its bars, float [4]."""
+
+    thumbnail: np.ndarray
+    bars: np.ndarray
+
+    @property
+    def black(self) -> bool:
+        return bool((self.thumbnail < DARKEST).mean() > 0.99)
+
+
+def judge(pixels: Iterable[np.ndarray], rule: str) -> list[str | None]:
+    """A reason or None for each frame, uint8 [height, width, 3]; `rule` is ScrapeSettings.filter.
+
+    "informative" drops "black" frames, "blank" ones (one colour), each "card" (logo, rating, title, credits) and all
+    but the most contrasty of frames that look alike ("duplicate"). "percentile" is the original's: the 20 % of lowest
+    mean are "dark", the 20 % of lowest standard deviation "flat"; and "black" what is so whatever the rest is like.
+    """
+    return [verdict.reason for verdict in verdicts(pixels, rule)]
+
+
+def select(frames: Frames, rule: str) -> tuple[Frames, list[str | None]]:
+    """`judge` of a film's frames; "informative" also cuts off the black bars that nearly all of the kept ones have."""
+    if rule != "informative":
+        return frames, judge(frames.pixels, rule)
+    looks = [look(frame) for frame in frames.pixels]
+    box, found = _informative(looks)
+    return replace(frames, pixels=box.cut(frames.pixels)), [verdict.reason for verdict in found]
+
+
+def verdicts(pictures: Iterable[np.ndarray], rule: str) -> list[Verdict]:
+    """`judge` with scores. The pictures may differ in size, and none is held longer than it takes to look at it."""
     if rule == "none":
-        return [None] * len(pixels)
-    means = np.array([frame.mean() for frame in pixels])
-    spreads = np.array([frame.std() for frame in pixels])
-    reasons = np.full(len(pixels), None, dtype=object)
-    reasons[spreads < np.percentile(spreads, SHARE)] = "flat"
-    reasons[means < np.percentile(means, SHARE)] = "dark"
+        return [Verdict(None, 0.0) for _ in pictures]
+    if rule == "percentile":
+        return _percentile(pictures)
+    return _informative([look(picture) for picture in pictures])[1]
+
+
+def judge_files(paths: list[Path], rule: str, alone: bool = False) -> list[Verdict]:
+    """Verdicts on pictures on disk; `alone` compares none with another. What is no picture is "unreadable"."""
+    readable: list[bool] = []
+    if alone:
+        found = iter([verdict for picture in _read(paths, readable) for verdict in verdicts([picture], rule)])
+    else:
+        found = iter(verdicts(_read(paths, readable), rule))
+    return [next(found) if is_readable else Verdict("unreadable", 1.0) for is_readable in readable]
+
+
+def _read(paths: list[Path], readable: list[bool]) -> Iterator[np.ndarray]:
+    for path in paths:
+        try:
+            picture = read_picture(path)
+        except TrailerError:
+            readable.append(False)
+            continue
+        readable.append(True)
+        yield picture
+
+
+def look(picture: np.ndarray) -> Look:
+    return Look(cards.thumbnail(picture), letterbox.measure(picture))
+
+
+def _informative(looks: list[Look]) -> tuple[Box, list[Verdict]]:
+    black = np.array([look.black for look in looks], bool)
+    scores = np.ones(len(looks))
+    if not black.all():
+        scores[~black] = cards.probabilities(np.stack([look.thumbnail for look in looks if not look.black]))
+    scenes = ~black & (scores < CARD)
+    box = letterbox.agree([look.bars for look, scene in zip(looks, scenes) if scene])
+    blank = ~black & np.array(
+        [box.cut(look.thumbnail).std((0, 1), dtype=np.float32).max() < FLATTEST for look in looks], bool
+    )
+    found = [Verdict(None if scene else "card", float(score)) for scene, score in zip(scenes, scores)]
+    for index in np.flatnonzero(black | blank):
+        found[index] = Verdict("black" if black[index] else "blank", 1.0)
+    kept = [index for index, verdict in enumerate(found) if verdict.reason is None]
+    for index, likeness in _duplicates([_tile(looks[index], box) for index in kept]).items():
+        found[kept[index]] = Verdict("duplicate", likeness)
+    return box, found
+
+
+def _tile(look: Look, box: Box) -> np.ndarray:
+    """The picture within the box as float32 [9 * 16 * 3]."""
+    picture = Image.fromarray(np.ascontiguousarray(box.cut(look.thumbnail)))
+    return np.asarray(picture.resize(TILES, Image.Resampling.BOX), np.float32).ravel()
+
+
+def _duplicates(tiles: list[np.ndarray]) -> dict[int, float]:
+    """Which frames repeat another one, and how exactly; the most contrasty of those alike stays."""
+    around = np.array([tile - tile.mean() for tile in tiles], np.float32).reshape(len(tiles), 3 * TILES[0] * TILES[1])
+    lengths = np.linalg.norm(around, axis=1)
+    around /= np.maximum(lengths, 1e-6)[:, None]
+    stays, count, repeats = np.empty_like(around), 0, {}
+    for index in np.argsort(-lengths, kind="stable").tolist():
+        likeness = float((stays[:count] @ around[index]).max(initial=-1.0))
+        if likeness > ALIKE:
+            repeats[index] = min(likeness, 1.0)
+        else:
+            stays[count], count = around[index], count + 1
+    return repeats
+
+
+def _percentile(pictures: Iterable[np.ndarray]) -> list[Verdict]:
+    means, spreads = np.array([(picture.mean(), picture.std()) for picture in pictures]).reshape(-1, 2).T
+    reasons = np.full(len(means), None, dtype=object)
+    if len(means):
+        reasons[spreads < np.percentile(spreads, SHARE)] = "flat"
+        reasons[means < np.percentile(means, SHARE)] = "dark"
     reasons[means < BLACK] = "black"
-    return reasons.tolist()
+    return [Verdict(reason, 0.0 if reason is None else 1.0) for reason in reasons]

@@ -80,6 +80,21 @@ def picture_paths(folder: Path) -> list[Path]:
     return sorted(numbered, key=lambda path: int(path.stem))
 
 
+def all_picture_paths(folder: Path) -> list[Path]:
+    """Every .jpg, .jpeg and .png of a folder, whatever its name: 2.jpg before 10.jpg, then names that are no numbers.
+
+    The strip of dropped frames is left out: it is many pictures in one.
+    """
+    found = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    found = [path for path in found if path.name != "dropped.jpg" and path.is_file()]
+    return sorted(found, key=_by_number_then_name)
+
+
+def _by_number_then_name(path: Path) -> tuple[bool, str, str]:
+    numbered = path.stem.isdecimal()
+    return not numbered, path.stem.zfill(20) if numbered else "", path.name
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """film.json, or {} where there is none (the original's layout) or it is damaged."""
     try:

@@ -49,14 +49,10 @@ def pick(path: Path, key: str, settings: ScrapeSettings, height: int, threads: i
     for times in DRAWS:
         count = settings.count * times
         drawn = video.sample_frames(path, count, settings.seed, key, settings.mode, height, threads)
-        picked = Picked(*_judged(drawn, settings), least)
+        picked = Picked(*filters.select(drawn, settings.filter), least)
         if picked.kept >= least:
             break
     if not picked.kept:
         text = f"{path.name}: the filter kept none of {len(picked.reasons)} frames: is the trailer all black?"
         raise NothingKept(text, picked.reasons)
     return picked
-
-
-def _judged(drawn: Frames, settings: ScrapeSettings) -> tuple[Frames, list[str | None]]:
-    return drawn, filters.judge(drawn.pixels, settings.filter)

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trailer_lib import evaluate, filters, video
+from trailer_lib import evaluate
 from trailer_lib.dataset import shrink, spread
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import ModelFile
+from trailer_lib.pick import pick
 from trailer_lib.settings import DatasetSettings, ScrapeSettings
 
 
@@ -71,15 +72,14 @@ def predict(trailer: Path, model: ModelFile) -> Prediction:
             "the model was never tested, so its error is unknown: use best_model.pt of a finished training"
         )
     chosen = ScrapeSettings.layered({"the model file": model.facts["scrape"]})
-    sampled = video.sample_frames(trailer, chosen.count, chosen.seed, "predict", chosen.mode, chosen.height)
-    kept = [index for index, reason in enumerate(filters.judge(sampled.pixels, chosen.filter)) if reason is None]
-    if not kept:
-        raise TrailerError(f"{trailer.name}: the filter kept none of {len(sampled)} frames: is the trailer all black?")
-    shown = np.array(kept)[spread(len(kept), model.network.frames)]
-    score = _points(model, sampled.pixels[shown])
+    picked = pick(trailer, "predict", chosen, chosen.height)
+    kept = np.flatnonzero([reason is None for reason in picked.reasons])
+    shown = kept[spread(len(kept), model.network.frames)]
+    pixels, seconds = picked.frames.pixels[shown], picked.frames.seconds[shown]
+    score = _points(model, pixels)
     results = model.facts["results"]
-    facts = (len(sampled), len(kept), results, evaluate.verdict(results))
-    return Prediction(trailer.name, score, sampled.pixels[shown], sampled.seconds[shown], *facts)
+    facts = (len(picked.reasons), len(kept), results, evaluate.verdict(results))
+    return Prediction(trailer.name, score, pixels, seconds, *facts)
 
 
 def _points(model: ModelFile, pixels: np.ndarray) -> float:

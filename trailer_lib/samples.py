@@ -180,11 +180,11 @@ def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
     yield from _faded(_logo(rng), 14)
     yield from _still(_card(["APPROVED FOR", "ALL AUDIENCES"], (20, 110, 50)), 10)
     look = film.quality + 0.35 * rng.standard_normal()
-    for shot in range(int(rng.integers(6, 9))):
-        yield from _letterboxed(_shot(rng, look, int(rng.integers(16, 27))), bars)
-        if shot % 3 == 2:
+    for shot in range(int(rng.integers(26, 33))):  # the filter keeps about one frame of a shot
+        yield from _letterboxed(_shot(rng, look, int(rng.integers(5, 8))), bars)
+        if shot % 10 == 9:
             yield from _still(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
-            yield from _still(_card([f"THIS {('SPRING', 'SUMMER', 'WINTER')[shot % 2]}"], (8, 8, 12)), 10)
+            yield from _still(_card([f"THIS {('SPRING', 'SUMMER', 'WINTER')[shot // 10 - 1]}"], (8, 8, 12)), 10)
     yield from _faded(_card(film.title.upper().split(), (12, 10, 16)), 14)
 
 
@@ -193,16 +193,19 @@ def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.nda
     warmth = 1 / (1 + np.exp(1.3 * (look + 0.3 * rng.standard_normal())))
     sky, ground = _palette(rng, warmth)
     hills = [_ridge(rng, jagged=warmth) for _ in range(3)]
+    woods = [_texture(rng) for _ in hills]
+    clouds = 0.7 + 0.3 * _texture(rng)[:, :WIDTH, None]
     sun = rng.random(2) * (WIDTH, HEIGHT * 0.4) + (0, 8)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     fall = (rows / HEIGHT)[..., None]
     for step in range(length):
-        picture = sky * (0.55 + 0.45 * fall)
+        picture = sky * (0.55 + 0.45 * fall) * clouds
         picture = np.where(((columns - sun[0]) ** 2 + (rows - sun[1]) ** 2 < 150)[..., None], 235.0, picture)
-        for depth, ridge in enumerate(hills, start=1):
+        for depth, (ridge, wood) in enumerate(zip(hills, woods), start=1):
             travelled = int(step * depth * (0.3 + 2.5 * warmth))
             behind = rows > (0.35 + 0.16 * depth) * HEIGHT + np.roll(ridge, -travelled)[:WIDTH]
-            picture = np.where(behind[..., None], ground / depth * (1.2 - 0.4 * fall), picture)
+            shade = (1.2 - 0.4 * fall) * wood[:, travelled : travelled + WIDTH, None]
+            picture = np.where(behind[..., None], ground / depth * shade, picture)
         yield np.clip(picture, 0, 255).astype(np.uint8)
 
 
@@ -220,6 +223,15 @@ def _ridge(rng: np.random.Generator, jagged: float) -> np.ndarray:
     waves = [np.sin(turns * rng.integers(3, 12) + rng.random() * 6.3) * 9 for _ in range(3)]
     spikes = [np.sin(turns * rng.integers(40, 90) + rng.random() * 6.3) * 6 * jagged for _ in range(3)]
     return np.sum([*waves, *spikes], axis=0)
+
+
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """Light and shade of woods or clouds around 1, float32 [HEIGHT, 3 * WIDTH]: flat areas would make it a card."""
+    light = np.ones((HEIGHT, 3 * WIDTH), np.float32)
+    for size, strength in ((24, 0.35), (8, 0.35), (2, 0.3)):
+        grid = rng.uniform(-strength, strength, (HEIGHT // size, 3 * WIDTH // size)).astype(np.float32)
+        light += np.asarray(Image.fromarray(grid).resize((3 * WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+    return light
 
 
 def _letterboxed(pictures: Iterator[np.ndarray], bars: int) -> Iterator[np.ndarray]:

@@ -103,7 +103,11 @@ class ScrapeSettings(Settings):
     )
     count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=600)
     mode: str = option("exact", "frames at exactly the drawn times, or the nearest keyframes", ("exact", "keyframes"))
-    filter: str = option("percentile", "which frames are dropped", ("percentile", "none"))
+    filter: str = option(
+        "informative",
+        "which frames are dropped: black, blank, cards and repeats; or the original's darkest and flattest fifth",
+        ("informative", "percentile", "none"),
+    )
     height: int = option(
         360, "lines of the stream and of the pictures on disk; taller videos are shrunk", low=16, high=4320
     )
