@@ -99,8 +99,9 @@ def test_a_damaged_row_costs_that_row_alone(tmp_path: Path, bad: str, reason: st
     assert table.dropped[0].title.startswith(bad.strip()[:10])
 
 
-def test_two_stray_marks_do_not_make_one_row_of_two(tmp_path: Path) -> None:
-    table = read(tmp_path, 'id,title,year\n"b1,Film,1999\ng2,7",1999\n')
+@pytest.mark.parametrize("bad", ['"b1,Film,1999', '"b1,Film'])
+def test_two_stray_marks_do_not_make_one_row_of_two(tmp_path: Path, bad: str) -> None:
+    table = read(tmp_path, f'id,title,year\n{bad}\ng2,7",1999\n')
     assert cells(table) == [["g2", '7"', "1999"]]
     assert [drop.row for drop in table.dropped] == [2]
 
