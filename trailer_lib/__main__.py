@@ -24,9 +24,12 @@ def samples(args: argparse.Namespace) -> None:
 
 
 def catalog(args: argparse.Namespace) -> None:
-    from trailer_lib import catalog
+    from trailer_lib import catalog, official
 
-    table = catalog.load(Project.open(args.root))
+    project = Project.open(args.root)
+    if args.fetch:
+        official.fetch(project)
+    table = catalog.load(project)
     for name, rows in table.rows.items():
         print(f"{name}: {rows} rows")
     print(f"{len(table.films)} films with a score and a trailer\n{table.reasons().to_string(index=False)}")
@@ -174,12 +177,13 @@ def _add_film_commands(commands: Any) -> None:
         _command(commands, catalog, "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv")
     )
     added.add_argument("--csv", metavar="FILE", help="write the films to a CSV file")
+    added.add_argument("--fetch", action="store_true", help="first get the official tables that excels/ does not have")
     added = _with_root(
         _command(commands, scrape, "Fill images/ with frames of the catalogue's films.", "--films 2000"),
         "scrape",
     )
     added.add_argument("--films", type=int, metavar="N", help="films to take; 0 takes all")
-    added.add_argument("--source", help="youtube, pytube or folder:DIR")
+    added.add_argument("--source", help="youtube, pytube, links or folder:DIR")
     added.add_argument("--workers", type=int, metavar="K", help="trailers at once")
     added.add_argument("--retry-failed", action="store_true", help="only films that failed for a passing reason")
     added.add_argument("--status", action="store_true", help="print how far the scrape is, and stop")
