@@ -147,13 +147,13 @@ def _asked_from(handler: Handler, tag: str) -> int:
 
 
 def zipped(**members: str) -> bytes:
-    """A zip file of texts; "__" in a name stands for "/", "_dot_" for "."."""
+    """A zip file of texts."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in members.items():
-            archive.writestr(name.replace("__", "/").replace("_dot_", "."), text)
+            archive.writestr(name, text)
     return buffer.getvalue()
 
 
 def gzipped(text: str) -> bytes:
-    return gzip.compress(text.encode())
+    return gzip.compress(text.encode(), mtime=0)

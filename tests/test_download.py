@@ -8,14 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import trustme
-from server import MODIFIED, Answer, Site, file, first, redirect, serving, status
+from server import MODIFIED, Answer, Site, file, first, redirect, status
 
 from trailer_lib import TrailerError, download, files
 from trailer_lib.errors import SourceError
@@ -29,30 +26,6 @@ CHOSEN = [
     for name, size in SIZES.items()
 ]
 SHARES = [0.01, 0.25, 0.5, 0.99]
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def site(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """An HTTPS site whose certificate is known here, and stalls that end after 0.4 s."""
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(download, "TIMEOUT", (5.0, 0.4))
-    with serving(authority) as site:
-        yield site
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits asked for between two tries; none is really waited for."""
-    asked: list[float] = []
-    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=asked.append))
-    return asked
 
 
 @pytest.fixture
@@ -382,7 +355,7 @@ def test_a_stopped_download_leaves_a_part_that_the_next_call_goes_on_with(
     process.send_signal(stop)
     errors = process.communicate(timeout=30)[1]
     assert process.returncode != 0 and not target.exists()
-    assert "500k" in errors  # the bar's bytes
+    assert "table:" in errors and "/1.00M" in errors  # the bar, in bytes
     site.requests.clear()
     assert get(site, target, file(data)).read_bytes() == data
     assert site.ranges() == ["bytes=500000-"]
