@@ -19,6 +19,7 @@ REMEDIES = {
     "forbidden": f"{_UPDATE}; for a link of your own, see whether it needs a login",
     "no format": f"{_UPDATE} and {_RUNTIME}",
     "network": "look at the connection and run again: what failed so is tried again",
+    "refused": "mend the link in the table; for YouTube, update this library: it knows which servers are YouTube's",
     "live": "run again when the film's premiere is over",
     "missing": "put the file there under the trailer's id, or the link into the table's column url",
     "pytube": "set source='youtube' to use yt-dlp",

@@ -1,8 +1,10 @@
 """A YouTube id -> the smallest video that will do, by yt-dlp; and what yt-dlp's errors mean."""
 
+import errno
 import io
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +32,7 @@ FAILURES = (
     ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later"),
     ("no JavaScript runtime", False, r"javascript runtime|js runtime"),
     ("live", False, r"premieres? in|premieres? will|premiere.*not|live event|live stream|is offline|has not started"),
-    ("refused", True, r"no connection adapters|redirection to url|file:// url"),
+    ("refused", False, r"no connection adapters|redirection to url|file:// url"),
     ("forbidden", False, r"HTTP Error 40[13]"),
     (
         "unavailable",
@@ -70,13 +72,19 @@ class Log:
 class Downloader(yt_dlp.YoutubeDL):
     """A YoutubeDL that asks HOSTS alone: what a playlist or a page names elsewhere is not fetched."""
 
+    asked_to_wait = 0.0  # seconds, by the last refusal
+
     def urlopen(self, request: Any) -> Any:
         url = request if isinstance(request, str) else request.url
         host = urlsplit(url).hostname or ""
         if not any(host == known or host.endswith(f".{known}") for known in HOSTS):
             text = f"yt-dlp was sent to {host or url[:40]!r}, which is not one of YouTube's servers"
-            raise SourceError("refused", text, permanent=True)
-        return super().urlopen(request)
+            raise SourceError("refused", text, permanent=False)
+        try:
+            return super().urlopen(request)
+        except HTTPError as error:  # noted here, as yt-dlp drops it after its last try
+            self.asked_to_wait = retry_after(error.response.headers.get("Retry-After", ""))
+            raise
 
 
 def fetch(youtube_id: str, scratch: Path, height: int, cookies: Path | None = None) -> Path:
@@ -85,11 +93,13 @@ def fetch(youtube_id: str, scratch: Path, height: int, cookies: Path | None = No
     The stream is the smallest of at least `height` lines, else the tallest, in H.264, VP9 or AV1.
     """
     log = Log()
-    try:
-        with Downloader(options(scratch, height, log) | _cookie_option(cookies)) as downloader:
+    with Downloader(options(scratch, height, log) | _cookie_option(cookies)) as downloader:
+        try:
             downloader.extract_info(WATCH.format(youtube_id))
-    except yt_dlp.utils.YoutubeDLError as error:
-        raise failure(error, log.warnings) from error
+        except yt_dlp.utils.YoutubeDLError as error:
+            if os.strerror(errno.ENOSPC) in str(error):  # no trailer's fault, and every trailer's trouble
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from error
+            raise failure(str(error), log.warnings, downloader.asked_to_wait) from error
     found = sorted(path for path in scratch.glob("trailer.*") if path.suffix in SUFFIXES)
     if not found:
         raise SourceError("no format", f"{youtube_id}: no stream that can be read (mp4 or webm)", permanent=False)
@@ -101,7 +111,7 @@ def options(scratch: Path, height: int, log: Log) -> dict[str, Any]:
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
     return {
         # Without sound where there is such a stream; else with it; last, a file of which nothing is known.
-        "format": f"bv{codec}{direct}/b{codec}{direct}/b{direct}",
+        "format": f"bv{codec}{direct}/b{codec}{direct}/b{direct}[vcodec!=?none]",
         # yt-dlp's "+height:360": from 360 up the smallest first, then from 359 down.
         "format_sort": [f"+height:{height}", "+size", "+br"],
         # No playlists of fragments (HLS, DASH): they name other servers, and would need FFmpeg to be joined.
@@ -156,27 +166,14 @@ def _cookie_option(path: Path | None) -> dict[str, Any]:
     return {"cookiefile": io.StringIO(text)}
 
 
-def failure(error: Exception | str, warnings: list[str] | None = None) -> SourceError:
-    """yt-dlp's error, after the warnings before it, as a SourceError of its kind; the unknown counts as passing."""
-    line = re.sub(r"\x1b\[[\d;]*m", "", str(error)).removeprefix("ERROR: ").split("\n")[0]
+def failure(text: str, warnings: Sequence[str] = (), asked_to_wait: float = 0.0) -> SourceError:
+    """yt-dlp's error text, after the warnings before it, as a SourceError; what is unknown counts as passing."""
+    line = re.sub(r"\x1b\[[\d;]*m", "", text).removeprefix("ERROR: ").split("\n")[0]
     said = re.sub(r"^\[[^]]+\] (\S+: )?", "", line)  # an id may hold a word that means something
     kind, permanent = next(
         ((kind, final) for kind, final, pattern in FAILURES if re.search(pattern, said, re.IGNORECASE)),
         ("unknown", False),
     )
-    if kind in RUNTIME_SYMPTOMS and any(re.search(RUNTIME_WARNING, text) for text in warnings or []):
+    if kind in RUNTIME_SYMPTOMS and any(re.search(RUNTIME_WARNING, text) for text in warnings):
         kind = "no JavaScript runtime"
-    answers = [cause.response for cause in _causes(error) if isinstance(cause, HTTPError)]
-    asked = answers[0].headers.get("Retry-After", "") if answers else ""
-    return SourceError(kind, line[:200], permanent, retry_after(asked))
-
-
-def _causes(error: Any) -> Iterator[BaseException]:
-    """What led to an error; yt-dlp keeps it in `exc_info` and `cause` rather than in `__cause__`."""
-    seen: list[Any] = [error]
-    for cause in seen:
-        if isinstance(cause, BaseException):
-            yield cause
-            info = getattr(cause, "exc_info", None) or (None, None, None)
-            more = (info[1], getattr(cause, "cause", None), cause.__cause__, cause.__context__)
-            seen.extend(one for one in more if one is not None and one not in seen)
+    return SourceError(kind, line[:200], permanent, asked_to_wait)
