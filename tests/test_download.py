@@ -163,6 +163,14 @@ def test_each_status_has_its_kind(code: int, kind: str, permanent: bool, site: S
     assert f"HTTP {code}" in str(error)
 
 
+def test_a_long_wait_is_said(site: Site, target: Path, waits: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    get(site, target, first(1, status(429, Retry_After="3600"), file(b"data")), title="the table")
+    assert "HTTP 429 Too Many Requests; trying again in 3600 s\n" in capsys.readouterr().err
+    target.unlink()
+    get(site, target, first(3, status(503), file(b"data")))
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(("header", "seconds"), [("", 0), ("17", 17), (" 3 ", 3), ("soon", 0), ("-5", 0)])
 def test_a_retry_after_is_seconds_or_nothing(header: str, seconds: float) -> None:
     assert download.retry_after(header) == seconds

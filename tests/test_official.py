@@ -1,6 +1,10 @@
 """The official tables: fetched from a server on loopback in their owners' place, unpacked, checked, kept."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -208,6 +212,37 @@ def test_the_command_fetches_only_when_told_to(
     out = capsys.readouterr().out
     assert official.IMDB_TERMS in out and "ml-youtube.csv: fetched" in out
     assert (root / "excels" / catalog.TRAILERS).read_text() == YOUTUBE
+
+
+STOPPED = """
+import sys
+from trailer_lib import official
+from trailer_lib.__main__ import main
+home, root = sys.argv[1:]
+official.TABLES = [official.Table(t.name, home + "/" + t.url.split("/")[-1], t.header, "") for t in official.TABLES]
+sys.exit(main(["catalog", "--fetch", "--root", root]))
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_says_so_and_the_next_goes_on(stop: signal.Signals, project: Project, homes: Site) -> None:
+    whole = homes.pages["/title.basics.tsv.gz"]
+    homes.pages["/title.basics.tsv.gz"] = file(gzipped(BASICS), upto=0.5, stall=True)
+    command = [sys.executable, "-c", STOPPED, homes.url, str(project.root)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    part = project.excels / "title.basics.tsv.gz.part"
+    while process.poll() is None and not (part.exists() and part.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(stop)
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 1 and "Traceback" not in errors
+    assert errors.splitlines()[-1].endswith("stopped; run the same command again")
+    assert part.exists()
+    homes.pages["/title.basics.tsv.gz"] = whole
+    homes.requests.clear()
+    official.fetch(project, lambda _: None)
+    assert names(project) == NAMES
+    assert homes.ranges() == [f"bytes={len(gzipped(BASICS)) // 2}-", None]
 
 
 def test_without_a_network_the_command_fails_in_one_line(

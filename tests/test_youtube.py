@@ -222,6 +222,20 @@ def test_a_failure_keeps_what_youtube_said_in_one_plain_short_line() -> None:
     assert len(str(youtube.failure("x" * 1000))) == 200
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (PASSING["bot check"][0], "Sign in to confirm you’re not a bot"),
+        (PASSING["rate limit"][0], "Unable to download webpage: HTTP Error 429: Too Many Requests"),
+        (PASSING["rate limit"][3], PASSING["rate limit"][3].partition(". It is")[0]),
+        (PASSING["no format"][0], "Requested format is not available"),
+        (PASSING["no format"][1], "No video formats found"),
+    ],
+)
+def test_advice_for_yt_dlps_own_command_line_is_left_out(text: str, kept: str) -> None:
+    assert str(youtube.failure(text)) == kept
+
+
 # Which stream is taken.
 
 GOOGLE = "https://rr1---sn-1.googlevideo.com/videoplayback"

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -56,7 +57,10 @@ def download(
             failures = 1 if _size(part) > before else failures + 1
             if error.kind not in PASSING or failures >= tries:
                 raise
-            time.sleep(max(error.retry_after, random.uniform(0.5, 1.0) * min(2.0**failures, LONGEST_WAIT)))
+            wait = max(error.retry_after, random.uniform(0.5, 1.0) * min(2.0**failures, LONGEST_WAIT))
+            if title:
+                print(f"{error}; trying again in {wait:.0f} s", file=sys.stderr)
+            time.sleep(wait)
     _put_in_place(part, target, check)
     return target
 
@@ -81,9 +85,9 @@ def _attempt(url: str, part: Path, limit: int, title: str) -> None:
         except requests.exceptions.InvalidURL as error:
             raise SourceError("refused", f"{_shown(url)}: not a link", permanent=True) from error
         except (requests.RequestException, HTTPError) as error:
-            raise SourceError("network", f"{_shown(url)}: {_reason(error)}: call again to go on", False) from error
+            raise SourceError("network", f"{_shown(url)}: {_reason(error)}: what came is kept", False) from error
     if size is not None and _size(part) != size:
-        raise SourceError("network", f"{_shown(url)}: {_size(part)} of {size} bytes came: call again to go on", False)
+        raise SourceError("network", f"{_shown(url)}: {_size(part)} of {size} bytes came: what came is kept", False)
 
 
 def _open(session: requests.Session, url: str, asked: dict[str, str]) -> requests.Response:
@@ -160,7 +164,7 @@ def _place(response: requests.Response, have: int, note: dict, part: Path, url: 
     if response.status_code == 206 and told and int(told[1]) == have and note.get("size") in (None, int(told[3])):
         return have, int(told[3])
     _discard(part)
-    raise SourceError("network", f"{_shown(url)}: answers with other bytes than asked: starting anew", permanent=False)
+    raise SourceError("network", f"{_shown(url)}: answers with other bytes than asked", permanent=False)
 
 
 def _receive(

@@ -19,6 +19,8 @@ else:
     import tomli as tomllib
 
 TEMPORARY = ".tmp-"
+# Names of devices on Windows, whatever comes after a dot (learn.microsoft.com, "Naming Files, Paths, and Namespaces").
+RESERVED = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
 
 
 @contextmanager
@@ -98,5 +100,9 @@ def safe_name(text: str, limit: int) -> str:
     text = "".join(" " if unicodedata.category(letter)[0] == "C" else letter for letter in text)
     text = re.sub(r'[<>:"/\\|?*]', "_", text)
     # No dot, hyphen or tilde first (hidden files, options, homes), no dot or space last (Windows drops them).
-    text = " ".join(text.split()).lstrip(".-~ ")
-    return text.encode()[:limit].decode(errors="ignore").rstrip(". ") or "_"
+    name = _cut(" ".join(text.split()).lstrip(".-~ "), limit) or "_"
+    return _cut(f"_{name}", limit) if RESERVED.fullmatch(name.partition(".")[0].rstrip()) else name
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore").rstrip(". ")

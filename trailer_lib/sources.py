@@ -78,7 +78,7 @@ def _from_pytube(youtube_id: str, url: str, settings: ScrapeSettings, root: Path
     try:
         streams = pytube.YouTube(f"https://www.youtube.com/watch?v={youtube_id}").streams
         stream = streams.filter(only_video=True, file_extension="mp4", res=f"{settings.height}p").first()
-        return Path((stream or streams.first()).download(str(scratch), filename=f"{youtube_id}.mp4"))
+        return Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
     except Exception as error:  # pytube raises whatever its parsing of the site's pages stumbled on
         text = f"pytube, last released in 2023, failed ({type(error).__name__}): {remedy('pytube')}"
         raise SourceError("pytube", text, permanent=False) from error

@@ -51,6 +51,8 @@ FAILURES = (
 )  # fmt: skip
 # Without a runtime yt-dlp only warns; then formats are missing, or their links do not work.
 RUNTIME_WARNING = r"No supported JavaScript runtime|challenge solving failed|Signature solving failed"
+# yt-dlp's advice is for its own command line.
+ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"
 RUNTIME_SYMPTOMS = {"no format", "forbidden", "unknown"}
 
 
@@ -176,4 +178,4 @@ def failure(text: str, warnings: Sequence[str] = (), asked_to_wait: float = 0.0)
     )
     if kind in RUNTIME_SYMPTOMS and any(re.search(RUNTIME_WARNING, text) for text in warnings):
         kind = "no JavaScript runtime"
-    return SourceError(kind, line[:200], permanent, asked_to_wait)
+    return SourceError(kind, re.sub(ADVICE, "", line)[:200], permanent, asked_to_wait)
