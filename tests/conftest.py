@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,7 +120,7 @@ def site(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkey
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits asked for between two tries of a download; none is really waited for."""
     asked: list[float] = []
-    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=asked.append))
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=asked.append, time=time.time))
     return asked
 
 

@@ -144,7 +144,7 @@ def test_a_redirect_to_anything_but_https_is_refused(
     site.pages["/plain"] = file(body(size))
     error = refusal(site, target, redirect(location.format(port=site.port)))
     assert (error.kind, error.permanent, len(site.requests)) == ("refused", True, 1)
-    assert "only https" in str(error) and names(target) == []
+    assert location[:4] in str(error) and "only https" in str(error) and names(target) == []
 
 
 # What else servers do.
@@ -171,7 +171,11 @@ def test_a_long_wait_is_said(site: Site, target: Path, waits: list[float], capsy
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("", 0), ("17", 17), (" 3 ", 3), ("soon", 0), ("-5", 0)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("", 0), ("17", 17), (" 3 ", 3), ("soon", 0), ("-5", 0), ("9" * 5000, 0), ("9" * 20, 21_600),
+     ("Mon, 1 Jan 2999 0:0:0 GMT", 21_600)],
+)  # fmt: skip
 def test_a_retry_after_is_seconds_or_nothing(header: str, seconds: float) -> None:
     assert download.retry_after(header) == seconds
     assert download.retry_after(formatdate(0, usegmt=True)) == 0
@@ -315,6 +319,33 @@ def test_a_message_holds_no_password_and_no_query(site: Site, target: Path) -> N
         download.download(url, target, LIMIT, tries=1)
     assert caught.value.kind == "unavailable"
     assert not any(word in str(caught.value) for word in ("me:", "pass", "key", "secret"))
+
+
+def test_a_message_holds_no_sign_that_a_terminal_would_obey(site: Site, target: Path) -> None:
+    error = refusal(site, target, redirect("http://x/\x1b[2J"), tries=1)
+    assert str(error).isprintable() and "http://x/" in str(error)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 Jan 2999 00:00:00 GMT", "Thu, 01 Jan 1960 00:00:00 GMT"])
+def test_a_date_that_can_not_be_is_not_set(date: str, site: Site, target: Path) -> None:
+    def answer(handler: object, _: int) -> None:
+        handler.head(200, Content_Length=4, Last_Modified=date)
+        handler.wfile.write(b"data")
+
+    assert abs(get(site, target, answer).stat().st_mtime - time.time()) < 600
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "4, 4", "x"])
+def test_a_length_that_is_no_number_is_not_believed(length: str, site: Site, target: Path) -> None:
+    def answer(handler: object, _: int) -> None:
+        handler.head(200, Content_Length=length)
+        handler.wfile.write(b"data")
+
+    site.pages["/file"] = answer
+    try:
+        assert download.download(f"{site.url}/file", target, LIMIT, tries=1).read_bytes() == b"data"
+    except SourceError as error:
+        assert error.kind in ("network", "too large")
 
 
 def test_a_body_in_a_content_encoding_is_kept_as_it_is(site: Site, target: Path) -> None:

@@ -9,7 +9,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import responses
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -27,9 +29,31 @@ TIMEOUT = (15.0, 30.0)  # seconds to connect, and without a byte: a stall
 LONGEST_WAIT = 60.0  # seconds; a Retry-After may ask for more
 REDIRECTS = 5
 CHUNK = 1 << 18
-PART, NOTE = ".part", ".part.json"
+LONGEST_ASKED = 21_600.0  # seconds of a Retry-After that are believed; as urllib3 from 2.6 on
+PART = ".part"
 PASSING = {"network", "rate limit"}
 STATUS_KINDS = {401: "forbidden", 403: "forbidden", 408: "network", 425: "network", 429: "rate limit"}
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What to get, where its bytes gather, what is known of them, how many there may be, and the bar's name."""
+
+    url: str
+    part: Path
+    note: Path
+    limit: int
+    title: str
+
+    def discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def error(self, kind: str, text: str, permanent: bool = False, wait: float = 0.0) -> SourceError:
+        return SourceError(kind, f"{_shown(self.url)}: {text}", permanent, wait)
 
 
 def download(
@@ -47,201 +71,201 @@ def download(
     the server has another version by then. At most `limit` bytes. `check` gets the whole file before it is in place and
     raises TrailerError if it is not what it should be. `title` names the progress bar; "" for none.
     """
-    part, failures = _beside(target, PART), 0
+    part = target.with_name(target.name + PART)
+    order, failures = _Order(url, part, part.with_name(part.name + ".json"), limit, title), 0
     while True:
-        before = _size(part)
+        before = order.size()
         try:
-            _attempt(url, part, limit, title)
+            _attempt(order)
             break
         except SourceError as error:
-            failures = 1 if _size(part) > before else failures + 1
+            failures = 1 if order.size() > before else failures + 1
             if error.kind not in PASSING or failures >= tries:
                 raise
             wait = max(error.retry_after, random.uniform(0.5, 1.0) * min(2.0**failures, LONGEST_WAIT))
             if title:
                 print(f"{error}; trying again in {wait:.0f} s", file=sys.stderr)
             time.sleep(wait)
-    _put_in_place(part, target, check)
+    _put_in_place(order, target, check)
     return target
 
 
-def _attempt(url: str, part: Path, limit: int, title: str) -> None:
-    """One request for what is missing of `part`."""
-    note = _read_note(part, url)
-    have = _size(part) if note else 0
+def _attempt(order: _Order) -> None:
+    """One request for what is missing of the part."""
+    note = _read_note(order)
+    have = order.size() if note else 0
     if note and have == note["size"]:  # stopped between the last byte and the rename
         return
     asked = {"Range": f"bytes={have}-", "If-Range": note["version"]} if have else {}
-    with requests.Session() as session:
-        try:
-            with _open(session, url, asked) as response:
-                have, size = _place(response, have, note, part, url)
-                if (size or 0) > limit:
-                    raise _too_large(part, url, limit)
-                if not have:  # the old bytes go before the new version is noted: a kill in between must not mix them
-                    _discard(part)
-                    _write_note(part, url, size, response.headers)
-                _receive(response, part, have, size, limit, url, title)
-        except requests.exceptions.InvalidURL as error:
-            raise SourceError("refused", f"{_shown(url)}: not a link", permanent=True) from error
-        except (requests.RequestException, HTTPError) as error:
-            raise SourceError("network", f"{_shown(url)}: {_reason(error)}: what came is kept", False) from error
-    if size is not None and _size(part) != size:
-        raise SourceError("network", f"{_shown(url)}: {_size(part)} of {size} bytes came: what came is kept", False)
+    try:
+        with requests.Session() as session, _open(session, order, asked) as response:
+            have, size = _place(order, response, have, note.get("size"))
+            if (size or 0) > order.limit:
+                raise _too_large(order)
+            if not have:  # the old bytes go before the new version is noted: a kill in between must not mix them
+                order.discard()
+                _write_note(order, size, response.headers)
+            _receive(order, response, have, size)
+    except requests.exceptions.InvalidURL as error:
+        raise order.error("refused", "not a link", permanent=True) from error
+    except (requests.RequestException, HTTPError) as error:
+        raise order.error("network", _reason(error)) from error
+    if size is not None and order.size() != size:
+        raise order.error("network", f"{order.size()} of {size} bytes came")
 
 
-def _open(session: requests.Session, url: str, asked: dict[str, str]) -> requests.Response:
-    """The answer to `url`, after redirects, each looked at before it is followed; SourceError if it is a refusal."""
+def _open(session: requests.Session, order: _Order, asked: dict[str, str]) -> requests.Response:
+    """The answer, after redirects, each looked at before it is followed; SourceError if it is a refusal."""
     # As it is on the server: a body that is decompressed on the way has no known size and cannot be resumed.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"trailer_lib/{__version__}", **asked}
-    first = url = _checked(url)
+    url = _checked(order.url)
     for _ in range(REDIRECTS + 1):
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
         location = session.get_redirect_target(response)
         if location is None:
-            _raise_for_status(response, first)
+            _raise_for_status(order, response)
             return response
         response.close()
-        url = _followed(url, location)
-    raise SourceError("refused", f"{_shown(first)}: more than {REDIRECTS} redirects", permanent=True)
+        url = _followed(order, url, location)
+    raise order.error("refused", f"more than {REDIRECTS} redirects", permanent=True)
 
 
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise SourceError("refused", f"{url[:80]!r}: not a link", permanent=True) from error
-    if parts.scheme != "https" or not parts.hostname:
+        good = parts.scheme == "https" and parts.hostname
+    except ValueError:
+        good = False
+    if not good:
         raise SourceError("refused", f"{_shown(url)}: only https: links are fetched", permanent=True)
     return url
 
 
-def _followed(url: str, location: str) -> str:
+def _followed(order: _Order, url: str, location: str) -> str:
     """Where a redirect leads: https, and not into this machine or its network, unless the user's own link is there."""
-    there = urljoin(url, location)
     try:
-        _checked(there)
-    except SourceError as error:
-        raise SourceError("refused", f"{_shown(url)}: redirects to {error}", permanent=True) from None
+        there = _checked(urljoin(url, location))
+    except (SourceError, ValueError):
+        raise order.error("refused", f"redirects to {_shown(location)}: only https is followed", True) from None
     host = urlsplit(there).hostname
     if host != urlsplit(url).hostname and not _is_public(host):
-        raise SourceError("refused", f"{_shown(url)}: redirects to {host}, a private address", permanent=True)
+        raise order.error("refused", f"redirects to {host}, a private address", permanent=True)
     return there
 
 
 def _is_public(host: str) -> bool:
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
-    except OSError:
+    except (OSError, UnicodeError):
         return True  # unknown here: only a proxy can reach it, and it has rules of its own
     return all(ipaddress.ip_address(address).is_global for address in found)
 
 
-def _raise_for_status(response: requests.Response, url: str) -> None:
+def _raise_for_status(order: _Order, response: requests.Response) -> None:
     status = response.status_code
     if status in (200, 206, 416):
         return
     kind = STATUS_KINDS.get(status, "network" if status >= 500 else "unavailable")
-    asked = response.headers.get("Retry-After", "") if kind in PASSING else ""
-    text = f"{_shown(url)}: HTTP {status} {response.reason}"
-    raise SourceError(kind, text, kind == "unavailable", retry_after(asked))
+    wait = retry_after(response.headers.get("Retry-After", "")) if kind in PASSING else 0.0
+    raise order.error(kind, f"HTTP {status} {responses.get(status, '')}".strip(), kind == "unavailable", wait)
 
 
 def retry_after(header: str) -> float:
-    """Seconds asked for by a Retry-After header, a number or a date (RFC 9110, 10.2.3); 0 for none and for nonsense."""
+    """Seconds asked for by a Retry-After header, a number or a date (RFC 9110, 10.2.3); six hours at most."""
     try:
-        return Retry().parse_retry_after(header) if header else 0.0
-    except InvalidHeader:
+        return min(Retry().parse_retry_after(header), LONGEST_ASKED) if header else 0.0
+    except (InvalidHeader, ValueError, OverflowError):
         return 0.0
 
 
-def _place(response: requests.Response, have: int, note: dict, part: Path, url: str) -> tuple[int, int | None]:
+def _place(order: _Order, response: requests.Response, have: int, known: int | None) -> tuple[int, int | None]:
     """(first byte, size of the whole file if told) of an answer; a part that was not asked for is refused."""
     if response.status_code == 200:  # also the answer to a Range that the server ignores or whose version is gone
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
-    told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", "").strip())
-    if response.status_code == 206 and told and int(told[1]) == have and note.get("size") in (None, int(told[3])):
-        return have, int(told[3])
-    _discard(part)
-    raise SourceError("network", f"{_shown(url)}: answers with other bytes than asked", permanent=False)
+        told = re.fullmatch(r"\d{1,18}", response.headers.get("Content-Length", ""))
+        return 0, int(told[0]) if told else None
+    told = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", response.headers.get("Content-Range", "").strip())
+    if response.status_code == 206 and told and int(told[1]) == have and known in (None, int(told[2])):
+        return have, int(told[2])
+    order.discard()
+    raise order.error("network", "answers with other bytes than asked")
 
 
-def _receive(
-    response: requests.Response, part: Path, have: int, size: int | None, limit: int, url: str, title: str
-) -> None:
-    shown: dict[str, Any] = {"total": size, "initial": have, "unit": "B", "unit_scale": True, "disable": not title}
+def _receive(order: _Order, response: requests.Response, have: int, size: int | None) -> None:
+    shown: dict[str, Any] = {
+        "total": size,
+        "initial": have,
+        "unit": "B",
+        "unit_scale": True,
+        "disable": not order.title,
+    }
     try:
-        with open(part, "ab" if have else "wb") as file, bar(desc=title, **shown) as progress:
+        with open(order.part, "ab" if have else "wb") as file, bar(desc=order.title, **shown) as progress:
             # read1 gives what has come: a stall must not take the bytes before it along.
             while chunk := response.raw.read1(CHUNK, decode_content=False):
-                if file.tell() + len(chunk) > limit:
-                    raise _too_large(part, url, limit)
+                if file.tell() + len(chunk) > order.limit:
+                    raise _too_large(order)
                 file.write(chunk)
                 progress.update(len(chunk))
     except OSError as error:  # a full disk; what goes wrong on the way is urllib3's HTTPError
-        raise OSError(error.errno, error.strerror, str(part)) from error
+        raise OSError(error.errno, error.strerror, str(order.part)) from error
 
 
-def _too_large(part: Path, url: str, limit: int) -> SourceError:
-    _discard(part)
-    return SourceError("too large", f"{_shown(url)}: more than {limit / 1e6:.0f} MB", permanent=True)
+def _too_large(order: _Order) -> SourceError:
+    order.discard()
+    return order.error("too large", f"more than {order.limit / 1e6:.0f} MB", permanent=True)
 
 
-def _put_in_place(part: Path, target: Path, check: Callable[[Path], None] | None) -> None:
-    note = json.loads(_beside(part, ".json").read_text(encoding="utf-8"))
+def _put_in_place(order: _Order, target: Path, check: Callable[[Path], None] | None) -> None:
     try:
         if check:
-            check(part)
+            check(order.part)
     except TrailerError:
-        _discard(part)  # going on with it would never mend it
+        order.discard()  # going on with it would never mend it
         raise
-    if note["modified"]:
-        os.utime(part, (note["modified"], note["modified"]))
-    files.put_in_place(part, target)
-    _discard(part)
+    modified = json.loads(order.note.read_text(encoding="utf-8"))["modified"]
+    if modified:
+        os.utime(order.part, (modified, modified))
+    files.put_in_place(order.part, target)
+    order.discard()
 
 
-def _write_note(part: Path, url: str, size: int | None, headers: Any) -> None:
+def _write_note(order: _Order, size: int | None, headers: Any) -> None:
     """What the next call must know. `version`: a strong ETag or the date, for If-Range (RFC 9110, 13.1.5)."""
-    tag, modified = headers.get("ETag", ""), _seconds(headers.get("Last-Modified", ""))
-    version = tag if tag.startswith('"') else headers.get("Last-Modified", "")
-    files.write_json(_beside(part, ".json"), {"url": url, "version": version, "size": size, "modified": modified})
+    tag, date = headers.get("ETag", ""), headers.get("Last-Modified", "")
+    version = tag if tag.startswith('"') else date
+    note = {"url": order.url, "version": version, "size": size, "modified": _seconds(date)}
+    files.write_json(order.note, note)
 
 
-def _read_note(part: Path, url: str) -> dict:
-    """What was written down of `part`, {} when it cannot be gone on with: no part, another link, no known version."""
+def _read_note(order: _Order) -> dict[str, Any]:
+    """What was written down of the part, {} when it can't be gone on with: none, another link, no known version."""
     try:
-        note = json.loads(_beside(part, ".json").read_text(encoding="utf-8"))
-        return note if part.exists() and note["url"] == url and note["version"] else {}
+        note = json.loads(order.note.read_text(encoding="utf-8"))
+        good = (
+            order.part.exists() and note["url"] == order.url and note["version"] and {"size", "modified"} <= set(note)
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return {}
+    return note if good else {}
 
 
 def _seconds(date: str) -> float:
+    """A Last-Modified as seconds since 1970; 0 for nonsense and for days to come."""
     try:
-        return parsedate_to_datetime(date).timestamp()
+        seconds = parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
         return 0.0
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _beside(part, ".json").unlink(missing_ok=True)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    return seconds if 0 < seconds < time.time() + 86_400 else 0.0
 
 
 def _shown(url: str) -> str:
-    """A link for a message: without a password and without a query, which may hold a key."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"[:200]
+    """A link for a message: no password, no query (it may hold a key), no sign that a terminal would obey."""
+    try:
+        parts = urlsplit(url)
+        text = f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else parts.path
+    except ValueError:
+        text = url
+    return re.sub(r"[^\x21-\x7e]", "?", text)[:200]
 
 
 def _reason(error: Exception) -> str:
