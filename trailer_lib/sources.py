@@ -10,14 +10,14 @@ SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
 LINK_LIMIT = 500_000_000  # bytes
 # Kinds that the next film meets too: after some in a row, going on only makes it worse.
 STOPPING = {"bot check", "rate limit", "no JavaScript runtime"}
-_RUNTIME = "install a JavaScript runtime that yt-dlp can use (deno 2.3 or newer, or node 22 or newer)"
+RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno 2.3 or newer, or node 22 or newer)"
 _UPDATE = "update yt-dlp (pip install -U 'yt-dlp[default]')"
 REMEDIES = {
-    "bot check": f"wait some hours, or name a browser's cookies.txt (setting cookies), and {_RUNTIME}",
+    "bot check": f"wait some hours, or name a browser's cookies.txt (setting cookies), and {RUNTIME_HINT}",
     "rate limit": "wait an hour, then go on with a longer pause (setting pause, in seconds)",
-    "no JavaScript runtime": _RUNTIME,
+    "no JavaScript runtime": RUNTIME_HINT,
     "forbidden": f"{_UPDATE}; for a link of your own, see whether it needs a login",
-    "no format": f"{_UPDATE} and {_RUNTIME}",
+    "no format": f"{_UPDATE} and {RUNTIME_HINT}",
     "network": "look at the connection and run again: what failed so is tried again",
     "refused": "mend the link in the table; for YouTube, update this library: it knows which servers are YouTube's",
     "live": "run again when the film's premiere is over",
