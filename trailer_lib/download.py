@@ -1,11 +1,9 @@
 """One file over HTTPS: streamed to a .part beside its place, resumed after a break, checked, and only then in place."""
 
-import ipaddress
 import json
 import os
 import random
 import re
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -14,13 +12,12 @@ from email.utils import parsedate_to_datetime
 from http.client import responses
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from trailer_lib import __version__, files
+from trailer_lib import __version__, files, links
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.progress import bar
 
@@ -53,7 +50,7 @@ class _Order:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def error(self, kind: str, text: str, permanent: bool = False, wait: float = 0.0) -> SourceError:
-        return SourceError(kind, f"{_shown(self.url)}: {text}", permanent, wait)
+        return SourceError(kind, f"{links.shown(self.url)}: {text}", permanent, wait)
 
 
 def download(
@@ -118,7 +115,7 @@ def _open(session: requests.Session, order: _Order, asked: dict[str, str]) -> re
     """The answer, after redirects, each looked at before it is followed; SourceError if it is a refusal."""
     # As it is on the server: a body that is decompressed on the way has no known size and cannot be resumed.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"trailer_lib/{__version__}", **asked}
-    url = _checked(order.url)
+    url = links.checked(order.url)
     for _ in range(REDIRECTS + 1):
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
         location = session.get_redirect_target(response)
@@ -126,39 +123,8 @@ def _open(session: requests.Session, order: _Order, asked: dict[str, str]) -> re
             _raise_for_status(order, response)
             return response
         response.close()
-        url = _followed(order, url, location)
+        url = links.followed(url, location)
     raise order.error("refused", f"more than {REDIRECTS} redirects", permanent=True)
-
-
-def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme == "https" and parts.hostname
-    except ValueError:
-        good = False
-    if not good:
-        raise SourceError("refused", f"{_shown(url)}: only https: links are fetched", permanent=True)
-    return url
-
-
-def _followed(order: _Order, url: str, location: str) -> str:
-    """Where a redirect leads: https, and not into this machine or its network, unless the user's own link is there."""
-    try:
-        there = _checked(urljoin(url, location))
-    except (SourceError, ValueError):
-        raise order.error("refused", f"redirects to {_shown(location)}: only https is followed", True) from None
-    host = urlsplit(there).hostname
-    if host != urlsplit(url).hostname and not _is_public(host):
-        raise order.error("refused", f"redirects to {host}, a private address", permanent=True)
-    return there
-
-
-def _is_public(host: str) -> bool:
-    try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
-        return True  # unknown here: only a proxy can reach it, and it has rules of its own
-    return all(ipaddress.ip_address(address).is_global for address in found)
 
 
 def _raise_for_status(order: _Order, response: requests.Response) -> None:
@@ -256,16 +222,6 @@ def _seconds(date: str) -> float:
     except (ValueError, TypeError, OverflowError):
         return 0.0
     return seconds if 0 < seconds < time.time() + 86_400 else 0.0
-
-
-def _shown(url: str) -> str:
-    """A link for a message: no password, no query (it may hold a key), no sign that a terminal would obey."""
-    try:
-        parts = urlsplit(url)
-        text = f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else parts.path
-    except ValueError:
-        text = url
-    return re.sub(r"[^\x21-\x7e]", "?", text)[:200]
 
 
 def _reason(error: Exception) -> str:
