@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import pytube
 from server import Answer, Site, file, first, redirect, status
 
 import trailer_lib
@@ -173,11 +174,22 @@ def test_a_link_in_the_table_is_followed_only_for_the_source_links(
 # pytube, and what can be done.
 
 
-def test_pytube_fails_in_one_line_with_the_way_out(scratch: Path, no_network: None) -> None:
+def test_pytube_fails_in_one_line_with_the_way_out(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:  # as it does on today's YouTube
+        raise pytube.exceptions.RegexMatchError(caller="get_throttling_function_name", pattern="multiple")
+
+    monkeypatch.setattr(pytube, "YouTube", fail)
     with pytest.raises(SourceError) as caught:
         sources.fetch(VIDEO, "", ScrapeSettings(source="pytube"), scratch.parent, scratch)
     assert (caught.value.kind, caught.value.permanent) == ("pytube", False)
-    assert "set source='youtube'" in str(caught.value) and "\n" not in str(caught.value)
+    text = "pytube, last released in 2023, can't read today's YouTube (RegexMatchError): set source='youtube' to use yt-dlp"
+    assert str(caught.value) == text
+
+
+def test_pytube_without_a_network_says_so(scratch: Path, no_network: None) -> None:
+    with pytest.raises(SourceError, match="no network") as caught:
+        sources.fetch(VIDEO, "", ScrapeSettings(source="pytube"), scratch.parent, scratch)
+    assert (caught.value.kind, caught.value.permanent) == ("network", False)
 
 
 def kinds() -> set[str]:

@@ -79,8 +79,10 @@ def _from_pytube(youtube_id: str, url: str, settings: ScrapeSettings, root: Path
         streams = pytube.YouTube(f"https://www.youtube.com/watch?v={youtube_id}").streams
         stream = streams.filter(only_video=True, file_extension="mp4", res=f"{settings.height}p").first()
         return Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
+    except OSError as error:
+        raise SourceError("network", f"pytube: {error}", permanent=False) from error
     except Exception as error:  # pytube raises whatever its parsing of the site's pages stumbled on
-        text = f"pytube, last released in 2023, failed ({type(error).__name__}): {remedy('pytube')}"
+        text = f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__}): {remedy('pytube')}"
         raise SourceError("pytube", text, permanent=False) from error
 
 
