@@ -182,8 +182,8 @@ def test_pytube_fails_in_one_line_with_the_way_out(scratch: Path, monkeypatch: p
     with pytest.raises(SourceError) as caught:
         sources.fetch(VIDEO, "", ScrapeSettings(source="pytube"), scratch.parent, scratch)
     assert (caught.value.kind, caught.value.permanent) == ("pytube", False)
-    text = "pytube, last released in 2023, can't read today's YouTube (RegexMatchError): set source='youtube' to use yt-dlp"
-    assert str(caught.value) == text
+    why = "pytube, last released in 2023, can't read today's YouTube (RegexMatchError)"
+    assert str(caught.value) == f"{why}: set source='youtube' to use yt-dlp"
 
 
 def test_pytube_without_a_network_says_so(scratch: Path, no_network: None) -> None:
