@@ -60,7 +60,6 @@ FOR_GOOD = {
         "Video unavailable",
         "Video unavailable. This video has been removed by the uploader",
         "Video unavailable. This video is not available",
-        "Video unavailable. This content isn’t available.",
         "This video is unavailable",
         "This video is not available.",
         "This video is no longer available.",
@@ -96,6 +95,7 @@ PASSING = {
         "avoid exceeding the rate limit. For more information, refer to  https://github.com/yt-dlp/yt-dlp/wiki/"
         "Extractors#this-content-isnt-available-try-again-later",
         "Video unavailable. This content isn't available, try again later. Your account has been rate-limited",
+        "Video unavailable. This content isn’t available.",
     ],
     "live": [
         "Premieres in 3 hours",

@@ -29,7 +29,8 @@ FAILURES = (
     ("age limit", True, r"confirm your age|age[- ]restricted|inappropriate for some users|age verification"),
     ("not in this country", True, r"in your country|from your location|geo[- ]?restrict"),
     ("bot check", False, r"not a bot|captcha|ip is likely being blocked"),
-    ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later"),
+    # "This content isn't available": users saw it come and go with the session (yt-dlp's issues 13583 and 14095).
+    ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later|content isn['’]t available"),
     ("no JavaScript runtime", False, r"javascript runtime|js runtime"),
     ("live", False, r"premieres? in|premieres? will|premiere.*not|live event|live stream|is offline|has not started"),
     ("refused", False, r"no connection adapters|redirection to url|file:// url"),
