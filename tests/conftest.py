@@ -3,15 +3,19 @@
 import csv
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import matplotlib
 import numpy as np
 import pytest
+import trustme
+from server import serving
 
-from trailer_lib import dataset, files, frames
+from trailer_lib import dataset, download, files, frames
 from trailer_lib.catalog import METADATA, TRAILERS
 from trailer_lib.project import Project
 from trailer_lib.video import Frames
@@ -95,6 +99,31 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Project]:
         return Project(Path(shutil.copytree(root, tmp_path / "copy")))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def site(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """An HTTPS site whose certificate is known here; a silence of 0.4 s is a stall."""
+    trusted = tmp_path_factory.mktemp("authority") / "authority.pem"
+    authority.cert_pem.write_to_path(trusted)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(download, "TIMEOUT", (5.0, 0.4))
+    with serving(authority) as site:
+        yield site
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits asked for between two tries of a download; none is really waited for."""
+    asked: list[float] = []
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=asked.append, time=time.time))
+    return asked
 
 
 @pytest.fixture

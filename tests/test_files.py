@@ -7,6 +7,7 @@ import pytest
 
 from trailer_lib import TrailerError, files
 
+RESERVED = ["CON", "con", "Nul.txt", "aux .tar.gz", "PRN.", "COM1", "lpt9.x", "COM¹", "conin$", "-CON", " con "]
 HOSTILE = [
     "",
     " ",
@@ -41,6 +42,9 @@ HOSTILE = [
     "a" * 118 + " .b",
     "Amélie",
     "七人の侍",
+    *RESERVED,
+    "CONx" * 40,
+    "COM1" + " " * 20 + ".txt",
 ]
 
 
@@ -186,6 +190,27 @@ def test_a_name_can_be_a_file_and_stays_in_its_folder(title: str, tmp_path: Path
     (inside / files.safe_name(title, 120)).write_text("here")
     assert len(names(inside)) == 1
     assert names(tmp_path) == ["inside"]
+
+
+@pytest.mark.parametrize("limit", [3, 4, 120])
+@pytest.mark.parametrize("title", [*RESERVED, "CONx", "nulx"])
+def test_no_name_is_that_of_a_device_on_windows(title: str, limit: int) -> None:
+    name = files.safe_name(title, limit)
+    devices = {
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        "conin$",
+        *(f"{port}{number}" for port in ("com", "lpt") for number in "19¹"),
+    }
+    assert name.split(".")[0].strip().casefold() not in devices
+    assert files.safe_name(name, limit) == name and 0 < len(name.encode()) <= limit
+
+
+@pytest.mark.parametrize("title", ["Con Air", "Console", "Nuller", "Auxiliary", "COM10", "lpt"])
+def test_a_title_that_only_begins_like_a_device_is_its_own_name(title: str) -> None:
+    assert files.safe_name(title, 120) == title
 
 
 @pytest.mark.parametrize("title", ["Amélie", "Der Fünfte Akt", "2 Fast 2 Furious", "Borat!", "A.I", "E.T the film"])

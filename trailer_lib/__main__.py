@@ -24,9 +24,12 @@ def samples(args: argparse.Namespace) -> None:
 
 
 def catalog(args: argparse.Namespace) -> None:
-    from trailer_lib import catalog
+    from trailer_lib import catalog, official
 
-    table = catalog.load(Project.open(args.root), args.min_votes)
+    project = Project.open(args.root)
+    if args.fetch:
+        official.fetch(project)
+    table = catalog.load(project, args.min_votes)
     print(table.summary())
     if args.csv:
         table.save(Path(args.csv))
@@ -187,12 +190,13 @@ def _add_film_commands(commands: Any) -> None:
     added.add_argument("--csv", metavar="FILE", help="write the films to a CSV file")
     added.add_argument("--dropped", metavar="FILE", help="write the dropped rows and their reasons to a CSV file")
     added.add_argument("--min-votes", type=int, default=0, metavar="N", help="drop films with fewer votes; 0 keeps all")
+    added.add_argument("--fetch", action="store_true", help="first get the official tables that excels/ does not have")
     added = _with_root(
         _command(commands, scrape, "Fill images/ with frames of the catalogue's films.", "--films 2000"),
         "scrape",
     )
     added.add_argument("--films", type=int, metavar="N", help="films to take; 0 takes all")
-    added.add_argument("--source", help="youtube, pytube or folder:DIR")
+    added.add_argument("--source", help="youtube, pytube, links or folder:DIR")
     added.add_argument("--workers", type=int, metavar="K", help="trailers at once")
     added.add_argument("--retry-failed", action="store_true", help="only films that failed for a passing reason")
     added.add_argument(

@@ -11,6 +11,17 @@ class TrailerError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class SourceError(TrailerError):
+    """A file or trailer that could not be had. `kind` is for the ledger; a permanent failure is not tried again.
+
+    `retry_after`: seconds that the server asked to wait, 0 if it did not.
+    """
+
+    def __init__(self, kind: str, text: str, permanent: bool, retry_after: float = 0.0) -> None:
+        super().__init__(text)
+        self.kind, self.permanent, self.retry_after = kind, permanent, retry_after
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or a notebook's stop button, answered: the text says what is kept and how to go on."""
 

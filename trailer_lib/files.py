@@ -27,6 +27,8 @@ else:
 TEMPORARY = ".tmp-"
 SCRATCH = "trailer_lib-scratch-"
 LOCK = ".lock"
+# Names of devices on Windows, whatever comes after a dot (learn.microsoft.com, "Naming Files, Paths, and Namespaces").
+RESERVED = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
 
 
 class DiskFull(TrailerError):
@@ -110,11 +112,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Let the whole file `temporary`, on the same disk, become `path` in one step that outlives a power cut."""
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
 
 
 @contextmanager
@@ -178,5 +185,9 @@ def safe_name(text: str, limit: int) -> str:
     text = "".join(" " if unicodedata.category(letter)[0] == "C" else letter for letter in text)
     text = re.sub(r'[<>:"/\\|?*]', "_", text)
     # No dot, hyphen or tilde first (hidden files, options, homes), no dot or space last (Windows drops them).
-    text = " ".join(text.split()).lstrip(".-~ ")
-    return text.encode()[:limit].decode(errors="ignore").rstrip(". ") or "_"
+    name = _cut(" ".join(text.split()).lstrip(".-~ "), limit) or "_"
+    return _cut(f"_{name}", limit) if RESERVED.fullmatch(name.partition(".")[0].rstrip()) else name
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore").rstrip(". ")

@@ -30,6 +30,7 @@ WORKER_MEMORY = 1_500_000_000
 LONGEST_WAIT = 3600.0  # seconds: a film that a server puts off for longer is left to another run
 JITTER = 1.5  # a wait is up to this many times as long, so that films that failed together do not come back together
 LOST = "worker lost"
+LOST_REMEDY = "see that the machine has memory left and that the executor's workers run"
 
 Submit = Callable[[Job], Future]
 

@@ -23,13 +23,8 @@ SHOWN = 20  # failures listed; thousands would bury the rest
 LEDGER = "ledger.jsonl"
 BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} films, {remaining} left{postfix}"  # short: for 80 columns
 IN_A_ROW = 3  # films: one refusal may be that film's, three are the site's
-# What would befall every film to come, and what to do about it.
-REFUSALS = {
-    "bot check": "name a browser's cookies file (setting cookies), or wait an hour",
-    "rate limit": "wait an hour, then try with a longer pause or fewer workers",
-    "no JavaScript runtime": sources.RUNTIME_HINT,
-    pool.LOST: "see that the machine has memory left and that the executor's workers run",
-}
+# What would befall every film to come.
+REFUSALS = {*sources.STOPPING, pool.LOST}
 
 
 def scrape(
@@ -92,11 +87,13 @@ def summary(status: pd.DataFrame) -> pd.DataFrame:
 
 
 def failures(status: pd.DataFrame) -> str:
-    """A line for each film that was tried in vain: "failed" for good, "later" to be tried again, and why."""
+    """A line for each film tried in vain, "failed" for good or "later" to be tried again, and why; then what to do."""
     tried = status[status.status.isin(["failed", "later"])]
     lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in tried.head(SHOWN).itertuples()]
     more = [f"... and {len(tried) - SHOWN} more"] if len(tried) > SHOWN else []
-    return "\n".join([*lines, *more]) or "nothing failed"
+    remedies = {reason: sources.remedy(reason) for reason in tried.reason.unique()}
+    advice = [f"{reason}: {remedy}" for reason, remedy in remedies.items() if remedy]
+    return "\n".join([*lines, *more, *advice]) or "nothing failed"
 
 
 def first_folder(project: Project, films: pd.DataFrame) -> Path:
@@ -177,7 +174,7 @@ def _postfix(outcomes: Counter, seconds: float) -> str:
 def _refusal(entry: Entry, project: Project, settings: ScrapeSettings) -> str:
     return (
         f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost: "
-        f"{REFUSALS[entry.reason]}; then: {_again(project, settings)}"
+        f"{sources.remedy(entry.reason) or pool.LOST_REMEDY}; then: {_again(project, settings)}"
     )
 
 

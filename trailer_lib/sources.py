@@ -1,41 +1,39 @@
-"""A film -> its trailer as a file on disk: from YouTube, or from a folder."""
+"""A film -> its trailer as a file on disk: from YouTube, from a folder, or from the link in the user's own table."""
 
-import logging
-import re
 from pathlib import Path
 
-from trailer_lib.errors import TrailerError, nearest
+from trailer_lib.download import download
+from trailer_lib.errors import SourceError, TrailerError, nearest
 from trailer_lib.settings import ScrapeSettings
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
-RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno, or node >= 20)"
-# yt-dlp raises one class for everything; what happened stands in its text. The first pattern found wins.
-YOUTUBE_FAILURES = (
-    ("private", True, r"private video"),
-    ("members only", True, r"members[- ]only|join this channel|requires payment|drm protected"),
-    ("age limit", True, r"confirm your age|age[- ]restricted|inappropriate for some users"),
-    ("not in this country", True, r"in your country|not available from your location|geo[- ]?restrict"),
-    ("bot check", False, r"not a bot|captcha"),
-    ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later"),
-    ("no JavaScript runtime", False, r"javascript runtime|js runtime"),
-    ("unavailable", True, r"video (is )?unavailable|has been removed|been terminated|not exist|Error 404|no longer"),
-    ("network", False, r"timed? ?out|unable to download|connection|resolve|HTTP Error 5\d\d|network|SSL|reset by peer"),
-)  # fmt: skip
+LINK_LIMIT = 500_000_000  # bytes
+# Kinds that the next film meets too: after some in a row, going on only makes it worse.
+STOPPING = {"bot check", "rate limit", "no JavaScript runtime"}
+RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno 2.3 or newer, or node 22 or newer)"
+_UPDATE = "update yt-dlp (pip install -U 'yt-dlp[default]')"
+REMEDIES = {
+    "bot check": f"wait some hours, or name a browser's cookies.txt (setting cookies), and {RUNTIME_HINT}",
+    "rate limit": "wait an hour, then go on with a longer pause (setting pause, in seconds)",
+    "no JavaScript runtime": RUNTIME_HINT,
+    "forbidden": f"{_UPDATE}; for a link of your own, see whether it needs a login",
+    "no format": f"{_UPDATE} and {RUNTIME_HINT}",
+    "network": "look at the connection and run again: what failed so is tried again",
+    "refused": "mend the link in the table; for YouTube, update this library: it knows which servers are YouTube's",
+    "live": "run again when the film's premiere is over",
+    "missing": "put the file there under the trailer's id, or the link into the table's column url",
+    "pytube": "set source='youtube' to use yt-dlp",
+    "unknown": f"{_UPDATE} and run again",
+}
 
 
-class SourceError(TrailerError):
-    """A trailer that could not be had. `kind` is for the ledger; a permanent failure is not tried again.
-
-    `retry_after`: seconds that the server asked to wait, 0 if it did not.
-    """
-
-    def __init__(self, kind: str, text: str, permanent: bool, retry_after: float = 0.0) -> None:
-        super().__init__(text)
-        self.kind, self.permanent, self.retry_after = kind, permanent, retry_after
+def remedy(kind: str) -> str:
+    """What a user can do about failures of a `kind`, "" where nothing can be done (a private video, a deleted one)."""
+    return REMEDIES.get(kind, "")
 
 
 def check_source(source: str) -> None:
-    """TrailerError unless `source` is 'youtube', 'pytube' or 'folder:DIR'."""
+    """TrailerError unless `source` is 'youtube', 'pytube', 'links' or 'folder:DIR'."""
     if source not in FETCHERS and not source.startswith("folder:"):
         raise TrailerError(f"unknown source {source!r}: {nearest(source, [*FETCHERS, 'folder:DIR'])}")
 
@@ -43,11 +41,13 @@ def check_source(source: str) -> None:
 def fetch(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
     """The trailer's file: a download into `scratch` (the caller deletes it), or the folder's own file.
 
-    A folder's relative name starts from `root`. `url` is the link in the user's own table, "" for none.
+    `url` is the link in the user's own table, "" for none. Relative names in the settings start from `root`.
+    SourceError when the trailer can't be had, TrailerError when a setting is wrong.
     """
+    check_source(settings.source)
     if settings.source.startswith("folder:"):
         return _from_folder(youtube_id, root / settings.source.removeprefix("folder:"), settings.source)
-    return FETCHERS[settings.source](youtube_id, scratch, settings.height)
+    return FETCHERS[settings.source](youtube_id, url, settings, root, scratch)
 
 
 def _from_folder(youtube_id: str, folder: Path, source: str) -> Path:
@@ -58,61 +58,31 @@ def _from_folder(youtube_id: str, folder: Path, source: str) -> Path:
     raise SourceError("missing", f"no {youtube_id}.mp4, .webm, .mkv, .mov or .avi in {source}", permanent=False)
 
 
-def _from_youtube(youtube_id: str, scratch: Path, height: int) -> Path:
-    import yt_dlp  # slow to import, and only downloads need it
+def _from_youtube(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
+    from trailer_lib import youtube  # yt-dlp is slow to import, and only downloads need it
 
-    try:
-        with yt_dlp.YoutubeDL(_youtube_options(scratch, height)) as downloader:
-            downloader.extract_info(f"https://www.youtube.com/watch?v={youtube_id}")
-    except yt_dlp.utils.YoutubeDLError as error:
-        raise youtube_failure(str(error)) from error
-    found = [path for path in scratch.iterdir() if path.suffix in SUFFIXES]
-    if not found:
-        raise SourceError("no format", "no stream that can be read (mp4 or webm)", permanent=True)
-    return found[0]
+    return youtube.fetch(youtube_id, scratch, settings.height, root / settings.cookies if settings.cookies else None)
 
 
-def _youtube_options(scratch: Path, height: int) -> dict:
-    small = f"bv[height>={height}][vcodec~='^(avc1|vp0?9|av01)']"
-    return {
-        # Smallest stream with enough lines; nothing that needs merging, as there is no sound.
-        "format": f"{small}/bv/b",
-        "format_sort": ["+height", "+size", "+br"],
-        # The id and never the title: a title is other people's text.
-        "outtmpl": str(scratch / "%(id)s.%(ext)s"),
-        "js_runtimes": {"deno": {}, "node": {}},
-        "quiet": True,
-        "noprogress": True,
-        "no_warnings": True,
-        "logger": logging.getLogger("trailer_lib.yt_dlp"),
-        "cachedir": False,
-        "noplaylist": True,
-        "retries": 3,
-        "socket_timeout": 30,
-        "max_filesize": 500_000_000,
-    }
+def _from_link(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
+    if not url:
+        raise SourceError("missing", f"no link for {youtube_id or 'this film'} in the column url", permanent=False)
+    # A name of our own: the link's and the server's are other people's text. One try; the scrape decides on more.
+    return download(url, scratch / "trailer.mp4", LINK_LIMIT, tries=1)
 
 
-def youtube_failure(text: str) -> SourceError:
-    """yt-dlp's text as a SourceError of the right kind; what is not recognised counts as passing."""
-    line = re.sub(r"\x1b\[[\d;]*m", "", text).removeprefix("ERROR: ").split("\n")[0]
-    for kind, permanent, pattern in YOUTUBE_FAILURES:
-        if re.search(pattern, line, re.IGNORECASE):
-            hint = f": {RUNTIME_HINT}" if kind == "no JavaScript runtime" else ""
-            return SourceError(kind, line[:200] + hint, permanent)
-    return SourceError("unknown", line[:200], permanent=False)
-
-
-def _from_pytube(youtube_id: str, scratch: Path, height: int) -> Path:
+def _from_pytube(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
     import pytube
 
     try:
         streams = pytube.YouTube(f"https://www.youtube.com/watch?v={youtube_id}").streams
-        stream = streams.filter(only_video=True, file_extension="mp4", res=f"{height}p").first() or streams.first()
-        return Path(stream.download(str(scratch), filename=f"{youtube_id}.mp4", skip_existing=False))
+        stream = streams.filter(only_video=True, file_extension="mp4", res=f"{settings.height}p").first()
+        return Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
+    except OSError as error:
+        raise SourceError("network", f"pytube: {error}", permanent=False) from error
     except Exception as error:  # pytube raises whatever its parsing of the site's pages stumbled on
-        text = f"pytube, last released in 2023, failed ({type(error).__name__}): set source='youtube' to use yt-dlp"
+        text = f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__}): {remedy('pytube')}"
         raise SourceError("pytube", text, permanent=False) from error
 
 
-FETCHERS = {"youtube": _from_youtube, "pytube": _from_pytube}
+FETCHERS = {"youtube": _from_youtube, "pytube": _from_pytube, "links": _from_link}
