@@ -15,7 +15,7 @@ from conftest import amount
 
 from trailer_lib import Project, scrape
 
-KILLS = amount(200, 4)
+KILLS = amount(200, 3)
 A_ROOT = 8  # kills before a root may finish: each run has fewer films left, and the last ones hardly begin
 SLACK = 0.05  # seconds: about what a film takes
 

@@ -12,7 +12,7 @@ import harness
 import pytest
 from conftest import amount
 
-MOMENTS = amount(20, 2)
+MOMENTS = amount(20, 1)
 PATIENCE = 5.0  # seconds
 
 
