@@ -143,7 +143,7 @@ def test_keyframes_mode_gives_a_keyframe_near_each_time(clip: Path) -> None:
 def test_too_few_keyframes_are_said_and_topped_up_with_exact_frames(clip: Path) -> None:
     frames = video.sample_frames(clip, 30, 0, "key", mode="keyframes")
     found, keyframes = numbers(frames), set(range(0, FRAMES, GOP))
-    drawn = video.draw_times(0, "key", FRAMES / FPS, 60) * FPS
+    drawn = video.draw_times(0, "key", FRAMES / FPS, 90) * FPS
     assert len(set(found)) == 30
     assert keyframes < set(found)
     assert set(found) - keyframes <= set(drawn.astype(int))
