@@ -23,7 +23,7 @@ import clips
 import numpy as np
 import pandas as pd
 import report
-from methods import METHODS
+from methods import METHODS, indices, keyframe_count
 from PIL import Image
 
 from trailer_lib import files, frames, scrape
@@ -70,6 +70,7 @@ def written(pixels: np.ndarray) -> float:
 def sampling(height: int, rounds: int) -> dict:
     """Seconds of every method, `rounds` times in turn: {"method": {"decode": [...], "write": [...], "frames": n}}."""
     path, found = clips.clip(FOLDER, height, SECONDS), {}
+    indices(path), keyframe_count(path)
     expected = METHODS["ours, exact"][0](path)
     for turn in range(rounds):
         for name, (method, same) in METHODS.items():

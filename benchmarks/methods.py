@@ -5,10 +5,14 @@ All get every core, by the default of each; the count of threads is FFmpeg's own
 
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import cv2
 import imageio_ffmpeg
 import numpy as np
+from decord import VideoReader
+from torchcodec.decoders import VideoDecoder
 
 from trailer_lib import video
 
@@ -16,11 +20,17 @@ COUNT, SEED, KEY = 100, 0, "benchmark"
 Method = Callable[[Path], np.ndarray]
 
 
+@cache
 def indices(path: Path) -> list[int]:
-    """Numbers of the frames of ours_exact, for the tools that count frames; the clips have a steady frame rate."""
+    """Numbers of the frames of ours_exact for the tools that count frames; worked out once, not in their time."""
     facts = video.probe(path)
     rate = len(facts.pts) / facts.duration
     return np.floor(video.draw_times(SEED, KEY, facts.duration, COUNT) * rate).astype(int).tolist()
+
+
+@cache
+def keyframe_count(path: Path) -> int:
+    return len(video.probe(path).keyframes)
 
 
 def ours_exact(path: Path) -> np.ndarray:
@@ -33,21 +43,17 @@ def ours_keyframes(path: Path) -> np.ndarray:
 
 def ours_keyframes_alone(path: Path) -> np.ndarray:
     """As many as the clip has, so that none is topped up."""
-    count = len(video.probe(path).keyframes)
+    count = keyframe_count(path)
     return video.sample_frames(path, count, SEED, KEY, mode="keyframes").pixels
 
 
 def torchcodec(path: Path) -> np.ndarray:
-    from torchcodec.decoders import VideoDecoder
-
     # 0: FFmpeg takes a thread a core; the decoder's default is one thread
     decoder = VideoDecoder(str(path), seek_mode="exact", num_ffmpeg_threads=0, dimension_order="NHWC")
     return decoder.get_frames_at(indices(path)).data.numpy()
 
 
 def opencv_seek(path: Path) -> np.ndarray:
-    import cv2
-
     reader, pictures = cv2.VideoCapture(str(path)), []
     for index in indices(path):
         reader.set(cv2.CAP_PROP_POS_FRAMES, index)
@@ -56,8 +62,6 @@ def opencv_seek(path: Path) -> np.ndarray:
 
 
 def opencv_one_pass(path: Path) -> np.ndarray:
-    import cv2
-
     reader, wanted, pictures = cv2.VideoCapture(str(path)), indices(path), []
     for index in range(wanted[-1] + 1):
         reader.grab()
@@ -68,19 +72,18 @@ def opencv_one_pass(path: Path) -> np.ndarray:
 
 
 def decord(path: Path) -> np.ndarray:
-    from decord import VideoReader
-
     return VideoReader(str(path), num_threads=0).get_batch(indices(path)).asnumpy()
 
 
 def ffmpeg_select(path: Path) -> np.ndarray:
-    facts, wanted = video.probe(path), indices(path)
+    wanted = indices(path)
     once = sorted(set(wanted))
     choice = "select=" + "+".join(f"eq(n\\,{index})" for index in once)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-vf", choice, "-fps_mode"]
     command += ["passthrough", "-frames:v", str(len(once)), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, check=True)
-    pictures = np.frombuffer(done.stdout, np.uint8).reshape(-1, facts.height, facts.width, 3)
+    size = cv2.VideoCapture(str(path)).read()[1].shape
+    pictures = np.frombuffer(done.stdout, np.uint8).reshape(-1, *size)
     return pictures[np.searchsorted(once, wanted)]
 
 
