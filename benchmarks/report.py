@@ -24,7 +24,8 @@ python benchmarks/frames.py    # or parts of it: 360p 720p workers memory
 
 {clip}
 
-Every tool gives the same 100 frames in memory as RGB, uint8, at full size. A round runs them one after another; figures are medians of the rounds ({rounds}), ratios are taken within a round. Every tool has all cores (torchcodec with
+Every tool gives the same 100 frames in memory as RGB, uint8, at full size. A round runs them one after another; figures
+are medians of the rounds ({rounds}), ratios are taken within a round. Every tool has all cores (torchcodec with
 `num_ffmpeg_threads=0`; its default is one thread). Then Pillow writes the pictures as JPEG of quality 90, the same way
 for all: {writing}. "files" is decoding and writing.
 
