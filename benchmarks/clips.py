@@ -1,10 +1,11 @@
 """Made clips that cost a decoder about what a trailer costs: shots of camera moves over textures, with film grain.
 
 The textures have the 1/f spectrum of photographs; cuts, still shots, pans and a moving foreground give the encoder
-the mix of skipped, moved and new blocks of a film. H.264 with B-frames, 24 frames a second, a keyframe at every cut
-that x264 sees and every 125 frames.
+the mix of skipped, moved and new blocks of a film. H.264 with B-frames, 24 frames a second, a keyframe every
+125 frames, about as video sites code.
 """
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def clip(folder: Path, height: int, seconds: int, seed: int = 0) -> Path:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part.mp4")
-        options = ["-g", str(GOP), "-b:v", BIT_RATES[height], "-preset", "medium"]
+        options = ["-g", str(GOP), "-sc_threshold", "0", "-b:v", BIT_RATES[height], "-preset", "medium"]
         writer = imageio_ffmpeg.write_frames(
             str(partial),
             (width, height),
@@ -78,3 +79,11 @@ def clip(folder: Path, height: int, seconds: int, seed: int = 0) -> Path:
         writer.close()
         partial.rename(path)
     return path
+
+
+def repeated(path: Path, times: int) -> Path:
+    """`path` so many times over, without coding it again."""
+    target = path.with_name(f"{path.stem}-x{times}.mp4")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-stream_loop", str(times - 1), "-i", str(path)]
+    subprocess.run([*command, "-c", "copy", str(target)], check=True)
+    return target

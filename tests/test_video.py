@@ -6,10 +6,14 @@ from pathlib import Path
 import av
 import clips
 import numpy as np
+import pandas as pd
 import pytest
 from clips import ffmpeg, number_of, numbered
 
-from trailer_lib import video
+from trailer_lib import container, scrape, video
+from trailer_lib.__main__ import main
+from trailer_lib.project import Project
+from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import VideoError
 
 WIDTH, HEIGHT, FPS, FRAMES = 64, 48, 25, 100
@@ -143,7 +147,7 @@ def test_keyframes_mode_gives_a_keyframe_near_each_time(clip: Path) -> None:
 def test_too_few_keyframes_are_said_and_topped_up_with_exact_frames(clip: Path) -> None:
     frames = video.sample_frames(clip, 30, 0, "key", mode="keyframes")
     found, keyframes = numbers(frames), set(range(0, FRAMES, GOP))
-    drawn = video.draw_times(0, "key", FRAMES / FPS, 60) * FPS
+    drawn = video.draw_times(0, "key", FRAMES / FPS, 90) * FPS
     assert len(set(found)) == 30
     assert keyframes < set(found)
     assert set(found) - keyframes <= set(drawn.astype(int))
@@ -171,6 +175,25 @@ def test_the_number_of_threads_changes_no_pixel(form: Path, mode: str) -> None:
     one, three = (video.sample_frames(form, DRAWS, 0, "key", mode, threads=threads) for threads in (1, 3))
     assert np.array_equal(one.pixels, three.pixels)
     assert np.array_equal(one.seconds, three.seconds)
+
+
+def test_the_frames_command_says_what_was_topped_up(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["frames", str(clip), "--out", str(tmp_path / "out"), "--mode", "keyframes", "--no-filter", "--count"]
+    assert main([*command, "30"]) == 0
+    assert "only 9 keyframes: 21 of the 30 frames" in capsys.readouterr().out
+    assert main([*command, "5"]) == 0
+    assert "only" not in capsys.readouterr().out
+
+
+def test_the_ledger_says_what_was_topped_up(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "trailers").mkdir()
+    (tmp_path / "trailers" / "abcdefghijk.mp4").write_bytes(clip.read_bytes())
+    columns = ["imdb_id", "youtube_id", "url", "title", "year"]
+    films = pd.DataFrame([["tt0000001", "abcdefghijk", "", "Film", 2000]], columns=columns)
+    settings = ScrapeSettings(source="folder:trailers", count=30, mode="keyframes", filter="none", workers=1)
+    status = scrape.scrape(Project.open(tmp_path), films, settings)
+    assert status.status.tolist() == ["ok"]
+    assert status.detail[0].startswith("only 9 keyframes: 21 of the 30")
 
 
 def test_exact_mode_gives_frames_between_the_keyframes_too(clip: Path) -> None:
@@ -320,6 +343,36 @@ def test_a_cut_off_mp4_with_its_index_in_front_is_an_error(tmp_path: Path, name:
 def test_a_cut_off_webm_is_an_error(webm: Path, tmp_path: Path, share: float) -> None:
     with pytest.raises(VideoError, match="short"):
         video.sample_frames(cut(webm, share, tmp_path / "short.webm"), 3, 0, "key")
+
+
+def test_a_codec_that_nobody_knows_is_named_as_the_reason(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.mp4").write_bytes(clip.read_bytes().replace(b"avc1", b"zzz1"))
+    with pytest.raises(VideoError, match=r"odd.mp4: .*codec"):
+        video.sample_frames(tmp_path / "odd.mp4", 3, 0, "key")
+
+
+def test_a_file_of_too_many_frames_is_refused_by_their_number(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "MAX_FRAMES", FRAMES)
+    assert len(video.probe(clip).pts) == FRAMES
+    monkeypatch.setattr(container, "MAX_FRAMES", FRAMES - 1)
+    with pytest.raises(VideoError, match=f"more than {FRAMES - 1} frames"):
+        video.probe(clip)
+
+
+def test_reading_stops_at_the_last_wanted_frame_of_a_group(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    decode_group = video._decode_group
+
+    def counted(box: object, stream: object, keyframe: int, left: set[int], skip: bool) -> object:
+        facts, last = video.probe(clip), max(left)
+        yield from decode_group(box, stream, keyframe, left, skip)
+        sent.append((last, box.demux(stream).__next__().dts, facts.pts[1] - facts.pts[0]))
+
+    monkeypatch.setattr(video, "_decode_group", counted)
+    video.sample_frames(clip, 5, 0, "key")
+    # The next packet in line, when a group is through, is at most the reordering delay past the last wanted frame.
+    assert len(sent) > 1
+    assert all(upcoming <= last + (B_FRAMES + 1) * step for last, upcoming, step in sent)
 
 
 def damaged(path: Path, first: int, stop: int, target: Path) -> Path:

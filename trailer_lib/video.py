@@ -45,7 +45,7 @@ def sample_frames(
     """`count` random frames of `path` in the film's order, as a player shows them: upright, with square pixels.
 
     `mode="exact"` gives the frame shown at each of the times of `draw_times`, one drawn twice twice. "keyframes" gives
-    a keyframe near each time, none twice; when there are too few, all of them, and exact frames at those of twice as
+    a keyframe near each time, none twice; when there are too few, all of them, and exact frames at those of thrice as
     many times that cost the least decoding, and `note` says how many. Pictures of more than `height` lines are shrunk
     to it; 0 keeps them, and then the memory is that of `count` full pictures (100 of 1080 lines: 620 MB). `threads`
     decode; 0 takes all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
@@ -56,7 +56,7 @@ def sample_frames(
         times = draw_times(seed, key, facts.duration, count)
         wanted, note = _exact(facts, times), ""
         if mode == "keyframes":
-            wanted, note = _keyframes_first(facts, times, draw_times(seed, key, facts.duration, 2 * count))
+            wanted, note = _keyframes_first(facts, times, draw_times(seed, key, facts.duration, 3 * count))
         return _collected(path, container, stream, facts, wanted, height, note)
 
 
