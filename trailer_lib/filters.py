@@ -30,7 +30,7 @@ class Verdict:
     """None or the reason to drop a picture, and a score in [0, 1]: how sure it is that the picture tells nothing.
 
     The score is the probability of a card; of a duplicate, the correlation with the frame that is kept; 1 where no
-    doubt is possible (black, blank, unreadable, and whatever "percentile" drops).
+    doubt is possible (black, blank, unreadable, and whatever "percentile" drops). What repeats a card is judged as it.
     """
 
     reason: str | None
@@ -103,22 +103,25 @@ def look(picture: np.ndarray) -> Look:
 
 
 def _informative(looks: list[Look]) -> tuple[Box, list[Verdict]]:
-    black = np.array([look.black for look in looks], bool)
-    scores = np.ones(len(looks))
-    if not black.all():
-        scores[~black] = cards.probabilities(np.stack([look.thumbnail for look in looks if not look.black]))
-    scenes = ~black & (scores < CARD)
-    box = letterbox.agree([look.bars for look, scene in zip(looks, scenes) if scene])
-    blank = ~black & np.array(
-        [box.cut(look.thumbnail).std((0, 1), dtype=np.float32).max() < FLATTEST for look in looks], bool
-    )
-    found = [Verdict(None if scene else "card", float(score)) for scene, score in zip(scenes, scores)]
-    for index in np.flatnonzero(black | blank):
-        found[index] = Verdict("black" if black[index] else "blank", 1.0)
-    kept = [index for index, verdict in enumerate(found) if verdict.reason is None]
-    for index, likeness in _duplicates([_tile(looks[index], box) for index in kept]).items():
-        found[kept[index]] = Verdict("duplicate", likeness)
+    """The box that nearly all kept frames share, and the verdicts. Of frames that are alike the network sees one."""
+    lit = [index for index, look in enumerate(looks) if not look.black]
+    around = letterbox.agree([looks[index].bars for index in lit])
+    repeats = _duplicates({index: _tile(looks[index], around) for index in lit})
+    seen = [index for index in lit if index not in repeats]
+    found = [Verdict("black", 1.0) for _ in looks]
+    for index, score in zip(seen, cards.probabilities(_thumbnails(looks, seen)).tolist()):
+        found[index] = Verdict(None if score < CARD else "card", score)
+    box = letterbox.agree([looks[index].bars for index in seen if found[index].reason is None])
+    for index in seen:
+        if box.cut(looks[index].thumbnail).std((0, 1), dtype=np.float32).max() < FLATTEST:
+            found[index] = Verdict("blank", 1.0)
+    for index, (first, likeness) in repeats.items():
+        found[index] = Verdict("duplicate", likeness) if found[first].reason is None else found[first]
     return box, found
+
+
+def _thumbnails(looks: list[Look], indices: list[int]) -> np.ndarray:
+    return np.array([looks[index].thumbnail for index in indices], np.uint8).reshape(-1, *cards.SHAPE)
 
 
 def _tile(look: Look, box: Box) -> np.ndarray:
@@ -127,18 +130,19 @@ def _tile(look: Look, box: Box) -> np.ndarray:
     return np.asarray(picture.resize(TILES, Image.Resampling.BOX), np.float32).ravel()
 
 
-def _duplicates(tiles: list[np.ndarray]) -> dict[int, float]:
-    """Which frames repeat another one, and how exactly; the most contrasty of those alike stays."""
-    around = np.array([tile - tile.mean() for tile in tiles], np.float32).reshape(len(tiles), 3 * TILES[0] * TILES[1])
-    lengths = np.linalg.norm(around, axis=1)
-    around /= np.maximum(lengths, 1e-6)[:, None]
-    stays, count, repeats = np.empty_like(around), 0, {}
-    for index in np.argsort(-lengths, kind="stable").tolist():
-        likeness = float((stays[:count] @ around[index]).max(initial=-1.0))
-        if likeness > ALIKE:
-            repeats[index] = min(likeness, 1.0)
+def _duplicates(tiles: dict[int, np.ndarray]) -> dict[int, tuple[int, float]]:
+    """Which frames repeat which other one, and how exactly; the most contrasty of those alike stays."""
+    around = {index: tile - tile.mean() for index, tile in tiles.items()}
+    lengths = {index: float(np.linalg.norm(tile)) for index, tile in around.items()}
+    stays, names, repeats = np.empty((len(tiles), 3 * TILES[0] * TILES[1]), np.float32), [], {}
+    for index in sorted(lengths, key=lambda index: -lengths[index]):
+        direction = around[index] / max(lengths[index], 1e-6)
+        likeness = stays[: len(names)] @ direction
+        if len(names) and likeness.max() > ALIKE:
+            repeats[index] = names[likeness.argmax()], min(float(likeness.max()), 1.0)
         else:
-            stays[count], count = around[index], count + 1
+            stays[len(names)] = direction
+            names.append(index)
     return repeats
 
 
