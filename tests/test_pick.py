@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trailer_lib import pick, video
+from trailer_lib import filters, pick, video
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import Frames
 
@@ -18,7 +18,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The counts asked of a video of LENGTH seconds in which each picture is of its own second."""
     counts = []
 
-    def sample_frames(path: Path, count: int, seed: int, key: str, mode: str, height: int) -> Frames:
+    def sample_frames(path: Path, count: int, seed: int, key: str, mode: str, height: int, threads: int) -> Frames:
         counts.append(count)
         seconds = video.draw_times(seed, key, LENGTH, count)
         return Frames(np.zeros((count, 4, 4, 3), np.uint8), seconds)
@@ -32,10 +32,10 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A function that makes the filter keep this share of the film, its beginning."""
 
     def let_pass(share: float) -> None:
-        def judged(frames: Frames, settings: ScrapeSettings) -> tuple[Frames, list[str | None]]:
+        def select(frames: Frames, rule: str) -> tuple[Frames, list[str | None]]:
             return frames, [None if second < share * LENGTH else "card" for second in frames.seconds]
 
-        monkeypatch.setattr(pick, "_judged", judged)
+        monkeypatch.setattr(filters, "select", select)
 
     return let_pass
 

@@ -85,7 +85,7 @@ def test_a_model_that_was_never_tested_is_refused(trailer: Path, trained_root: P
 
 
 def test_an_all_black_trailer_is_refused(make_video: Callable, tmp_path: Path, model: ModelFile) -> None:
-    with pytest.raises(TrailerError, match=r"black\.mp4: the filter kept none of 20 frames"):
+    with pytest.raises(TrailerError, match=r"black\.mp4: the filter kept none of 60 frames"):
         predict(make_video(tmp_path / "black.mp4", BLACK), model)
 
 

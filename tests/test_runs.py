@@ -99,7 +99,7 @@ def test_a_refusal_of_three_films_in_a_row_stops_the_run_and_says_how_to_go_on(
         scraped(ten_of(reason), pause=0.5, workers=3)
     said = str(caught.value)
     assert said.startswith(f"{reason} at 3 films in a row (told: {reason})") and "\n" not in said
-    assert scrape.REFUSALS[reason] in said
+    assert sources.remedy(reason) in said
     assert said.endswith(f"python -m trailer_lib scrape --root {project.root} workers=3 attempts=1 pause=0.5")
     assert len(scraped.tried) == 3
     assert scrape.status(project, FILMS).status.value_counts().to_dict() == {"open": 47, "later": 3}

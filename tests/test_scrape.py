@@ -138,11 +138,12 @@ def test_each_film_has_its_status_and_reason(scraped: Project) -> None:
 
 def test_the_list_of_failures_has_a_line_for_each_and_says_why(scraped: Project) -> None:
     result = scrape.status(scraped, ALL)
-    lines = scrape.failures(result).splitlines()
+    *lines, advice = scrape.failures(result).splitlines()
     assert [line.split(":")[0].split(maxsplit=1)[1] for line in lines] == [
         TITLES[key] for key in (BLACK, CUT, PAGE, MISSING)
     ]
     assert all(youtube_id(key) in line for key, line in zip((BLACK, CUT, PAGE, MISSING), lines))
+    assert advice == f"missing: {sources.remedy('missing')}"
     assert scrape.failures(result[result.status == "ok"]) == "nothing failed"
 
 

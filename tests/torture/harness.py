@@ -29,7 +29,9 @@ def table(films: int = FILMS) -> pd.DataFrame:
 
 
 def settings(**chosen: object) -> ScrapeSettings:
-    return ScrapeSettings(**({"source": "folder:../trailers", "count": 10, "workers": 2} | chosen))
+    return ScrapeSettings(
+        **({"source": "folder:../trailers", "count": 10, "workers": 2, "filter": "percentile"} | chosen)
+    )
 
 
 def put_trailers(folder: Path, films: int = FILMS) -> Path:
