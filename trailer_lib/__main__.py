@@ -211,7 +211,7 @@ def _add_frame_commands(commands: Any) -> None:
     added.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole")
     added.add_argument("--count", type=int, default=100, help="frames to draw")
     added.add_argument(
-        "--mode", choices=("exact", "keyframes"), default="exact", help="exact times, or nearest keyframes"
+        "--mode", choices=("exact", "keyframes"), default="exact", help="exact times, or keyframes near them"
     )
     added.add_argument("--no-filter", action="store_true", help="keep every frame")
     added.add_argument("--seed", type=int, default=0, help="draws the times")
