@@ -1,8 +1,8 @@
 """Made clips that cost a decoder about what a trailer costs: shots of camera moves over textures, with film grain.
 
 The textures have the 1/f spectrum of photographs; cuts, still shots, pans and a moving foreground give the encoder
-the mix of skipped, moved and new blocks of a film. H.264 with B-frames, 24 frames a second, a keyframe every
-125 frames, about as video sites code.
+the mix of skipped, moved and new blocks of a film. H.264 with B-frames, 24 frames a second, a keyframe at every cut
+that x264 sees and at least every 125 frames, about as video sites code.
 """
 
 import subprocess
@@ -59,11 +59,11 @@ def frames(height: int, width: int, count: int, seed: int) -> Iterator[np.ndarra
 
 def clip(folder: Path, height: int, seconds: int, seed: int = 0) -> Path:
     """The clip of these figures in `folder`, made when it is not there."""
-    path, width = folder / f"{height}p-{seconds}s-{seed}.mp4", height * 16 // 9
+    path, width = folder / f"{height}p-{seconds}s-cuts-{seed}.mp4", height * 16 // 9
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part.mp4")
-        options = ["-g", str(GOP), "-sc_threshold", "0", "-b:v", BIT_RATES[height], "-preset", "medium"]
+        options = ["-g", str(GOP), "-b:v", BIT_RATES[height], "-preset", "medium"]
         writer = imageio_ffmpeg.write_frames(
             str(partial),
             (width, height),

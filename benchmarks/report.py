@@ -50,8 +50,8 @@ exact frames; "keyframes alone" takes only as many frames as there are keyframes
 {machines}
 """
 CLIP = (
-    "Clips of 150 s, H.264, 24 frames a second, B-frames, a keyframe every 125 frames, made by `clips.py`:"
-    " 0.6 Mbit/s at 360p, 2 Mbit/s at 720p."
+    "Clips of 150 s, H.264, 24 frames a second, B-frames, a keyframe at every cut and at least every 125 frames, made"
+    " by `clips.py`: 0.6 Mbit/s at 360p, 2 Mbit/s at 720p."
 )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from clips import ffmpeg, number_of, numbered
 
-from trailer_lib import container, scrape, video
+from trailer_lib import container, decode, scrape, video
 from trailer_lib.__main__ import main
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
@@ -171,10 +171,60 @@ def test_a_top_up_decodes_less_than_the_drawn_frames_would(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["exact", "keyframes"])
-def test_the_number_of_threads_changes_no_pixel(form: Path, mode: str) -> None:
-    one, three = (video.sample_frames(form, DRAWS, 0, "key", mode, threads=threads) for threads in (1, 3))
-    assert np.array_equal(one.pixels, three.pixels)
-    assert np.array_equal(one.seconds, three.seconds)
+def test_the_number_of_threads_changes_no_byte_and_no_note(form: Path, mode: str) -> None:
+    one, *others = (video.sample_frames(form, DRAWS, 0, "key", mode, threads=threads) for threads in (1, 2, 4, 0))
+    assert all(other.pixels.tobytes() == one.pixels.tobytes() for other in others)
+    assert all(other.seconds.tobytes() == one.seconds.tobytes() for other in others)
+    assert {other.note for other in others} == {one.note}
+
+
+def test_damage_costs_the_same_frames_with_any_number_of_threads(clip: Path, tmp_path: Path) -> None:
+    path = damaged(clip, 0, GOP, damaged(clip, 3 * GOP + 4, 4 * GOP, tmp_path / "scratched.mp4"))
+    one, *others = (video.sample_frames(path, DRAWS, 0, "key", threads=threads) for threads in (1, 2, 4))
+    assert "damaged" in one.note
+    assert all(other.pixels.tobytes() == one.pixels.tobytes() for other in others)
+    assert {other.note for other in others} == {one.note}
+
+
+def decoders(monkeypatch: pytest.MonkeyPatch, path: Path, threads: int, pixels: int = container.MAX_PIXELS) -> list:
+    """The thread counts of the decoders that a call takes, when frames of so many pixels are the largest allowed."""
+    counts, decode_groups = [], decode._decode
+
+    def counted(box: object, stream: av.VideoStream, *rest: object) -> object:
+        counts.append(stream.codec_context.thread_count)
+        return decode_groups(box, stream, *rest)
+
+    monkeypatch.setattr(decode, "_decode", counted)
+    monkeypatch.setattr(decode, "MAX_PIXELS", pixels)
+    video.sample_frames(path, DRAWS, 0, "key", threads=threads)
+    return counts
+
+
+@pytest.mark.parametrize(("threads", "counts"), [(1, [1]), (2, [1, 1]), (4, [1] * 4), (100, [1] * 8)])
+def test_each_thread_has_a_decoder_of_its_own(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, threads: int, counts: list[int]
+) -> None:
+    assert decoders(monkeypatch, clip, threads) == counts
+
+
+def test_one_long_group_is_decoded_by_one_decoder_with_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = render(tmp_path / "one-keyframe.mp4", options="-g 600 -bf 3")
+    assert decoders(monkeypatch, path, threads=4) == [4]
+
+
+def test_frames_so_large_that_two_decoders_hold_too_much_get_fewer(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decoders(monkeypatch, clip, threads=4, pixels=WIDTH * HEIGHT * 3 - 1) == [1, 1]
+
+
+def test_an_error_in_one_of_the_threads_is_the_error_of_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> object:
+        raise VideoError(f"{path.name}: gone")
+
+    monkeypatch.setattr(decode, "opened", refused)
+    with pytest.raises(VideoError, match=r"clip.mp4: gone"):
+        video.sample_frames(clip, DRAWS, 0, "key", threads=2)
 
 
 def test_the_frames_command_says_what_was_topped_up(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -361,14 +411,14 @@ def test_a_file_of_too_many_frames_is_refused_by_their_number(clip: Path, monkey
 
 def test_reading_stops_at_the_last_wanted_frame_of_a_group(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = []
-    decode_group = video._decode_group
+    decode_group = decode._decode_group
 
     def counted(box: object, stream: object, keyframe: int, left: set[int], skip: bool) -> object:
         facts, last = video.probe(clip), max(left)
         yield from decode_group(box, stream, keyframe, left, skip)
         sent.append((last, box.demux(stream).__next__().dts, facts.pts[1] - facts.pts[0]))
 
-    monkeypatch.setattr(video, "_decode_group", counted)
+    monkeypatch.setattr(decode, "_decode_group", counted)
     video.sample_frames(clip, 5, 0, "key")
     # The next packet in line, when a group is through, is at most the reordering delay past the last wanted frame.
     assert len(sent) > 1

@@ -1,6 +1,7 @@
 """A video file opened without trusting it, and what its container says: its length and its frames' times."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,13 @@ class Probe:
     time_base: float
     pts: list[int]
     keyframes: list[int]
+
+    def groups(self, wanted: Iterable[int]) -> dict[int, list[int]]:
+        """The pts `wanted`, by the keyframe from which each of them is decoded."""
+        groups: dict[int, list[int]] = {}
+        for pts in wanted:
+            groups.setdefault(self.keyframes[max(bisect_right(self.keyframes, pts) - 1, 0)], []).append(pts)
+        return groups
 
 
 @contextmanager

@@ -1,21 +1,16 @@
 """A video file -> its frames at random times, exactly those that a player shows then, or its keyframes."""
 
 import hashlib
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
-from av.container import InputContainer
 
 from trailer_lib.container import Probe, VideoError, opened, probe, probe_opened
-from trailer_lib.display import Display
+from trailer_lib.decode import decoded
 
 __all__ = ["Frames", "Probe", "VideoError", "draw_times", "probe", "sample_frames"]
-
-MAX_BYTES = 2 << 30  # of the pictures of one call
 
 
 @dataclass(frozen=True)
@@ -48,16 +43,21 @@ def sample_frames(
     a keyframe near each time, none twice; when there are too few, all of them, and exact frames at those of thrice as
     many times that cost the least decoding, and `note` says how many. Pictures of more than `height` lines are shrunk
     to it; 0 keeps them, and then the memory is that of `count` full pictures (100 of 1080 lines: 620 MB). `threads`
-    decode; 0 takes all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
+    decode, at most 8; 0 takes all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
     """
     with opened(path) as (container, stream):
-        stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
         facts = probe_opened(path, container, stream)
         times = draw_times(seed, key, facts.duration, count)
         wanted, note = _exact(facts, times), ""
         if mode == "keyframes":
             wanted, note = _keyframes_first(facts, times, draw_times(seed, key, facts.duration, 3 * count))
-        return _collected(path, container, stream, facts, wanted, height, note)
+        pixels, there = decoded(path, container, stream, facts, wanted, height, threads)
+    seconds = (np.array(wanted, dtype=np.float64) - facts.pts[0]) * facts.time_base
+    if there.all():
+        return Frames(pixels, seconds, note)
+    # A damaged stretch loses its frames; the others stand.
+    lost = f"{len(wanted) - there.sum()} of {len(wanted)} frames are damaged and left out"
+    return Frames(pixels[there], seconds[there], "; ".join(filter(None, [note, lost])))
 
 
 def _exact(facts: Probe, times: np.ndarray) -> list[int]:
@@ -81,13 +81,10 @@ def _keyframes_first(facts: Probe, times: np.ndarray, more: np.ndarray) -> tuple
 
 def _prices(facts: Probe, wanted: list[int]) -> dict[int, float]:
     """pts -> pictures to decode for each one gained, when its group is decoded up to it or, if cheaper, beyond."""
-    groups: dict[int, list[int]] = {}
-    for pts in sorted(set(wanted)):
-        groups.setdefault(_group(facts, pts), []).append(pts)
     prices = {}
-    for keyframe, group in groups.items():
-        decoded = np.searchsorted(facts.pts, group) - np.searchsorted(facts.pts, keyframe) + 1
-        each = decoded / np.arange(1, len(group) + 1)
+    for keyframe, group in facts.groups(sorted(set(wanted))).items():
+        pictures = np.searchsorted(facts.pts, group) - np.searchsorted(facts.pts, keyframe) + 1
+        each = pictures / np.arange(1, len(group) + 1)
         prices |= zip(group, np.minimum.accumulate(each[::-1])[::-1].tolist())
     return prices
 
@@ -97,79 +94,3 @@ def _nearest(free: list[int], target: float) -> int:
     right = bisect_right(free, target)
     closest = min(range(max(right - 1, 0), min(right + 1, len(free))), key=lambda index: abs(free[index] - target))
     return free.pop(closest)
-
-
-def _group(facts: Probe, pts: int) -> int:
-    """The keyframe from which the frame at `pts` is decoded."""
-    return facts.keyframes[max(bisect_right(facts.keyframes, pts) - 1, 0)]
-
-
-def _collected(
-    path: Path,
-    container: InputContainer,
-    stream: av.VideoStream,
-    facts: Probe,
-    wanted: list[int],
-    height: int,
-    note: str,
-) -> Frames:
-    """The frames at the sorted pts `wanted`, shrunk as they come, so that few full ones are held at a time."""
-    rows = {pts: slice(bisect_left(wanted, pts), bisect_right(wanted, pts)) for pts in wanted}
-    display, pixels, there = None, None, np.zeros(len(wanted), bool)
-    for frame in _decode(container, stream, facts, wanted):
-        if display is None:
-            display = Display(frame, stream.sample_aspect_ratio, height)
-            pixels = _room(path, len(wanted), display.shape)
-        pixels[rows[frame.pts]], there[rows[frame.pts]] = display.picture(frame), True
-    if pixels is None:
-        raise VideoError(f"{path.name}: not one frame could be decoded: is the file damaged?")
-    seconds = (np.array(wanted, dtype=np.float64) - facts.pts[0]) * facts.time_base
-    if there.all():
-        return Frames(pixels, seconds, note)
-    # A damaged stretch loses its frames; the others stand.
-    lost = f"{len(wanted) - there.sum()} of {len(wanted)} frames are damaged and left out"
-    return Frames(pixels[there], seconds[there], "; ".join(filter(None, [note, lost])))
-
-
-def _room(path: Path, count: int, shape: tuple[int, int, int]) -> np.ndarray:
-    if count * np.prod(shape) > MAX_BYTES:
-        size = f"{count} pictures of {shape[1]}x{shape[0]}"
-        raise VideoError(f"{path.name}: {size} take more than {MAX_BYTES} bytes: choose fewer or a smaller height")
-    return np.empty((count, *shape), np.uint8)
-
-
-def _decode(
-    container: InputContainer, stream: av.VideoStream, facts: Probe, wanted: list[int]
-) -> Iterator[av.VideoFrame]:
-    """The wanted frames, forward: per group of pictures, a seek to its keyframe, no decoding past the last."""
-    groups: dict[int, set[int]] = {}
-    for pts in wanted:
-        groups.setdefault(_group(facts, pts), set()).add(pts)
-    for keyframe, left in groups.items():
-        yield from _decode_group(container, stream, keyframe, left, skip=stream.codec_context.name == "h264")
-        if left:  # a stream that says little of its order can need more than its own group, in full
-            before = facts.keyframes[max(bisect_left(facts.keyframes, keyframe) - 1, 0)]
-            yield from _decode_group(container, stream, before, left, skip=False)
-
-
-def _decode_group(
-    container: InputContainer, stream: av.VideoStream, keyframe: int, left: set[int], skip: bool
-) -> Iterator[av.VideoFrame]:
-    """The frames at the pts `left`, which are taken out of it; `skip` those that nothing depends on."""
-    codec, unsent, last = stream.codec_context, set(left), max(left)
-    try:
-        container.seek(keyframe, stream=stream, backward=True)
-        for packet in container.demux(stream):
-            # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.
-            unwanted = packet.pts is not None and packet.pts not in unsent
-            codec.skip_frame = "NONREF" if skip and unwanted else "DEFAULT"
-            unsent.discard(packet.pts)
-            done = not unsent or (packet.dts is not None and packet.dts > last)
-            for frame in packet.decode() + (codec.decode(None) if done else []):
-                if frame.pts in left:
-                    left.remove(frame.pts)
-                    yield frame
-            if done:
-                return
-    except av.FFmpegError:
-        return
