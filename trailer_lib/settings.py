@@ -26,7 +26,7 @@ class Settings:
         """Settings from named layers, the later over the earlier; an unknown name is an error."""
         known = [item.name for item in fields(cls)]
         values, origins = {}, {}
-        for origin, layer in layers.items():
+        for origin, layer in _with_scheme(layers).items():
             for name, value in layer.items():
                 if name not in known:
                     raise TrailerError(f"unknown setting {name!r} ({origin}): {nearest(name, known)}")
@@ -55,6 +55,13 @@ class Settings:
         return f"<table><tr>{head}</tr>{''.join(_html_row(row) for row in self.rows())}</table>"
 
 
+def _with_scheme(layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The layers, below them what the scheme means that the last of them to name one names."""
+    names = [layer["scheme"] for layer in layers.values() if "scheme" in layer]
+    scheme = SCHEMES.get(names[-1], {}) if names and isinstance(names[-1], str) else {}
+    return {f"scheme {names[-1]!r}": scheme, **layers} if scheme else layers
+
+
 def _html_row(row: tuple[str, str, str, str]) -> str:
     weight = "normal" if row[2] == "default" else "bold"
     cells = "".join(f"<td style='text-align:left;font-weight:{weight}'>{html.escape(cell)}</td>" for cell in row)
@@ -73,6 +80,8 @@ def _checked(item: Any, value: Any) -> Any:
         value = float(value)
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
+    if item.name == "freeze" and type(value) is int:
+        value = str(value)
     if type(value) is not kind:
         raise TrailerError(f"setting {item.name} = {value!r}: expected {kind.__name__}, like {item.default!r}")
     if meta["choices"] and value not in meta["choices"]:
@@ -83,6 +92,8 @@ def _checked(item: Any, value: Any) -> Any:
         raise TrailerError(f"setting {item.name} = {value!r}: expected {_span(low, high)}")
     if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
         raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")
+    if item.name == "freeze" and value not in ("none", "backbone") and not value.isdecimal():
+        raise TrailerError(f"setting freeze = {value!r}: expected 'none', 'backbone' or a number of stages, like '2'")
     return value
 
 
@@ -90,6 +101,17 @@ def _span(low: float | None, high: float | None) -> str:
     if high is None:
         return f"at least {low}"
     return f"from {low} to {high}"
+
+
+# What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
+# It read BGR from 0 to 255, replaced the first convolution by a random one, and trained with the absolute error.
+ORIGINAL = {
+    "frames": 5, "join": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "head": "linear",
+    "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3, "betas": (0.9, 0.9),
+    "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1", "epochs": 50,
+    "batch": 32,
+}  # fmt: skip
+SCHEMES: dict[str, dict[str, Any]] = {"default": {}, "original": ORIGINAL}
 
 
 @dataclass(frozen=True)
@@ -141,31 +163,78 @@ class DatasetSettings(Settings):
 class TrainSettings(Settings):
     """Stage 3: from a dataset to a model and its test result."""
 
-    backbone: str = option("resnet18", "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ...")
+    scheme: str = option(
+        "default", "what the settings below start from: the best found here, or what the original did", tuple(SCHEMES)
+    )
+    backbone: str = option(
+        "resnet18", "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ..., or 'timm:NAME'"
+    )
     frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
     join: str = option(
         "channels",
-        "frames stacked into the first convolution, or seen one by one and pooled",
-        ("channels", "mean", "attention"),
+        "frames stacked into the first convolution; or seen one by one, their features averaged, weighted, or put"
+        " into mean and sd, or quartiles",
+        ("channels", "mean", "attention", "moments", "quantiles"),
     )
-    weights: str = option("DEFAULT", "'DEFAULT' (ImageNet, downloaded once), 'none' (random), or a file of weights")
+    first_conv: str = option(
+        "repeat", "stacked frames: the pretrained kernel repeated, or the original's random one", ("repeat", "random")
+    )
+    weights: str = option(
+        "DEFAULT", "'DEFAULT' (ImageNet, downloaded once), 'none' (random), a file of weights, or a best_model.pt"
+    )
+    pixels: str = option(
+        "imagenet", "what the network sees: normalised RGB, or the original's BGR from 0 to 255", ("imagenet", "raw")
+    )
+    freeze: str = option("none", "what is not trained: 'none', 'backbone', or a number of its first stages, like '2'")
+    head: str = option(
+        "linear",
+        "the last layer: trained from random values; ridge regression on the frozen features first; or boosting or an"
+        " mlp on frozen features",
+        ("linear", "ridge", "boosting", "mlp"),
+    )
     other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")
     reorder_frames: bool = option(False, "shuffle the frames' order; otherwise they stay in the film's order")
+    drop_frames: float = option(0.0, "share of the frames hidden from the network in training", low=0.0, high=0.9)
+    draws: int = option(1, "tests average a film's answer over so many draws of frames", low=1, high=100)
     noise: float = option(0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0)
     flip: bool = option(True, "mirror half of the films left to right in training")
+    crop: float = option(
+        1.0, "smallest share of the picture's area that a random crop keeps; 1 is off", low=0.1, high=1.0
+    )
+    colour: float = option(
+        0.0, "random brightness, contrast and saturation: up to this share more or less", low=0.0, high=1.0
+    )
+    mixup: float = option(
+        0.0, "alpha of the Beta by which pairs of films and their scores are mixed; 0 is off", low=0.0
+    )
     optimizer: str = option("adamw", "which optimiser", ("adam", "adamw", "sgd"))
     lr: float = option(3e-4, "learning rate", low=0.0)
-    betas: tuple = option((0.9, 0.999), "Adam's decay rates; SGD takes the first as momentum")
+    head_lr: float = option(0.0, "learning rate of the last layer and the attention; 0 takes lr", low=0.0)
+    betas: tuple = option((0.9, 0.999), "Adam's decay rates")
     eps: float = option(1e-8, "Adam's epsilon", low=0.0)
+    amsgrad: bool = option(False, "Adam: divide by the largest second moment so far")
+    momentum: float = option(0.9, "SGD's momentum", low=0.0, high=1.0)
+    nesterov: bool = option(False, "SGD: Nesterov's momentum")
     l2: float = option(0.01, "L2: the optimiser's weight decay", low=0.0)
     schedule: str = option("cosine", "how the learning rate falls", ("cosine", "step", "plateau", "constant"))
+    warmup: int = option(0, "epochs in which the rate first rises to lr", low=0)
     step_size: int = option(10, "epochs between two falls (step), or without progress before one (plateau)", low=1)
     gamma: float = option(0.1, "what the rate is multiplied by at a fall (step, plateau)", low=0.0, high=1.0)
-    loss: str = option("mse", "on standardised scores", ("mse", "l1"))
-    epochs: int = option(20, "passes over the training films", low=1)
+    loss: str = option("mse", "on standardised scores", ("mse", "l1", "huber"))
+    huber_delta: float = option(1.0, "huber: the error, in sd of the scores, from which it is absolute", low=1e-6)
+    epochs: int = option(20, "passes over the training films; 0 with a fitted head trains no further", low=0)
     batch: int = option(16, "films a step", low=1)
+    patience: int = option(0, "stop after so many epochs without a better validation loss; 0 never does", low=0)
+    average: str = option(
+        "none",
+        "weights that are validated and saved: the last, or their moving (ema) or plain (swa) mean",
+        ("none", "ema", "swa"),
+    )
+    ema_decay: float = option(0.99, "share of the moving mean that a step keeps", low=0.0, high=1.0)
+    swa_start: float = option(0.75, "share of the epochs after which the plain mean begins", low=0.0, high=1.0)
     seed: int = option(0, "first weights, order, draws and noise", low=0)
     precision: str = option("32-true", "Lightning's precision", ("32-true", "16-mixed", "bf16-mixed"))
+    loader_workers: int = option(0, "processes that read batches ahead; 0 reads in this one", low=0, high=64)
     resume: bool = option(False, "go on from models/last_model.pt")
 
 
