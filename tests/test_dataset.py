@@ -1,7 +1,6 @@
 """images/ -> dataset/: what is in it, what is left out and why, the splits, the draws, and the original's pickle."""
 
 import json
-import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FILMS, FRAMES, add_folder, fictional_film, write_tables
+from conftest import FILMS, FRAMES, add_folder, add_new_films, fictional_film, write_tables
 from PIL import Image
 
 from trailer_lib import catalog, dataset, frames
 from trailer_lib.batches import FilmBatches
-from trailer_lib.dataset import Dataset, split_of, spread
+from trailer_lib.dataset import Dataset, spread
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
@@ -50,10 +49,7 @@ def larger(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
     """The dataset of frames_root and eight more films, which come first in every table."""
     root = tmp_path_factory.mktemp("larger") / "root"
     shutil.copytree(frames_root, root)
-    new = [fictional_film(number) | {"score": 5.0, "title": f"A New {number}"} for number in range(FILMS, FILMS + 8)]
-    for film in new:
-        add_folder(root, film)
-    write_tables(root, [*new, *map(fictional_film, range(FILMS))])
+    add_new_films(root)
     return built(Project(root))
 
 
@@ -346,8 +342,6 @@ def test_a_damaged_record_of_the_scrape_is_an_error(frames_root: Path, copy_of: 
     (project.images / "settings.json").write_text("{")
     with pytest.raises(TrailerError, match=r"settings\.json"):
         built(project)
-
-
 
 
 # Which frames go into a batch.
