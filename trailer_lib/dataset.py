@@ -164,6 +164,7 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     splits.require(usable.split)
     project.dataset.mkdir(exist_ok=True)
     with files.only_run(project.dataset):
+        files.remove_temporary(project.dataset)
         built, damaged = _bring_up_to_date(project, usable, settings)
         films = usable[~usable.imdb_id.isin(damaged)]
         if films.empty:

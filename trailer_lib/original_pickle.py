@@ -81,6 +81,7 @@ def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Da
     splits.require(films.split)
     project.dataset.mkdir(exist_ok=True)
     with files.only_run(project.dataset):
+        files.remove_temporary(project.dataset)
         written = store_for(project, settings, {})
         for frames, _ in bar(_sized(path, settings), total=len(every), desc="building", unit="film"):
             if _key(frames) not in written.films:
