@@ -11,7 +11,7 @@ import pytest
 from conftest import FILMS, FRAMES, add_folder, add_new_films, fictional_film, write_tables
 from PIL import Image
 
-from trailer_lib import catalog, dataset, frames
+from trailer_lib import catalog, dataset, files, frames
 from trailer_lib.batches import FilmBatches
 from trailer_lib.dataset import Dataset, spread
 from trailer_lib.errors import TrailerError
@@ -153,6 +153,60 @@ def test_the_setting_fit_reaches_the_array(frames_root: Path, copy_of: Copy, fit
     red, green = data.film_frames(row)[..., 0].max(), data.film_frames(row)[..., 1].max()
     assert (red > 200) == (fit == "squash")
     assert green > 200
+
+
+# Black bars.
+
+
+def barred(folder: Path, count: int = FRAMES, bar: int = 12) -> np.ndarray:
+    """Pictures 128 wide and 72 high with black bars above and below; what they show, uint8 [count, 72 - 2 bar, ...]."""
+    ramp = np.linspace(100, 200, 128)[:, None] + np.arange(count)[:, None, None, None]
+    shown = np.broadcast_to(ramp + [0, 20, 40], (count, 72 - 2 * bar, 128, 3)).astype(np.uint8)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for number, picture in enumerate(np.pad(shown, ((0, 0), (bar, bar), (0, 0), (0, 0)))):
+        Image.fromarray(picture).save(folder / f"{number}.jpg", quality=98)
+    return shown
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_bars_that_a_films_frames_share_are_cut_off(tmp_path: Path, fit: str) -> None:
+    settings = DatasetSettings(size=16, fit=fit)
+    shown = barred(tmp_path / "film")
+    expected = np.stack([dataset.shrink(Image.fromarray(picture), settings) for picture in shown])
+    cut, left = (dataset.load_folder(tmp_path / "film", settings, bars) for bars in (True, False))
+    assert np.abs(cut.astype(int) - expected).mean() < 6 and cut[:, 0].min() > 60
+    assert left[:, 0].max() < 30
+
+
+def test_one_dark_frame_does_not_widen_the_cut(tmp_path: Path) -> None:
+    barred(tmp_path / "film")
+    before = dataset.load_folder(tmp_path / "film", DatasetSettings(size=16), True)
+    Image.new("RGB", (128, 72)).save(tmp_path / "film" / "5.jpg")
+    after = dataset.load_folder(tmp_path / "film", DatasetSettings(size=16), True)
+    assert np.array_equal(np.delete(before, 5, 0), np.delete(after, 5, 0)) and not after[5].any()
+
+
+def test_a_few_pictures_keep_their_black_edges(tmp_path: Path) -> None:
+    barred(tmp_path / "film", count=7)
+    whole, asked = (dataset.load_folder(tmp_path / "film", DatasetSettings(size=16), bars) for bars in (False, True))
+    assert np.array_equal(whole, asked) and whole[:, 0].max() < 30
+
+
+@pytest.mark.parametrize(
+    "rule, record, cut", [("informative", True, False), ("informative", False, True), ("none", True, True)]
+)
+def test_bars_are_looked_for_where_scraping_did_not_cut_them(
+    frames_root: Path, copy_of: Copy, rule: str, record: bool, cut: bool
+) -> None:
+    project = copy_of(frames_root)
+    files.write_json(project.images / "settings.json", {"filter": rule})
+    barred(folder_of(project, 4))
+    if record:
+        files.write_json(folder_of(project, 4) / "film.json", {})
+    data = built(project)
+    [(_, row)] = keys(data, fictional_film(4)["imdb_id"])
+    assert (data.film_frames(row)[:, 0].min() > 60) == cut
 
 
 # Which folders are used.
