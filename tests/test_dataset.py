@@ -161,7 +161,7 @@ def test_the_setting_fit_reaches_the_array(frames_root: Path, copy_of: Copy, fit
 def barred(folder: Path, count: int = FRAMES, bar: int = 12) -> np.ndarray:
     """Pictures 128 wide and 72 high with black bars above and below; what they show, uint8 [count, 72 - 2 bar, ...]."""
     ramp = np.linspace(100, 200, 128)[:, None] + np.arange(count)[:, None, None, None]
-    shown = np.broadcast_to(ramp + [0, 20, 40], (count, 72 - 2 * bar, 128, 3)).astype(np.uint8)
+    shown = np.broadcast_to(ramp + np.array([0, 20, 40]), (count, 72 - 2 * bar, 128, 3)).astype(np.uint8)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for number, picture in enumerate(np.pad(shown, ((0, 0), (bar, bar), (0, 0), (0, 0)))):
