@@ -538,6 +538,8 @@ def test_dataset_writes_the_originals_pickle_if_asked(
 ) -> None:
     project = copy_of(frames_root)
     assert "the original's pickle" in out("dataset", "--root", project.root, "--pickle")
+    text = out("dataset", "--root", project.root, "--from-pickle", project.dataset / "Dataset")
+    assert f"{FILMS} films, {FILMS * 15} frames" in text
     assert (project.dataset / "Dataset").exists()
 
 

@@ -230,11 +230,12 @@ def test_constant_losses_equal_their_formula(dataset_root: Path, loss: str) -> N
     assert list(train.constant_losses(data, loss).values()) == pytest.approx(expected)
 
 
-def test_one_film_alone_can_be_the_test(dataset_root: Path, copy_of: Copy) -> None:
+def test_one_film_alone_can_be_the_test(dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     project = copy_of(dataset_root)
-    table = pd.read_csv(project.dataset / dataset.FILMS)
-    table.loc[table.index[table.split == "test"][1:], "split"] = "train"
-    table.to_csv(project.dataset / dataset.FILMS, index=False)
+    data = Dataset.open(project)
+    column = data.films.split.copy()
+    column[column.index[column == "test"][1:]] = "train"
+    monkeypatch.setattr(Dataset, "open", lambda project: data.with_split(column.tolist()))
     run = trained(project, epochs=1)
     assert run.results["films"] == 1
 
