@@ -1,6 +1,8 @@
 """Training: it learns, its files are whole, its results are honest."""
 
 import json
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +230,60 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_good_mode
             found, good = content(tmp_path / "spoilt" / name), content(tmp_path / "good" / name)
             assert all(torch.equal(found["state_dict"][key], tensor) for key, tensor in good["state_dict"].items())
             assert found["trailer_lib"]["history"] == good["trailer_lib"]["history"]
+
+
+def test_a_dead_network_is_warned_of_in_the_log_and_the_results(
+    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project, whole = copy_of(dataset_root), train.build
+    dataset.build(project, project.settings("dataset", test=0.5))
+
+    def dead(*arguments: object, **options: object) -> torch.nn.Module:
+        network = whole(*arguments, **options)
+        for tensor in network.parameters():
+            torch.nn.init.zeros_(tensor)
+        return network
+
+    monkeypatch.setattr(train, "build", dead)
+    with caplog.at_level(logging.WARNING):
+        run = trained(project, lr=0.0, epochs=1)
+    assert run.predictions.predicted.nunique() == 1 and run.results["collapsed"]
+    (line,) = run.results["warnings"]
+    assert line.startswith("Collapsed: the model gives nearly the same answer for every film")
+    assert line in caplog.messages
+    assert json.loads((project.models / RESULTS).read_text())["warnings"] == [line]
+
+
+def test_a_model_that_is_better_than_the_constant_is_not_warned_of(
+    dataset_root: Path, copy_of: Copy, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = copy_of(dataset_root)
+    dataset.build(project, project.settings("dataset", test=0.5))
+    with caplog.at_level(logging.WARNING):
+        run = trained(project, epochs=25, lr=1e-3)
+    assert run.results["nMSE minus"]["constant"]["high"] < 0, "the test needs a model that is better"
+    assert run.results["warnings"] == [] and caplog.messages == []
+
+
+def test_the_model_file_holds_its_answers_on_the_val_films(trained_root: Path) -> None:
+    data = Dataset.open(Project(trained_root))
+    model = read_model_file(trained_root / "models" / BEST)
+    films, kept = data.split("val"), model.facts["validation"]
+    assert kept["imdb_id"] == films.imdb_id.tolist() and kept["score"] == films.score.tolist()
+    settings = Project(trained_root).settings("train")
+    assert kept["predicted"] == pytest.approx(model.points(train.predict(model.network, data, settings, "val")))
+
+
+def test_another_split_column_trains_and_tests_on_its_films(dataset_root: Path, tmp_path: Path) -> None:
+    project, data = Project(dataset_root), Dataset.open(Project(dataset_root))
+    splits = ["test", "val", "train"] * (len(data.films) // 3)
+    other = replace(data, films=data.films.assign(split=splits))
+    run = train.train(project, project.settings("train", epochs=1), lambda history: None, tmp_path, other)
+    assert run.predictions.index.tolist() == list(range(0, len(splits), 3))
+    facts = read_model_file(tmp_path / BEST).facts
+    assert facts["splits"] == dict.fromkeys(("train", "val", "test"), len(splits) // 3)
+    assert facts["split_hash"] != data.card["split_hash"]
+    assert facts["score_mean"] == pytest.approx(data.films.score[2::3].mean())
 
 
 def test_training_without_a_dataset_is_an_error(frames_root: Path) -> None:

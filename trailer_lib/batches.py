@@ -104,7 +104,7 @@ def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place())
     return _loader(films, sampler, settings, settings.batch // place.count, drop_last)
 
 
-def test_loader(data: Dataset, settings: TrainSettings, split: str, draw: int | None = None) -> DataLoader:
+def split_loader(data: Dataset, settings: TrainSettings, split: str, draw: int | None = None) -> DataLoader:
     """Batches as `train_loader`'s of all films of a split, in order: frames spread evenly, or random draw `draw`."""
     films = FilmBatches(data, settings.frames, None if draw is None else settings.seed, other_frames=True)
     sampler = EpochSampler(data.split(split).index.to_numpy(), settings, False, Place(), False)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from trailer_lib import contradictions, evaluate, files, processes, resume
 from trailer_lib.averaging import Averaging
 from trailer_lib.backbones import FilmRegressor, build
-from trailer_lib.batches import test_loader, train_loader
+from trailer_lib.batches import split_loader, train_loader
 from trailer_lib.checkpoints import (
     BEST,
     HISTORY,
@@ -103,7 +103,7 @@ def _descend(module: TrailerModule, data: Dataset, models: Path, on_epoch: OnEpo
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, settings.patience, average)]
     with _interruptible(module, settings):
         _trainer(settings, callbacks).fit(
-            module, train_loader(data, settings, processes.place()), test_loader(data, settings, "val"),
+            module, train_loader(data, settings, processes.place()), split_loader(data, settings, "val"),
             ckpt_path=models / LAST if settings.resume else None, weights_only=True,
         )  # fmt: skip
 
