@@ -95,7 +95,7 @@ def _mlp(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    net = MLPRegressor((MLP_WIDTH,), early_stopping=True, max_iter=500, random_state=seed)
+    net = MLPRegressor(hidden_layer_sizes=(MLP_WIDTH,), early_stopping=True, max_iter=500, random_state=seed)
     search = GridSearchCV(
         make_pipeline(StandardScaler(), net), {"mlpregressor__alpha": MLP_ALPHAS}, cv=_folds(seed),
         scoring="neg_mean_squared_error",
