@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from trailer_lib.backbones import IMAGENET_MEAN, IMAGENET_SD, FilmRegressor, build, restore
+from trailer_lib.backbones import FilmRegressor, build, restore
 from trailer_lib.errors import TrailerError
+from trailer_lib.pooling import JOINS
+from trailer_lib.settings import TrainSettings
+from trailer_lib.trunk import IMAGENET_MEAN, IMAGENET_SD
 
-JOINS = ["channels", "mean", "attention"]
 # A network of each way of building; VGG takes two seconds to fill with random numbers, so it is built seldom.
 SMALL = ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121", "efficientnet_b0", "mnasnet0_5"]
 
@@ -21,6 +23,10 @@ SMALL = ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121", "efficientn
 def frames_of(films: int, frames: int, size: int = 64, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (films, frames, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def chosen(backbone: str, frames: int, join: str) -> TrainSettings:
+    return TrainSettings(backbone=backbone, frames=frames, join=join)
 
 
 def answer(network: FilmRegressor, frames: Tensor) -> Tensor:
@@ -202,7 +208,7 @@ def test_a_file_of_the_trunk_alone_leaves_no_hidden_layers_at_random(
     network = build(backbone, 1, "mean", str(trunk_file(backbone, tmp_path)))
     assert network.head.in_features == features
     assert [name for name, _ in network.backbone.named_parameters() if name.startswith("classifier.")] == []
-    again = restore(backbone, 1, "mean", network.report, network.state_dict())
+    again = restore(chosen(backbone, 1, "mean"), network.report, network.state_dict())
     frames = frames_of(2, 1, size)
     assert torch.equal(answer(network, frames), answer(again, frames))
 
@@ -361,7 +367,7 @@ def test_a_damaged_download_is_an_error(empty_hub: Path, spoil: Callable[[Path],
 @pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5"])
 def test_a_restored_network_answers_as_before(backbone: str, join: str) -> None:
     network, frames = build(backbone, 2, join, "none"), frames_of(2, 2)
-    again = restore(backbone, 2, join, network.report, dict(network.state_dict()))
+    again = restore(chosen(backbone, 2, join), network.report, dict(network.state_dict()))
     assert torch.equal(answer(again, frames), answer(network, frames))
     assert again.report == network.report
 
@@ -372,4 +378,4 @@ def test_a_restored_network_answers_as_before(backbone: str, join: str) -> None:
 def test_another_networks_tensors_are_refused(backbone: str, frames: int, join: str) -> None:
     network = build("resnet18", 2, "mean", "none")
     with pytest.raises(RuntimeError):
-        restore(backbone, frames, join, network.report, network.state_dict())
+        restore(chosen(backbone, frames, join), network.report, network.state_dict())

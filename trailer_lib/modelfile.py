@@ -10,6 +10,8 @@ import torch
 from trailer_lib import files
 from trailer_lib.backbones import FilmRegressor, restore
 from trailer_lib.errors import TrailerError
+from trailer_lib.settings import TrainSettings
+from trailer_lib.weights import load_file
 
 FORMAT = 1
 PREFIX = "network."
@@ -62,11 +64,10 @@ def read_model_file(path: Path) -> ModelFile:
     if not path.is_file():
         raise TrailerError(f"{path}: no such model: train first (notebook 3), or name another file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path)
     except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
-        raise TrailerError(
-            f"{path}: not a readable model file ({type(error).__name__}): train again, or name another"
-        ) from error
+        reason = type(error).__name__ if type(error) is not ValueError else error
+        raise TrailerError(f"{path}: not a readable model file ({reason}): train again, or name another") from error
     facts = content.get("trailer_lib") if isinstance(content, dict) else None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise TrailerError(f"{path}: not a model of this library (format {FORMAT}): name a models/best_model.pt")
@@ -76,8 +77,8 @@ def read_model_file(path: Path) -> ModelFile:
 def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> FilmRegressor:
     try:
         state = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items()}
-        chosen = facts["settings"]
-        return restore(chosen["backbone"], chosen["frames"], chosen["join"], facts["weights"], state).eval()
+        settings = TrainSettings.layered({"the model file": facts["settings"]})
+        return restore(settings, facts["weights"], state).eval()
     except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:
         reason = " ".join(str(error).split())[:120]
         raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error
