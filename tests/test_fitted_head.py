@@ -33,7 +33,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The fits that were asked for; each is the stand-in's."""
     asked: list[str] = []
 
-    def fit_head(network: nn.Module, data: Dataset, settings: object) -> dict:
+    def fit_head(network: nn.Module, data: Dataset, settings: object, cache: Path) -> dict:
         asked.append(settings.head)
         return fit_by_least_squares(network, data, settings)
 
@@ -78,7 +78,7 @@ def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
     assert better.epoch.tolist() == [0, 1, 2] and better.lr[0] == 0
     assert better.val_loss[0] != better.val_loss[1]
     assert content(tmp_path / "better" / LAST)["trailer_lib"]["history"][0]["epoch"] == 0
-    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, optimizer="sgd", lr=0.3).history
+    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, optimizer="adam", lr=0.03).history
     assert worse.val_loss.idxmin() == 0
     assert read_model_file(tmp_path / "worse" / BEST).network.head.bias.item() == 0.25
 

@@ -73,7 +73,8 @@ def epochs(models: Path) -> int:
 
 def killed(root: Path, models: Path, seconds: float, rng: random.Random) -> bool:
     """Train a random number of epochs and a bit more, then kill -9; False when the training had ended before."""
-    until, process = rng.randint(epochs(models), CHOSEN["epochs"] - 1), start(root, models)
+    last = CHOSEN["epochs"] - 1  # after the last one but one a kill falls into the last, or into the test
+    until, process = rng.randint(min(epochs(models), last), last), start(root, models)
     while process.is_alive() and epochs(models) < until:
         time.sleep(0.002)
     process.join(rng.uniform(0, seconds / CHOSEN["epochs"]))  # about an epoch
