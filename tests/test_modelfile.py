@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from trailer_lib import weights
 from trailer_lib.backbones import build
 from trailer_lib.errors import TrailerError
+from trailer_lib.files import DiskFull
 from trailer_lib.modelfile import FORMAT, ModelFile, read_model_file
 from trailer_lib.settings import TrainSettings
 from trailer_lib.train import BEST, LAST
@@ -246,12 +248,12 @@ def test_a_save_that_fails_midway_leaves_the_previous_file(
     (tmp_path / BEST).write_bytes(whole)
     model = read_model_file(trained_root / "models" / BEST)
 
-    def full_disk(value: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def full_disk(value: object, file: IO[bytes]) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFull, match=r"best_model\.pt: the disk is full: [\d,]{7,} bytes are needed"):
         model.save(tmp_path / BEST)
     assert (tmp_path / BEST).read_bytes() == whole
     assert [path.name for path in tmp_path.iterdir()] == [BEST]
