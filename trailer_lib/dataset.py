@@ -63,6 +63,14 @@ class Dataset:
         """The films of "train", "val" or "test"; their index is their row in `films`."""
         return self.films[self.films.split == name]
 
+    def with_split(self, column: list[str]) -> "Dataset":
+        """The same films and frames under another split, "train", "val" or "test" a film: of folds, say."""
+        if len(column) != len(self.films) or not set(column) <= set(SPLITS):
+            raise TrailerError(f"a split of {len(self.films)} films: expected so many of {', '.join(SPLITS)}")
+        films = self.films.assign(split=column)
+        counted = {split: int((films.split == split).sum()) for split in SPLITS}
+        return Dataset(self.frames, films, self.card | {"splits": counted, "split_hash": split_hash(films)})
+
     def film_frames(self, row: int, count: int = 0) -> np.ndarray:
         """`count` frames of a film, evenly spread over it, or all of them: uint8 [n, size, size, 3]."""
         film = self.films.loc[row]

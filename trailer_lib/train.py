@@ -77,13 +77,14 @@ def train(
     settings: TrainSettings,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
     models: Path | None = None,
+    data: Dataset | None = None,
 ) -> Run:
     """Train on project.dataset and test the best epoch's model once; all is written to `models` or project.models.
 
     `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr. Without it a bar is drawn.
     """
     models = models or project.models
-    data = Dataset.open(project)
+    data = data or Dataset.open(project)
     pl.seed_everything(settings.seed, verbose=False)
     module = new_module(project, data, settings)
     resume = _resume_path(models / LAST, settings, module.facts) if settings.resume else None
