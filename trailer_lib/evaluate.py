@@ -12,7 +12,7 @@ from trailer_lib.baselines import BASELINES
 
 __all__ = ["BASELINES"]
 RESAMPLES = 2000
-GROUPS = 200  # of films, in the jackknife: of many films it leaves out several at once
+GROUPS = 200  # at most, in the jackknife: of more films it leaves out several at once
 AT_ONCE = 4_000_000  # numbers resampled at once, about 100 MB
 FEWEST = 10  # test films under which no interval is to be believed
 COLLAPSE = 0.05  # share of the scores' sd under which the predictions' sd means "always the same answer"
@@ -105,10 +105,12 @@ def _resampled(statistic: Callable, films: int, seed: int) -> np.ndarray:
 
 def _acceleration(statistic: Callable, films: int) -> float:
     """How fast the statistic's sd changes with its value: the skewness of its jackknife values / 6."""
-    groups, rows = min(films, GROUPS), np.arange(films)
-    left = np.array([statistic(np.delete(rows, np.s_[group::groups])) for group in range(groups)]) if films > 2 else []
-    apart = np.mean(left) - left if len(left) and np.isfinite(left).all() else np.zeros(1)
+    rows, size = np.arange(films), -(-films // GROUPS)
+    groups = rows[: films // size * size].reshape(-1, size)
+    left = statistic(np.array([np.delete(rows, group) for group in groups])) if films > 2 else np.zeros(1)
+    apart = left.mean() - left
     spread = (apart**2).sum()
+    # nan where all films but one have the same score
     return float((apart**3).sum() / (6 * spread**1.5)) if spread > 0 else 0.0
 
 

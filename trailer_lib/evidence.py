@@ -118,6 +118,7 @@ def _others(fold: Fold, known: dict[str, Answers], by_head: dict[str, Answers]) 
     wide = [np.column_stack([base.inner, fold.train_features]), np.column_stack([base.outer, fold.test_features])]
     appended = stacking.answers(ridge, wide[0], fold.scores, wide[1])
     return {
+        f"{name} rescaled": stacking.stack([base], fold.scores).outer,
         "all heads stacked": stacking.stack(list(by_head.values()), fold.scores).outer,
         f"{name} + all heads stacked": stacking.stack([base, *by_head.values()], fold.scores).outer,
         f"{name} + ridge on what it missed": base.outer + missed.outer,
@@ -127,8 +128,9 @@ def _others(fold: Fold, known: dict[str, Answers], by_head: dict[str, Answers]) 
 
 def _measured(truth: np.ndarray, found: Found) -> dict:
     """Metrics of every row, and its nMSE minus that of the baseline it begins with, else of the constant."""
-    rows = dict(found.rows)
-    metrics = evaluate.measure_all(truth, rows, rows.pop("median"))
+    rows = {name: answers for name, answers in found.rows.items() if np.isfinite(answers).all()}
+    median = rows.pop("median")
+    metrics = evaluate.measure_all(truth, rows, median)
     differences = {}
     for name, answers in rows.items():
         without = [other for other in baselines.BASELINES if name.startswith(f"{other} ") and name != other]
