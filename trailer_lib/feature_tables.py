@@ -41,7 +41,7 @@ def read(path: Path, films: pd.DataFrame) -> pd.DataFrame:
         raise TrailerError(f"{path}: unknown kind {path.suffix!r}: expected a .npz, .csv or .tsv file")
     table = _arrays(path) if path.suffix == ".npz" else _spreadsheet(path, films)
     table = table[table.index.isin(films.imdb_id)]
-    if table.empty:
+    if not len(table):
         raise TrailerError(f"{path}: none of its films is among the {len(films)} with a score: are the ids IMDb's?")
     if table.index.has_duplicates:
         again = table.index[table.index.duplicated()][0]

@@ -158,7 +158,8 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     metrics = {who: evaluate.Metric(**found["nMSE"]) for who, found in results["metrics"].items()}
     figure, axis = plt.subplots(figsize=(PAGE * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
     for place, (who, metric) in enumerate(metrics.items()):
-        colour = COLOURS["constant" if who in evaluate.BASELINES else "test"]
+        baseline = who.split(": ")[-1] in evaluate.BASELINES
+        colour = COLOURS["constant" if baseline else "test"]
         axis.plot((metric.low, metric.high), (place, place), color=colour)
         axis.plot(metric.value, place, "o", markersize=5, color=colour)
     axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
@@ -166,7 +167,7 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     axis.invert_yaxis()
     # A scheme that went astray can be off by hundreds; it must not flatten the rest.
     axis.set_xlim(right=min(axis.get_xlim()[1], 2))
-    axis.set(xlabel=f"nMSE over {results['folds']} folds of {results['films']} films, 95 % interval", title=title)
+    axis.set(xlabel="nMSE, 95 % interval", title=title)
     return _tidy(figure)
 
 
