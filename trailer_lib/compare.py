@@ -120,8 +120,8 @@ def _by_features(features: pd.DataFrame, data: Dataset) -> pd.Series:
     """The head that cross-validation in train prefers; the train mean for films that the table lacks."""
     sides = [films[films.imdb_id.isin(features.index)] for films in (data.split("train"), data.split("test"))]
     known, asked = (features.loc[films.imdb_id].to_numpy() for films in sides)
-    if len(known) < evaluate.FEWEST:
-        raise TrailerError(f"{len(known)} train films have features, at least {evaluate.FEWEST} are needed")
+    if len(known) < stacking.FOLDS:
+        raise TrailerError(f"{len(known)} train films have features, at least {stacking.FOLDS} are needed")
     models = heads.heads(features.shape[1], len(known))
     predicted = pd.Series(data.split("train").score.mean(), data.split("test").index)
     if len(asked):
