@@ -166,7 +166,8 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     axis.set_yticks(range(len(metrics)), metrics)
     axis.invert_yaxis()
     # A scheme that went astray can be off by hundreds; it must not flatten the rest.
-    axis.set_xlim(right=min(axis.get_xlim()[1], 2))
+    ends = [end for metric in metrics.values() for end in (metric.low, metric.high, metric.value) if end < 2]
+    axis.set_xlim(min(ends) - 0.02, max(ends) + 0.02)
     axis.set(xlabel="nMSE, 95 % interval", title=title)
     return _tidy(figure)
 
