@@ -9,6 +9,7 @@ import pytest
 from conftest import FILMS
 
 from trailer_lib import baselines, evaluate, evidence, heads
+from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
 
@@ -72,6 +73,13 @@ def test_only_films_with_features_take_part() -> None:
     table = films(60)
     found = evidence.measure(table, features(table, table.hidden)[:50], folds=3, repeats=1)
     assert found["films"] == 50
+
+
+@pytest.mark.parametrize("known", [1, 5, 12])
+def test_too_few_films_with_features_are_an_error(known: int) -> None:
+    table = films(60)
+    with pytest.raises(TrailerError, match=f"^{known} films are too few for 10 folds"):
+        evidence.measure(table, features(table, table.hidden)[:known], folds=10)
 
 
 def test_without_features_the_baselines_are_measured() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trailer_lib import baselines, catalog, evaluate, heads, joins, metadata, splits, stacking
+from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.stacking import Answers
@@ -69,6 +70,8 @@ def measure(films: pd.DataFrame, features: pd.DataFrame | None = None, folds: in
     with bar(total=folds * repeats, desc="evidence", unit="fold") as progress:
         for repeat in range(repeats):
             dealt = splits.folds(films.key, folds, repeat)
+            if np.bincount(dealt, minlength=folds).min() < 2:
+                raise TrailerError(f"{len(films)} films are too few for {folds} folds of 2 or more: name fewer folds")
             for number in range(folds):
                 test = dealt == number
                 fold = Fold(films[~test], films[test], matrix[~test], matrix[test])
