@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from trailer_lib import dataset, download, files, frames
 from trailer_lib.catalog import METADATA, TRAILERS
 from trailer_lib.project import Project
 from trailer_lib.video import Frames
+
+# Run in the background of a script, pytest is started with Ctrl-C ignored, and so would be what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FILMS, FRAMES = 30, 16
 SETTINGS = """
