@@ -80,7 +80,7 @@ def _check_names(names: list[str]) -> None:
     """Scheme names must differ as folders, and from the baselines' rows."""
     folders = [files.safe_name(name, 80) for name in names]
     for name, folder in zip(names, folders):
-        if folders.count(folder) > 1 or name in evaluate.BASELINES:
+        if folders.count(folder) > 1 or name in baselines.BASELINES:
             raise TrailerError(f"scheme {name!r}: the name is taken by a baseline or another scheme: rename it")
 
 

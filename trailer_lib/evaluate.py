@@ -8,9 +8,7 @@ import pandas as pd
 from scipy.stats import norm, rankdata
 
 from trailer_lib import baselines
-from trailer_lib.baselines import BASELINES
 
-__all__ = ["BASELINES"]
 RESAMPLES = 2000
 GROUPS = 200  # at most, in the jackknife: of more films it leaves out several at once
 AT_ONCE = 4_000_000  # numbers resampled at once, about 100 MB

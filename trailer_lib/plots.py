@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trailer_lib import evaluate, frames
+from trailer_lib import baselines, evaluate, frames
 from trailer_lib.dataset import SPLITS, Dataset, spread
 from trailer_lib.predict import Prediction
 
@@ -158,7 +158,7 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     metrics = {who: evaluate.Metric(**found["nMSE"]) for who, found in results["metrics"].items()}
     figure, axis = plt.subplots(figsize=(PAGE * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
     for place, (who, metric) in enumerate(metrics.items()):
-        baseline = who.split(": ")[-1] in evaluate.BASELINES
+        baseline = who.split(": ")[-1] in baselines.BASELINES
         colour = COLOURS["constant" if baseline else "test"]
         axis.plot((metric.low, metric.high), (place, place), color=colour)
         axis.plot(metric.value, place, "o", markersize=5, color=colour)
