@@ -22,7 +22,8 @@ class FilmRegressor(nn.Module):
 
     Input uint8 [films, frames, 3, height, width] RGB; output float32 [films], in sd of the train scores.
     `report` says in a line what the weights filled and what starts at random. `frozen` lists the parts of the backbone
-    that are not trained: without gradients, and in eval mode also while the rest is trained.
+    that are not trained: without gradients, and in eval mode also while the rest is trained. So is the whole backbone
+    under a `fitted` head: what it was fitted on are the features of that mode.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class FilmRegressor(nn.Module):
         super().__init__()
         self.backbone, self.size, self.width = trunk.network, trunk.size, trunk.features
         self.frames, self.join, self.pixels, self.report = frames, join, pixels, report
-        self.frozen = freeze_stages(trunk.network, freeze)
+        self.frozen, self.fitted = freeze_stages(trunk.network, freeze), False
         self.head: nn.Module = nn.Linear(trunk.features * width(join), 1)
         self.attention = _even_attention(trunk.features) if join == "attention" else None
         self.register_buffer("mean", torch.tensor(trunk.mean).view(3, 1, 1), persistent=False)
@@ -87,7 +88,7 @@ class FilmRegressor(nn.Module):
 
     def train(self, mode: bool = True) -> "FilmRegressor":
         super().train(mode)
-        for part in self.frozen:
+        for part in [self.backbone] if self.fitted else self.frozen:
             part.eval()  # else its batch normalisation would follow the films, and its dropout spoil its features
         return self
 
