@@ -92,6 +92,7 @@ def test_the_seed_decides_the_model(dataset_root: Path, tmp_path: Path) -> None:
         {"head_lr": 1e-2, "amsgrad": True, "warmup": 1},
         {"draws": 3},
         {"loader_workers": 1},
+        {"freeze": "backbone"},
     ],
     ids=str,
 )
@@ -179,12 +180,12 @@ def test_constant_losses_equal_their_formula(dataset_root: Path, loss: str) -> N
     assert list(train.constant_losses(data, loss).values()) == pytest.approx(expected)
 
 
-def test_one_film_alone_can_be_the_test(dataset_root: Path, copy_of: Copy) -> None:
-    project = copy_of(dataset_root)
-    table = pd.read_csv(project.dataset / dataset.FILMS)
-    table.loc[table.index[table.split == "test"][1:], "split"] = "train"
-    table.to_csv(project.dataset / dataset.FILMS, index=False)
-    run = trained(project, epochs=1)
+def test_one_film_alone_can_be_the_test(dataset_root: Path, tmp_path: Path) -> None:
+    project, data = Project(dataset_root), Dataset.open(Project(dataset_root))
+    splits = data.films.split.where(data.films.split != "test", "train")
+    splits[data.split("test").index[0]] = "test"
+    alone = replace(data, films=data.films.assign(split=splits))
+    run = train.train(project, project.settings("train", epochs=1), lambda history: None, tmp_path, alone)
     assert run.results["films"] == 1
 
 
