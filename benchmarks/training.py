@@ -116,7 +116,7 @@ def step_of(kind: str, settings: TrainSettings) -> Callable[[tuple], None]:
 
 
 def seconds_of(step: Callable[[tuple], None], batches: Batches, steps: int) -> tuple[float, float]:
-    """Seconds a step, and those of processors in them: on a busy machine the second are the ones to trust."""
+    """Seconds a step, and those of processors in them, which are to be trusted on a machine that others use."""
     start, busy = time.perf_counter(), time.process_time()
     for _ in range(steps):
         step(next(batches))

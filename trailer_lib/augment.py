@@ -19,6 +19,7 @@ RAW_SD = 57.5  # sd of ImageNet's pixels where they go from 0 to 255
 
 def augment(frames: Tensor, settings: TrainSettings, seeds: list[int]) -> Tensor:
     """uint8 frames [films, frames, 3, height, width] -> the same, cropped, mirrored and recoloured by `settings`."""
+    frames = frames.contiguous()  # the loader's are height by width by channel
     chances = np.stack([np.random.default_rng(seed).random(CHANCES) for seed in seeds])
     if settings.crop < 1:
         frames = torch.stack([_cropped(film, settings.crop, *c[1:5]) for film, c in zip(frames, chances)])
@@ -53,7 +54,8 @@ def add_noise(pictures: Tensor, settings: TrainSettings, seeds: list[int]) -> Te
     if not settings.noise:
         return pictures
     sd = settings.noise * (RAW_SD if settings.pixels == "raw" else 1)
-    noise = torch.empty_like(pictures)
+    # Not empty_like: its strides would be the pictures', and numbers drawn across memory take eight times as long.
+    noise = torch.empty(pictures.shape, dtype=pictures.dtype, device=pictures.device)
     for film, seed in zip(noise, seeds):
         film.normal_(0, sd, generator=torch.Generator(pictures.device).manual_seed(seed))
     return pictures + noise

@@ -216,7 +216,8 @@ def _validation(model: ModelFile, data: Dataset) -> dict[str, list]:
 
 def _quiet() -> None:
     """No banners and no hints about loader workers, of which one gather a batch needs none."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec"
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec", "in eval mode at the start"
     for hint in hints:
         warnings.filterwarnings("ignore", f".*{hint}.*")
