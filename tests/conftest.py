@@ -187,6 +187,17 @@ def add_folder(root: Path, film: dict, count: int = FRAMES) -> Path:
     return folder
 
 
+def add_new_films(root: Path, count: int = 8) -> list[str]:
+    """More films for frames_root, which come first in every table; their ids."""
+    new = [
+        fictional_film(number) | {"score": 5.0, "title": f"A New {number}"} for number in range(FILMS, FILMS + count)
+    ]
+    for film in new:
+        add_folder(root, film)
+    write_tables(root, [*new, *map(fictional_film, range(FILMS))])
+    return [film["imdb_id"] for film in new]
+
+
 def pictures(score: float, count: int, seed: int) -> np.ndarray:
     """uint8 [count, 36, 64, 3]: the higher the score, the brighter and the bluer."""
     rng = np.random.default_rng(seed)

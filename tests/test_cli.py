@@ -16,7 +16,7 @@ import torch
 from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
 from PIL import Image
 
-from trailer_lib import compare, dataset, evaluate, frames, heads, train
+from trailer_lib import compare, dataset, evaluate, frames, table_heads, train
 from trailer_lib.__main__ import main
 from trailer_lib.catalog import TRAILERS
 from trailer_lib.errors import TrailerError
@@ -538,6 +538,8 @@ def test_dataset_writes_the_originals_pickle_if_asked(
 ) -> None:
     project = copy_of(frames_root)
     assert "the original's pickle" in out("dataset", "--root", project.root, "--pickle")
+    text = out("dataset", "--root", project.root, "--from-pickle", project.dataset / "Dataset")
+    assert f"{FILMS} films, {FILMS * 15} frames" in text
     assert (project.dataset / "Dataset").exists()
 
 
@@ -597,8 +599,8 @@ def test_too_few_folds_are_wrong_usage(command: str, words: list[str], capsys: p
 def test_evidence_prints_what_features_add(
     frames_root: Path, tmp_path: Path, out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ridge = {"ridge": heads.heads(1, FILMS)["ridge"]}
-    monkeypatch.setattr(heads, "heads", lambda *_: ridge)  # all of them take seconds
+    ridge = {"ridge": table_heads.table_heads(1, FILMS)["ridge"]}
+    monkeypatch.setattr(table_heads, "table_heads", lambda *_: ridge)  # all of them take seconds
     rows = [f"tt88{number:05d},{number}" for number in range(FILMS)]  # the score by another name
     (tmp_path / "features.csv").write_text("\n".join(["imdb_id,told", *rows]))
     words = ["evidence", "--root", frames_root, "--features", tmp_path / "features.csv", "--folds", 3, "--repeats", 1]

@@ -10,7 +10,7 @@ import pytest
 from conftest import FILMS
 from sklearn.linear_model import RidgeCV
 
-from trailer_lib import compare, dataset, evaluate, heads, splits, train
+from trailer_lib import compare, dataset, evaluate, splits, table_heads, train
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.project import Project
@@ -42,7 +42,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(train, "train", watched)
     monkeypatch.setattr(evaluate, "RESAMPLES", 50)
-    monkeypatch.setattr(heads, "heads", ridge_alone)
+    monkeypatch.setattr(table_heads, "table_heads", ridge_alone)
     return started
 
 

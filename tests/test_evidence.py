@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import FILMS
 
-from trailer_lib import baselines, evaluate, evidence, heads
+from trailer_lib import baselines, evaluate, evidence, table_heads
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
@@ -18,8 +18,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ridge alone, but for the test of all heads."""
     monkeypatch.setattr(evaluate, "RESAMPLES", 300)
     monkeypatch.setattr(baselines, "ENOUGH", 1000)
-    every = heads.heads
-    monkeypatch.setattr(heads, "heads", lambda *of: {n: h for n, h in every(*of).items() if n.startswith("ridge")})
+    every = table_heads.table_heads
+    monkeypatch.setattr(
+        table_heads, "table_heads", lambda *of: {n: h for n, h in every(*of).items() if n.startswith("ridge")}
+    )
 
 
 def films(count: int = 150) -> pd.DataFrame:
@@ -102,7 +104,7 @@ def test_every_head_learns_and_takes_unknown_cells(monkeypatch: pytest.MonkeyPat
     seen = random.normal(0, 1, (200, 8))
     scores = seen[:, 0] + seen[:, 1] + 6
     seen[random.random(seen.shape) < 0.02] = np.nan
-    for name, head in heads.heads(8, 150).items():
+    for name, head in table_heads.table_heads(8, 150).items():
         answer = np.ravel(head.fit(seen[:150], scores[:150]).predict(seen[150:]))
         assert evaluate.nmse(scores[150:], answer) < 0.85, name
 
@@ -111,7 +113,7 @@ def test_every_head_learns_and_takes_unknown_cells(monkeypatch: pytest.MonkeyPat
 def test_the_heads_take_few_columns_and_few_films(columns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     seen = np.random.default_rng(0).normal(0, 1, (count, columns))
-    for head in heads.heads(columns, count).values():
+    for head in table_heads.table_heads(columns, count).values():
         assert np.isfinite(head.fit(seen, seen[:, 0]).predict(seen)).all()
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import ShuffleSplit
 
-from trailer_lib import Project, baselines, catalog, evaluate, evidence, feature_tables, heads, stacking
+from trailer_lib import Project, baselines, catalog, evaluate, evidence, feature_tables, stacking, table_heads
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real films are not there ({REAL})")
@@ -42,7 +42,7 @@ def test_features_of_real_trailers_beat_the_constant(films: pd.DataFrame, file: 
     features = feature_tables.read(REAL / file, films)
     assert len(features) >= least
     known = films.set_index("imdb_id").loc[features.index]
-    ridge = heads.heads(features.shape[1], len(features))["ridge on roots"]
+    ridge = table_heads.table_heads(features.shape[1], len(features))["ridge on roots"]
     answers = stacking.answers(ridge, features.to_numpy(), known.score.to_numpy(), features[:1].to_numpy()).inner
     truth = known.score.to_numpy()
     assert evaluate.nmse(truth, answers) < below

@@ -88,22 +88,27 @@ def scrape(args: argparse.Namespace) -> None:
 
 
 def dataset(args: argparse.Namespace) -> None:
-    from trailer_lib import dataset
+    from trailer_lib import dataset, original_pickle
 
     project = Project.open(args.root)
-    built = dataset.build(project, project.settings("dataset", **_chosen(args)))
-    card = built.card
-    print(f"{card['films']} films, {len(built.frames)} frames, {card['splits']}, left out: {card['left_out']}")
+    settings = project.settings("dataset", **_chosen(args))
+    if args.from_pickle:
+        card = original_pickle.import_pickle(project, Path(args.from_pickle), settings).card
+    else:
+        card = dataset.build(project, settings).card
+    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
     if args.pickle:
-        print(f"the original's pickle: {dataset.write_pickle(project)}")
+        print(f"the original's pickle: {original_pickle.write_pickle(project)}")
 
 
 def train(args: argparse.Namespace) -> None:
-    from trailer_lib import evaluate, train
+    from trailer_lib import evaluate, processes, train
 
     project = Project.open(args.root)
     settings = project.settings("train", **_chosen(args, {"resume": args.resume or None}))
     run = train.train(project, settings)
+    if processes.place().rank > 0:
+        return
     print(f"{run.results['weights']}\n{evaluate.table(run.results).to_string()}\n{evaluate.verdict(run.results)}")
     print(f"model: {project.models / train.BEST}")
 
@@ -248,6 +253,7 @@ def _add_frame_commands(commands: Any) -> None:
 def _add_model_commands(commands: Any) -> None:
     added = _with_root(_command(commands, dataset, "Turn images/ into dataset/.", "size=224"), "dataset")
     added.add_argument("--pickle", action="store_true", help="also write the original project's pickle")
+    added.add_argument("--from-pickle", metavar="FILE", help="of the original project's pickle instead of images/")
     added = _with_root(
         _command(commands, train, "Train on dataset/ into models/.", "backbone=vgg16 epochs=50"), "train"
     )

@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trailer_lib import baselines, catalog, evaluate, feature_tables, files, heads, metadata, splits, stacking, train
+from trailer_lib import (
+    baselines,
+    catalog,
+    evaluate,
+    feature_tables,
+    files,
+    metadata,
+    splits,
+    stacking,
+    table_heads,
+    train,
+)
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluate import Metric
@@ -122,7 +133,7 @@ def _by_features(features: pd.DataFrame, data: Dataset) -> pd.Series:
     known, asked = (features.loc[films.imdb_id].to_numpy() for films in sides)
     if len(known) < stacking.FOLDS:
         raise TrailerError(f"{len(known)} train films have features, at least {stacking.FOLDS} are needed")
-    models = heads.heads(features.shape[1], len(known))
+    models = table_heads.table_heads(features.shape[1], len(known))
     predicted = pd.Series(data.split("train").score.mean(), data.split("test").index)
     if len(asked):
         predicted[sides[1].index] = stacking.best(models, known, sides[0].score.to_numpy(), asked)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
-from trailer_lib import baselines, catalog, evaluate, heads, joins, metadata, splits, stacking
+from trailer_lib import baselines, catalog, evaluate, joins, metadata, splits, stacking, table_heads
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -90,7 +90,7 @@ def _answers(fold: Fold, chosen: Counter) -> Rows:
         return rows
     by_head = {
         name: stacking.answers(head, fold.train_features, fold.scores, fold.test_features)
-        for name, head in heads.heads(fold.train_features.shape[1], len(fold.train)).items()
+        for name, head in table_heads.table_heads(fold.train_features.shape[1], len(fold.train)).items()
     }
     head = stacking.choose(by_head, fold.scores)
     chosen[head] += 1
@@ -116,7 +116,7 @@ def _others(fold: Fold, known: dict[str, Answers], by_head: dict[str, Answers]) 
     if not known:
         return {}
     name, base = list(known.items())[-1]
-    ridge = heads.heads(fold.train_features.shape[1], len(fold.train))["ridge"]
+    ridge = table_heads.table_heads(fold.train_features.shape[1], len(fold.train))["ridge"]
     missed = stacking.answers(ridge, fold.train_features, fold.scores - base.inner, fold.test_features)
     wide = [np.column_stack([base.inner, fold.train_features]), np.column_stack([base.outer, fold.test_features])]
     appended = stacking.answers(ridge, wide[0], fold.scores, wide[1])

@@ -10,6 +10,8 @@ import torch
 from trailer_lib import files
 from trailer_lib.backbones import FilmRegressor, restore
 from trailer_lib.errors import TrailerError
+from trailer_lib.settings import TrainSettings
+from trailer_lib.weights import bounded, load_file
 
 FORMAT = 1
 PREFIX = "network."
@@ -31,8 +33,30 @@ class ModelFile:
 
     def save(self, path: Path) -> None:
         state = {PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
-        with files.atomic_path(path) as temporary:
-            torch.save({"state_dict": state, "trailer_lib": self.facts}, temporary)
+        save_tensors(path, {"state_dict": state, "trailer_lib": self.facts})
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """torch.save, whole or not at all; DiskFull when there is no room."""
+    with (
+        files.room(path, lambda: _bytes(content)),
+        files.atomic_path(path) as temporary,
+        open(temporary, "wb") as file,
+    ):
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch's own complaint hides the disk's
+                raise error.__context__ from None
+            raise
+
+
+def _bytes(content: Any) -> int:
+    """The bytes of all tensors in nested dicts and lists."""
+    if isinstance(content, torch.Tensor):
+        return content.nbytes
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return sum(map(_bytes, inner))
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -40,11 +64,10 @@ def read_model_file(path: Path) -> ModelFile:
     if not path.is_file():
         raise TrailerError(f"{path}: no such model: train first (notebook 3), or name another file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path)
     except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
-        raise TrailerError(
-            f"{path}: not a readable model file ({type(error).__name__}): train again, or name another"
-        ) from error
+        reason = type(error).__name__ if type(error) is not ValueError else error
+        raise TrailerError(f"{path}: not a readable model file ({reason}): train again, or name another") from error
     facts = content.get("trailer_lib") if isinstance(content, dict) else None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise TrailerError(f"{path}: not a model of this library (format {FORMAT}): name a models/best_model.pt")
@@ -54,8 +77,10 @@ def read_model_file(path: Path) -> ModelFile:
 def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> FilmRegressor:
     try:
         state = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items()}
-        chosen = facts["settings"]
-        return restore(chosen["backbone"], chosen["frames"], chosen["join"], facts["weights"], state).eval()
+        if not bounded(state):
+            raise RuntimeError("a tensor claims more numbers than are in the file")
+        settings = TrainSettings.layered({"the model file": facts["settings"]})
+        return restore(settings, facts["weights"], state).eval()
     except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:
         reason = " ".join(str(error).split())[:120]
         raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error
