@@ -131,8 +131,8 @@ def test_the_model_files_hold_nothing_but_tensors_and_plain_values(trained_root:
 def test_the_results_hold_the_baselines_and_intervals(trained_root: Path) -> None:
     results = json.loads((trained_root / "models" / RESULTS).read_text())
     data = Dataset.open(Project(trained_root))
-    assert list(results["metrics"]) == ["trailer", "constant", "genre only"]
-    assert list(results["nMSE minus"]) == ["constant", "genre only"]
+    assert list(results["metrics"]) == ["trailer", "constant", "genre only", "genre + runtime + year"]
+    assert list(results["nMSE minus"]) == ["constant", "genre only", "genre + runtime + year"]
     assert results["films"] == len(data.split("test"))
     assert results["split_hash"] == data.card["split_hash"]
     for metrics in results["metrics"].values():

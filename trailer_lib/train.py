@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from trailer_lib import contradictions, evaluate, files, processes, resume
+from trailer_lib import contradictions, evaluate, files, metadata, processes, resume
 from trailer_lib.averaging import Averaging
 from trailer_lib.backbones import FilmRegressor, build
 from trailer_lib.batches import split_loader, train_loader
@@ -65,6 +65,7 @@ def train(
     """
     contradictions.refuse(settings, processes.place().count)
     models, data = models or project.models, Dataset.open(project) if data is None else data
+    data = replace(data, films=metadata.join(project, data.films))  # what the baselines know
     cache = project.models / "features"  # of all runs: another scheme or fold wants the same ones
     pl.seed_everything(settings.seed, verbose=False)
     module = new_module(project, data, settings)
