@@ -13,7 +13,7 @@ from conftest import FILMS, fictional_film, write_tables
 from torch import Tensor
 
 from trailer_lib import dataset, evaluate, module, train
-from trailer_lib.batches import loader
+from trailer_lib.batches import test_loader, train_loader
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import read_model_file
@@ -62,8 +62,8 @@ def val_loss(path: Path, data: Dataset) -> float:
     """The loss of a model file on the val films, computed anew."""
     model = read_model_file(path)
     settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"])
-    predicted, rows = train.predict_split(model.network, loader(data, settings, "val"))
-    truth = (data.films.score[rows] - model.facts["score_mean"]) / model.facts["score_sd"]
+    predicted = train.predict(model.network, data, settings, "val")
+    truth = (data.split("val").score - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
 
 
@@ -477,9 +477,9 @@ def test_weights_are_looked_for_from_the_root(dataset_root: Path, copy_of: Copy)
 def order(data: Dataset, split: str, epoch: int, seed: int = 0) -> list[int]:
     """The rows of a split's films in the order in which an epoch shows them."""
     settings = Project(Path("/")).settings("train", seed=seed, batch=5, frames=2)
-    batches = loader(data, settings, split)
+    batches = train_loader(data, settings) if split == "train" else test_loader(data, settings, split)
     batches.sampler.set_epoch(epoch)
-    return torch.cat([rows for _, _, rows in batches]).tolist()
+    return torch.cat([rows for _, _, rows, _ in batches]).tolist()
 
 
 def test_training_films_come_in_another_order_each_epoch(dataset_root: Path) -> None:
@@ -501,4 +501,4 @@ def test_no_training_batch_is_a_single_film(dataset_root: Path, batch: int) -> N
     data = Dataset.open(Project(dataset_root))
     assert len(data.split("train")) == 18
     settings = Project(Path("/")).settings("train", batch=batch, frames=2)
-    assert [len(scores) for _, scores, _ in loader(data, settings, "train")] == [min(batch, 18)]
+    assert [len(scores) for _, scores, *_ in train_loader(data, settings)] == [min(batch, 18)]

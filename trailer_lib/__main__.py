@@ -99,11 +99,13 @@ def dataset(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    from trailer_lib import evaluate, train
+    from trailer_lib import evaluate, processes, train
 
     project = Project.open(args.root)
     settings = project.settings("train", **_chosen(args, {"resume": args.resume or None}))
     run = train.train(project, settings)
+    if processes.place().rank > 0:
+        return
     print(f"{run.results['weights']}\n{evaluate.table(run.results).to_string()}\n{evaluate.verdict(run.results)}")
     print(f"model: {project.models / train.BEST}")
 

@@ -1,5 +1,6 @@
 """A dataset -> batches of films for training and testing: which films, in which order, and which of their frames."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,15 +10,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from trailer_lib.dataset import Dataset, spread
+from trailer_lib.processes import Place
 from trailer_lib.settings import TrainSettings
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]
 
 
 @dataclass(frozen=True)
 class FilmBatches:
     """Batches of films for a torch DataLoader: a key is (epoch, row of `films`), so a batch depends on nothing else.
 
-    `count` frames of each film: drawn anew each epoch if `other_frames`, else the same ones; shuffled if `reorder`;
-    spread evenly over the film when `seed` is None (validation and test).
+    `count` frames of each film: drawn anew each epoch if `other_frames`, else the same ones; a share `drop` of them
+    hidden, others of the film in their place; shuffled if `reorder`; spread evenly over the film when `seed` is None.
     """
 
     data: Dataset
@@ -25,52 +29,101 @@ class FilmBatches:
     seed: int | None = None
     other_frames: bool = False
     reorder: bool = False
+    drop: float = 0.0
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(frames uint8 [films, count, size, size, 3], scores float32 [films], rows int64 [films])."""
+    def __post_init__(self) -> None:
+        films = self.data.films  # as arrays: looking up a row of a table costs more than reading a film's frames
+        for name, column in (("first", films["first"]), ("available", films["count"]), ("scores", films.score)):
+            object.__setattr__(self, name, column.to_numpy())
+        # The film, not its row: more films change nothing for this one.
+        object.__setattr__(self, "ids", [int(imdb_id[2:]) for imdb_id in films.imdb_id])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Arrays:
+        """(frames uint8 [films, count, size, size, 3], scores float32 [films], rows int64 [films], seeds [films]).
+
+        A film's seed is a number that (seed, epoch, film) decide.
+        """
         rows = np.array([row for _, row in keys])
         places = np.stack([self._places(epoch, row) for epoch, row in keys])
         frames = self.data.frames[places.ravel()].reshape(*places.shape, *self.data.frames.shape[1:])
-        return frames, self.data.films.score.to_numpy(np.float32)[rows], rows
+        seeds = [seed_of(self.seed or 0, epoch, self.ids[row]) for epoch, row in keys]
+        return frames, self.scores[rows].astype(np.float32), rows, seeds
 
     def _places(self, epoch: int, row: int) -> np.ndarray:
-        film = self.data.films.loc[row]
+        first, available = self.first[row], self.available[row]
         if self.seed is None:
-            return film["first"] + spread(film["count"], self.count)
-        key = int(film.imdb_id[2:])  # the film, not its row: more films change nothing for this one
-        rng = np.random.default_rng([self.seed, epoch if self.other_frames else 0, key])
-        chosen = rng.choice(film["count"], self.count, replace=film["count"] < self.count)
-        if not self.reorder:
-            return film["first"] + np.sort(chosen)
-        return film["first"] + np.random.default_rng([self.seed, epoch, key, 1]).permutation(np.sort(chosen))
+            return first + spread(available, self.count)
+        rng = np.random.default_rng([self.seed, epoch if self.other_frames else 0, self.ids[row]])
+        chosen = np.sort(rng.choice(available, self.count, replace=available < self.count))
+        rng = np.random.default_rng([self.seed, epoch, self.ids[row], 1])
+        if self.drop:
+            chosen = np.sort(_without_hidden(chosen, self.drop, rng))
+        return first + (rng.permutation(chosen) if self.reorder else chosen)
+
+
+def _without_hidden(chosen: np.ndarray, drop: float, rng: np.random.Generator) -> np.ndarray:
+    """`chosen`, each hidden with probability `drop` and replaced by one that is not; one always stays.
+
+    A copy of another frame keeps the mean over frames unbiased, whatever joins them; blank frames would not.
+    """
+    kept = rng.random(len(chosen)) >= drop
+    kept[rng.integers(len(chosen))] |= not kept.any()
+    return np.where(kept, chosen, rng.choice(chosen[kept], len(chosen)))
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed from 0 to 2^63 that a list of numbers decides."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
 
 
 class EpochSampler(DistributedSampler):
-    """(epoch, row) of the films in an order that (seed, epoch) alone decide; Lightning tells it the epoch."""
+    """(epoch, row) of the films in an order that (seed, epoch) alone decide; Lightning tells it the epoch.
 
-    def __init__(self, rows: np.ndarray, seed: int, shuffle: bool) -> None:
-        super().__init__(rows, num_replicas=1, rank=0, shuffle=shuffle, seed=seed)
+    Of several processes the k-th takes every k-th film, so that their batches together are those of one process.
+    """
+
+    def __init__(self, rows: np.ndarray, settings: TrainSettings, shuffle: bool, place: Place, drop_last: bool) -> None:
+        super().__init__(rows, place.count, place.rank, shuffle, settings.seed, drop_last)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((self.epoch, int(self.dataset[index])) for index in super().__iter__())
 
 
-def loader(data: Dataset, settings: TrainSettings, split: str) -> DataLoader:
-    """Batches (frames uint8 [films, frames, 3, size, size], scores [films], rows [films]) of a split."""
-    training = split == "train"
-    batches = FilmBatches(
-        data, settings.frames, settings.seed if training else None, settings.other_frames, settings.reorder_frames
+def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place()) -> DataLoader:  # noqa: B008
+    """The train films' batches, in this process's share: augmentation's draws of frames, another order each epoch.
+
+    A batch: frames uint8 [films, frames, 3, size, size], scores float32 [films], rows int64 [films], a list of seeds.
+    """
+    films = FilmBatches(
+        data, settings.frames, settings.seed, settings.other_frames, settings.reorder_frames, settings.drop_frames
     )
-    sampler = EpochSampler(data.split(split).index.to_numpy(), settings.seed, shuffle=training)
+    rows = data.split("train").index.to_numpy()
     # A last batch of one film would break batch normalisation; which films are left over differs each epoch.
-    drop_last = training and len(sampler) > settings.batch
+    drop_last = len(rows) > settings.batch
+    sampler = EpochSampler(rows, settings, True, place, drop_last)
+    return _loader(films, sampler, settings, settings.batch // place.count, drop_last)
+
+
+def test_loader(data: Dataset, settings: TrainSettings, split: str, draw: int | None = None) -> DataLoader:
+    """Batches as `train_loader`'s of all films of a split, in order: frames spread evenly, or random draw `draw`."""
+    films = FilmBatches(data, settings.frames, None if draw is None else settings.seed, other_frames=True)
+    sampler = EpochSampler(data.split(split).index.to_numpy(), settings, False, Place(), False)
+    sampler.set_epoch(draw or 0)
+    return _loader(films, sampler, settings, settings.batch, False)
+
+
+def _loader(
+    films: FilmBatches, sampler: EpochSampler, settings: TrainSettings, batch: int, drop_last: bool
+) -> DataLoader:
     # A generator of its own: else each epoch's loader would draw from the one that seeds dropout.
-    own = torch.Generator()
+    # Forked workers share the mapped frames; others would be sent a copy of the whole array.
+    workers = {"num_workers": settings.loader_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
     return DataLoader(
-        batches, settings.batch, sampler=sampler, collate_fn=_to_tensors, drop_last=drop_last, generator=own
-    )
+        films, batch, sampler=sampler, collate_fn=_to_tensors, drop_last=drop_last, generator=torch.Generator(),
+        pin_memory=torch.cuda.is_available(), **workers if settings.loader_workers else {},
+    )  # fmt: skip
 
 
-def _to_tensors(batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-    frames, scores, rows = map(torch.from_numpy, batch)
-    return frames.permute(0, 1, 4, 2, 3), scores, rows
+def _to_tensors(batch: Arrays) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    frames, scores, rows, seeds = batch
+    return torch.from_numpy(frames).permute(0, 1, 4, 2, 3), torch.from_numpy(scores), torch.from_numpy(rows), seeds

@@ -143,3 +143,9 @@ def verdict(results: dict) -> str:
     if gain.high < 0:
         return f"Better than the constant {films}."
     return f"Not shown to be better than the constant {films}."
+
+
+def warnings(results: dict) -> list[str]:
+    """What anyone who reads the result has to know first: the model collapsed, or isn't better than the constant."""
+    better = Metric(**results["nMSE minus"]["constant"]).high < 0
+    return [] if better and not results["collapsed"] and results["films"] >= FEWEST else [verdict(results)]

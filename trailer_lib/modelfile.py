@@ -33,8 +33,30 @@ class ModelFile:
 
     def save(self, path: Path) -> None:
         state = {PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
-        with files.atomic_path(path) as temporary:
-            torch.save({"state_dict": state, "trailer_lib": self.facts}, temporary)
+        save_tensors(path, {"state_dict": state, "trailer_lib": self.facts})
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """torch.save, whole or not at all; DiskFull when there is no room."""
+    with (
+        files.room(path, lambda: _bytes(content)),
+        files.atomic_path(path) as temporary,
+        open(temporary, "wb") as file,
+    ):
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch's own complaint hides the disk's
+                raise error.__context__ from None
+            raise
+
+
+def _bytes(content: Any) -> int:
+    """The bytes of all tensors in nested dicts and lists."""
+    if isinstance(content, torch.Tensor):
+        return content.nbytes
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return sum(map(_bytes, inner))
 
 
 def read_model_file(path: Path) -> ModelFile:

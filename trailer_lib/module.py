@@ -1,8 +1,8 @@
-"""The LightningModule: standardised targets, loss, optimiser, schedule, and the history of a training."""
+"""The LightningModule: standardised targets, loss, and the history of a training."""
 
-import hashlib
-import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,13 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trailer_lib.augment import augment
+from trailer_lib import optim
+from trailer_lib.augment import add_noise, augment, mix
 from trailer_lib.backbones import FilmRegressor
+from trailer_lib.batches import seed_of
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import FORMAT
 from trailer_lib.settings import TrainSettings
 
-LOSSES = {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss}
+Batch = tuple[Tensor, Tensor, Tensor, list[int]]
+
+
+def loss_of(name: str, huber_delta: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of standardised predictions [films] against standardised scores [films]."""
+    huber = partial(nn.functional.huber_loss, delta=huber_delta)
+    return {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss, "huber": huber}[name]
 
 
 class TrailerModule(pl.LightningModule):
@@ -25,20 +33,29 @@ class TrailerModule(pl.LightningModule):
     def __init__(self, network: FilmRegressor, settings: TrainSettings, facts: dict[str, Any]) -> None:
         super().__init__()
         self.network, self.settings, self.facts = network, settings, facts
-        self.loss = LOSSES[settings.loss]
+        self.loss = loss_of(settings.loss, settings.huber_delta)
         self.history: list[dict[str, float]] = []
         self.sums = _nothing_summed()
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
-        frames, scores, _ = batch
-        generator = torch.Generator(self.device).manual_seed(_mix(self.settings.seed, self.current_epoch, index))
-        pictures = augment(self.network.normalise(frames), self.settings, generator)
-        loss = self.loss(self.network.score(pictures), self.standardised(scores))
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        frames, scores, _, seeds = batch
+        pictures = self.network.normalise(augment(frames, self.settings, seeds))
+        pictures = add_noise(pictures, self.settings, seeds)
+        pictures, targets = mix(pictures, self.standardised(scores), self.settings, seeds)
+        loss = self.loss(self.network.score(pictures), targets)
+        self._require_number(loss.detach())
         self._note("train", loss.detach(), len(scores))
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
-        frames, scores, _ = batch
+    def _require_number(self, loss: Tensor) -> None:
+        if not loss.isfinite():
+            raise TrailerError(
+                f"the loss is {loss:g} at step {self.global_step + 1}, in epoch {self.current_epoch + 1}: lower lr"
+                f" ({self.rate:g}); the models of the epochs before are kept"
+            )
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        frames, scores, *_ = batch
         self._note("val", self.loss(self.network(frames), self.standardised(scores)), len(scores))
 
     def _note(self, split: str, loss: Tensor, films: int) -> None:
@@ -48,40 +65,61 @@ class TrailerModule(pl.LightningModule):
     def standardised(self, scores: Tensor) -> Tensor:
         return (scores - self.facts["score_mean"]) / self.facts["score_sd"]
 
+    @property
+    def rate(self) -> float:
+        """The backbone's learning rate; the head's, where the backbone is frozen."""
+        return self.optimizers().param_groups[0]["lr"]
+
     def on_train_start(self) -> None:
         # A finished run that is resumed with more epochs goes on at the longer run's rate, not at the end's 0.
-        if self.settings.schedule == "cosine":
-            self.optimizers().param_groups[0]["lr"] = self.settings.lr * _cosine(
-                self.current_epoch, self.settings.epochs
-            )
+        if self.settings.schedule != "plateau":
+            share = optim.share(self.current_epoch, self.settings)
+            for group, base in zip(self.optimizers().param_groups, self.lr_schedulers().base_lrs):
+                group["lr"] = base * share
 
     def on_train_epoch_start(self) -> None:
         # Dropout draws from the global generator: seeded here, a resumed epoch is the epoch of an unbroken run.
-        torch.manual_seed(_mix(self.settings.seed, self.current_epoch))
+        torch.manual_seed(seed_of(self.settings.seed, self.current_epoch, self.global_rank))
 
     def on_validation_epoch_end(self) -> None:
-        losses = {f"{split}_loss": float(total) / count for split, (total, count) in self.sums.items()}
+        losses = self._losses()
         self.sums = _nothing_summed()
-        rate = self.optimizers().param_groups[0]["lr"]
         if not np.isfinite(list(losses.values())).all():
             raise TrailerError(
-                f"a loss that is no number in epoch {self.current_epoch + 1} ({losses}): lower lr ({rate:g})"
+                f"a loss that is no number after step {self.global_step}, in epoch {self.current_epoch + 1} ({losses}):"
+                f" lower lr ({self.rate:g}); the models of the epochs before are kept"
             )
-        self.history.append({"epoch": self.current_epoch + 1, **losses, "lr": rate})
+        self.history.append({"epoch": self.current_epoch + 1, **losses, "lr": self.rate})
         self._step_schedule(losses["val_loss"])
 
+    def _losses(self) -> dict[str, float]:
+        """The losses of the epoch: over the train films of all processes, and the val films, which each one saw."""
+        strategy = self.trainer.strategy
+        total, count = (
+            strategy.reduce(torch.as_tensor(value, dtype=torch.float32, device=self.device), reduce_op="sum")
+            for value in self.sums["train"]
+        )
+        val_total, val_count = self.sums["val"]
+        return strategy.broadcast({"train_loss": float(total) / float(count), "val_loss": float(val_total) / val_count})
+
     def _step_schedule(self, val_loss: float) -> None:
-        schedule = self.lr_schedulers()
-        schedule.step(*[val_loss] if self.settings.schedule == "plateau" else [])
+        self.lr_schedulers().step(*[val_loss] if self.settings.schedule == "plateau" else [])
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = _optimizer(self.network, self.settings)
+        optimizer = optim.optimizer(self.network, self.settings)
         # Lightning would step the schedule after the epoch's checkpoint, and a resumed run would miss that step.
         never = {"interval": "epoch", "frequency": sys.maxsize, "monitor": "val_loss"}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": _schedule(optimizer, self.settings), **never}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": optim.schedule(optimizer, self.settings), **never},
+        }
+
+    def file_facts(self) -> dict[str, Any]:
+        """What a model file of this moment says of itself."""
+        return {"format": FORMAT, **self.facts, "history": self.history}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["trailer_lib"] = {"format": FORMAT, **self.facts, "history": self.history}
+        checkpoint["trailer_lib"] = self.file_facts()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["trailer_lib"]["history"]
@@ -90,32 +128,3 @@ class TrailerModule(pl.LightningModule):
 def _nothing_summed() -> dict[str, tuple[Tensor | float, int]]:
     """Per split: the sum of the films' losses in this epoch, and their number."""
     return {"train": (0.0, 0), "val": (0.0, 0)}
-
-
-def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    common = {"lr": settings.lr, "weight_decay": settings.l2}
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=settings.betas[0], **common)
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(network.parameters(), betas=settings.betas, eps=settings.eps, **common)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings) -> Any:
-    schedulers = torch.optim.lr_scheduler
-    if settings.schedule == "cosine":
-        return schedulers.LambdaLR(optimizer, lambda epoch: _cosine(epoch, settings.epochs))
-    if settings.schedule == "step":
-        return schedulers.StepLR(optimizer, settings.step_size, settings.gamma)
-    if settings.schedule == "plateau":
-        return schedulers.ReduceLROnPlateau(optimizer, patience=settings.step_size, factor=settings.gamma)
-    return schedulers.ConstantLR(optimizer, factor=1.0)
-
-
-def _cosine(epoch: int, epochs: int) -> float:
-    """The share of the learning rate in `epoch`, counted from 0: from 1 down to nearly 0 in the last."""
-    return (1 + math.cos(math.pi * epoch / epochs)) / 2
-
-
-def _mix(*numbers: int) -> int:
-    """A seed that a list of numbers decides."""
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:4], "big")

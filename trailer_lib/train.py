@@ -2,34 +2,43 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from trailer_lib import evaluate, files
+from trailer_lib import contradictions, evaluate, files, processes, resume
+from trailer_lib.averaging import Averaging
 from trailer_lib.backbones import FilmRegressor, build
-from trailer_lib.batches import loader
+from trailer_lib.batches import test_loader, train_loader
+from trailer_lib.checkpoints import (
+    BEST,
+    HISTORY,
+    LAST,
+    RESULTS,
+    Checkpoints,
+    OnEpoch,
+    WholeFiles,
+    save_best,
+    write_csv,
+)
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import Stopped, TrailerError
-from trailer_lib.modelfile import read_model_file
+from trailer_lib.measure import constant_losses, mean_loss, predict  # noqa: F401 notebook 3 asks train for it
+from trailer_lib.modelfile import ModelFile, read_model_file
 from trailer_lib.module import TrailerModule
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
-BEST, LAST, HISTORY, RESULTS = "best_model.pt", "last_model.pt", "history.csv", "results.json"
-# What resume must find unchanged: everything but how long to train.
-FREE_TO_CHANGE = ("epochs", "resume")
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,70 +50,87 @@ class Run:
     predictions: pd.DataFrame
 
 
-class Checkpoints(pl.Callback):
-    """After each epoch: last_model.pt, best_model.pt if it is the best, history.csv; then `on_epoch(history)`."""
-
-    def __init__(self, models: Path, on_epoch: Callable[[pd.DataFrame], None] | None) -> None:
-        self.models, self.on_epoch = models, on_epoch
-
-    def on_train_start(self, trainer: pl.Trainer, module: TrailerModule) -> None:
-        if module.history and self.on_epoch:  # a resumed run shows at once how far it was
-            self.on_epoch(pd.DataFrame(module.history))
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: TrailerModule) -> None:
-        history = pd.DataFrame(module.history)
-        if history.val_loss.idxmin() == len(history) - 1:
-            (self.models / RESULTS).unlink(missing_ok=True)  # another model's, from here on
-            save_checkpoint(trainer, self.models / BEST, weights_only=True)
-        save_checkpoint(trainer, self.models / LAST)
-        write_csv(self.models / HISTORY, history)
-        if self.on_epoch:
-            self.on_epoch(history)
-
-
-def save_checkpoint(trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
-    with files.atomic_path(path) as temporary:
-        trainer.save_checkpoint(temporary, weights_only=weights_only)
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    with files.atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
-
-
 def train(
     project: Project,
     settings: TrainSettings,
-    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     models: Path | None = None,
+    data: Dataset | None = None,
 ) -> Run:
-    """Train on project.dataset and test the best epoch's model once; all is written to `models` or project.models.
+    """Train on `data` and test the best epoch's model once; all is written to `models` or project.models.
 
-    `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr. Without it a bar is drawn.
+    `data`: project.dataset if not given. `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr;
+    without it a bar is drawn. A fitted head is epoch 0, and the whole training if nothing else is to be trained.
+    Of the processes that torchrun starts each returns the result, and the first one writes the files.
     """
-    models = models or project.models
-    data = Dataset.open(project)
+    contradictions.refuse(settings, processes.place().count)
+    models, data = models or project.models, Dataset.open(project) if data is None else data
     pl.seed_everything(settings.seed, verbose=False)
     module = new_module(project, data, settings)
-    resume = _resume_path(models / LAST, settings, module.facts) if settings.resume else None
-    _quiet()
-    progress = bar(desc="training", total=settings.epochs, unit="epoch", disable=on_epoch is not None)
-    callbacks = [Checkpoints(models, on_epoch or partial(_advance, progress))]
-    trainer = pl.Trainer(
-        max_epochs=settings.epochs, accelerator="auto", devices=1, precision=settings.precision, callbacks=callbacks,
-        logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
-        num_sanity_val_steps=0, deterministic="warn",
-    )  # fmt: skip
-    with _interruptible(module, settings), progress:
-        trainer.fit(
-            module, loader(data, settings, "train"), loader(data, settings, "val"), ckpt_path=resume, weights_only=True
-        )
+    drawn = on_epoch is None and processes.place().rank == 0
+    with bar(desc="training", total=settings.epochs, unit="epoch", disable=not drawn) as progress:
+        on_epoch = on_epoch or partial(_advance, progress)
+        if settings.head != "linear" and (settings.freeze == "backbone" or settings.epochs == 0):
+            _fit_head(module, data, models)
+            on_epoch(pd.DataFrame(module.history))
+        else:
+            _descend(module, data, models, on_epoch)
     return test(models, data)
+
+
+def _fit_head(module: TrailerModule, data: Dataset, models: Path) -> None:
+    """Put a head fitted on frozen features into the network: the model of epoch 0, and the best one so far."""
+    from trailer_lib import frozen  # scikit-learn takes a second
+
+    module.facts["head"] = frozen.fit_head(module.network, data, module.settings)
+    losses = {f"{split}_loss": mean_loss(module, data, split) for split in ("train", "val")}
+    module.history.append({"epoch": 0, **losses, "lr": 0.0})
+    module.network.train()
+    if processes.place().rank == 0:
+        save_best(models, module, module.network)
+        write_csv(models / HISTORY, pd.DataFrame(module.history))
+
+
+def _descend(module: TrailerModule, data: Dataset, models: Path, on_epoch: OnEpoch) -> None:
+    """Train by gradients: from the file's state, a fitted head, or the beginning."""
+    settings = module.settings
+    if settings.resume:
+        _take_head(module, resume.last_model(models, settings, module.facts))
+    elif settings.head != "linear":
+        _fit_head(module, data, models)
+    average = None if settings.average == "none" else Averaging(settings)
+    # The average goes first, so that at the end of an epoch its state is what is saved.
+    callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, settings.patience, average)]
+    with _interruptible(module, settings):
+        _trainer(settings, callbacks).fit(
+            module, train_loader(data, settings, processes.place()), test_loader(data, settings, "val"),
+            ckpt_path=models / LAST if settings.resume else None, weights_only=True,
+        )  # fmt: skip
+
+
+def _take_head(module: TrailerModule, last: ModelFile) -> None:
+    """A fitted head decides its own layers: those that the file's tensors belong to."""
+    if module.settings.head != "linear":
+        module.network.head, module.facts["head"] = last.network.head, last.facts["head"]
+        module.network.train()
+
+
+def _trainer(settings: TrainSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
+    _quiet()
+    place = processes.place()
+    several = place.count > 1
+    return pl.Trainer(
+        max_epochs=settings.epochs, accelerator="auto", devices=place.here, num_nodes=place.count // place.here,
+        strategy="ddp" if several else "auto", sync_batchnorm=several and torch.cuda.is_available(),
+        precision=settings.precision, callbacks=callbacks, plugins=[WholeFiles()], logger=False,
+        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False, num_sanity_val_steps=0,
+        deterministic="warn",
+    )  # fmt: skip
 
 
 def _advance(progress: tqdm, history: pd.DataFrame) -> None:
     progress.set_postfix(history.iloc[-1][["train_loss", "val_loss"]].round(3).to_dict(), refresh=False)
-    progress.update(len(history) - progress.n)
+    progress.update(int(history.epoch.iloc[-1]) - progress.n)
 
 
 @contextmanager
@@ -113,10 +139,9 @@ def _interruptible(module: TrailerModule, settings: TrainSettings) -> Iterator[N
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
-        done = f"stopped after {len(module.history)} of {settings.epochs} epochs"
-        raise Stopped(
-            f"{done}; with resume=True the training goes on from {LAST}" if module.history else done
-        ) from None
+        epochs = int(module.history[-1]["epoch"]) if module.history else 0
+        done = f"stopped after {epochs} of {settings.epochs} epochs"
+        raise Stopped(f"{done}; with resume=True the training goes on from {LAST}" if epochs else done) from None
 
 
 def new_module(project: Project, data: Dataset, settings: TrainSettings) -> TrailerModule:
@@ -130,11 +155,14 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
         "dataset": data.card["settings"],
         "scrape": data.card["scrape"],
         "split_hash": split_hash(data.films),
-        "splits": data.card["splits"],
+        "splits": {split: int((data.films.split == split).sum()) for split in ("train", "val", "test")},
         "score_mean": float(scores.mean()),
         "score_sd": float(scores.std(ddof=0)) or 1.0,
     }
-    network = build(settings.backbone, settings.frames, settings.join, weights)
+    network = build(
+        settings.backbone, settings.frames, settings.join, weights, first_conv=settings.first_conv,
+        pixels=settings.pixels, freeze=settings.freeze,
+    )  # fmt: skip
     _try_once(network, data.frames.shape[1], settings)
     return TrailerModule(network, settings, facts | {"weights": network.report})
 
@@ -153,62 +181,40 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
 
 
 def test(models: Path, data: Dataset) -> Run:
-    """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json."""
-    path = models / BEST
-    model = read_model_file(path)
-    settings = TrainSettings.layered({"the model file": model.facts["settings"]})
-    predicted, rows = predict_split(model.network, loader(data, settings, "test"))
-    films = data.films.loc[rows]
-    points = model.points(predicted)
+    """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
+
+    The file also gets its answers on the val films, whose errors say how far off an answer may be.
+    """
+    model = read_model_file(models / BEST)
+    films = data.split("test")
+    points = _points(model, data, "test")
     results = evaluate.compare_with_baselines(data.split("train"), films, points, "trailer")
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
-    model.facts["results"] = results
-    model.save(path)
-    files.write_json(models / RESULTS, results)
-    history = pd.read_csv(models / HISTORY)
-    return Run(history, results, films.assign(predicted=points, error=points - films.score))
+    results["warnings"] = evaluate.warnings(results)
+    model.facts |= {"results": results, "validation": _validation(model, data)}
+    if processes.place().rank == 0:
+        model.save(models / BEST)
+        files.write_json(models / RESULTS, results)
+        for line in results["warnings"]:
+            LOG.warning(line)
+    return Run(pd.read_csv(models / HISTORY), results, films.assign(predicted=points, error=points - films.score))
 
 
-def predict_split(network: FilmRegressor, batches: DataLoader) -> tuple[np.ndarray, np.ndarray]:
-    """(standardised predictions float32 [films], rows int64 [films]) of all batches."""
-    network.eval()
-    answers, rows = [], []
-    with torch.inference_mode():
-        for frames, _, row in batches:
-            answers.append(network(frames).numpy())
-            rows.append(row.numpy())
-    return np.concatenate(answers), np.concatenate(rows)
+def _points(model: ModelFile, data: Dataset, split: str) -> np.ndarray:
+    settings = TrainSettings.layered({"the model file": model.facts["settings"]})
+    return model.points(predict(model.network, data, settings, split))
 
 
-def constant_losses(data: Dataset, loss: str) -> dict[str, float]:
-    """The train and val loss of the best constant, the train films' mean (mse) or median (l1)."""
-    train_scores = data.split("train").score
-    answer = train_scores.mean() if loss == "mse" else train_scores.median()
-    sd = train_scores.std(ddof=0) or 1.0
-    misses = {split: (data.split(split).score - answer) / sd for split in ("train", "val")}
-    return {split: float((miss**2).mean() if loss == "mse" else miss.abs().mean()) for split, miss in misses.items()}
-
-
-def _resume_path(path: Path, settings: TrainSettings, facts: dict[str, Any]) -> Path:
-    """`path`, if it belongs to these settings and this dataset; a mismatch is an error, never a fresh start."""
-    saved = read_model_file(path).facts
-    for name, value in settings.as_dict().items():
-        before = saved["settings"].get(name)
-        if name not in FREE_TO_CHANGE and (tuple(before) if isinstance(before, list) else before) != value:
-            raise TrailerError(
-                f"{path.name} was trained with {name}={before!r}, not {value!r}: set it back, or resume=False"
-            )
-    if (saved["split_hash"], saved["dataset"]) != (facts["split_hash"], facts["dataset"]):
-        raise TrailerError(
-            f"{path.name} was trained on another dataset or split ({saved['split_hash']}): set resume=False"
-        )
-    return path
+def _validation(model: ModelFile, data: Dataset) -> dict[str, list]:
+    """The val films' ids, scores and predicted scores, in IMDb points."""
+    films = data.split("val")
+    predicted = _points(model, data, "val").tolist()
+    return {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist(), "predicted": predicted}
 
 
 def _quiet() -> None:
-    """No banners and no hints about more loader workers: one gather a batch needs none."""
+    """No banners and no hints about loader workers, of which one gather a batch needs none."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*number of training batches.*")
-    warnings.filterwarnings("ignore", ".*srun.*")
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec"
+    for hint in hints:
+        warnings.filterwarnings("ignore", f".*{hint}.*")
