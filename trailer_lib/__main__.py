@@ -240,14 +240,10 @@ def _add_model_commands(commands: Any) -> None:
     )
     added.add_argument("schemes", nargs="?", metavar="SCHEMES.toml", help="a table a scheme; else six of the library's")
     added = _command(commands, predict, "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
-    added.add_argument(
-        "trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one"
-    )
+    added.add_argument("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
     added.add_argument("--genres", help="the film's, like 'Drama|Comedy': the answer tells what they alone say")
-    added.add_argument(
-        "--root", help="the project whose excels/ tell of films with an id in the trailer's name"
-    )
+    added.add_argument("--root", help="the project whose excels/ tell of films with an id in the trailer's name")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the answer as a picture")
 

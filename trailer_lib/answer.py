@@ -81,7 +81,7 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        shown = [f"{caption} {pull:+.2f}" for caption, pull in zip(self._captions(), self.pulls)]
+        shown = [f"{caption} {_signed(pull)}" for caption, pull in zip(self._captions(), self.pulls)]
         similar = [f"{film.title} ({film.year}) {film.score:.1f}" for film in self.similar]
         return "\n".join(
             [
@@ -109,7 +109,7 @@ class Prediction:
         """What the HTML and the figure show."""
         captions = self._captions()
         frames = [Shot(*row) for row in zip(map(strip.small, self.frames), captions, self.pulls.tolist())]
-        frames = [Shot(shot.picture, f"{shot.caption}: {shot.pull:+.2f}", shot.pull) for shot in frames]
+        frames = [Shot(shot.picture, f"{shot.caption}: {_signed(shot.pull)}", shot.pull) for shot in frames]
         heat = [
             Shot(strip.overlay(frames[place].picture, heat), captions[place])
             for place, heat in zip(self.strongest, self.heat)
@@ -137,6 +137,10 @@ class Prediction:
             self.verdict,
         ]
         return [line for line in lines if line and not any(line in warning for warning in self.warnings)]
+
+
+def _signed(points: float) -> str:
+    return f"{round(points, 2) + 0.0:+.2f}"  # adding 0 makes -0 a +0
 
 
 def _plain(film: Neighbour) -> dict:

@@ -12,7 +12,7 @@ from trailer_lib.strip import Shot, Strip, small
 UP, DOWN = "#2a8bd6", "#d9622b"  # told apart by every kind of eye; on white and on black
 STYLE = """
 .answer{font:14px/1.45 system-ui,sans-serif;max-width:60em}
-.answer svg{width:100%;height:auto;max-width:44em;display:block;overflow:visible}
+.answer svg{width:100%;height:auto;max-width:40em;display:block;overflow:visible}
 .answer .alert{border-left:4px solid #d9622b;padding:.2em .7em;margin:.4em 0;background:#d9622b22}
 .answer h3,.answer h4{margin:.6em 0 .2em}.answer p{margin:.3em 0}
 .answer .shots{display:flex;flex-wrap:wrap;gap:8px}
@@ -38,34 +38,37 @@ def page(strip: Strip) -> str:
 
 def _scale(strip: Strip) -> str:
     """1 to 10 as SVG: the intervals as bars, the score as a dot, the other answers as ticks with their names below."""
-    bars = [
-        f'<rect x="{_x(low):.1f}" y="{20 - 3 * (share < 90)}" width="{_x(high) - _x(low):.1f}" '
-        f'height="{8 + 6 * (share < 90)}" rx="3" fill="{UP}" fill-opacity="{0.25 + 0.2 * (share < 90)}">'
-        f"<title>{share} %: {low:.1f} to {high:.1f}</title></rect>"
-        for share, (low, high) in sorted(strip.intervals.items(), reverse=True)
-    ]
-    ticks = [
-        f'<text x="{_x(n)}" y="48" text-anchor="middle" font-size="11" fill="currentColor">{n}</text>'
-        for n in range(1, 11)
-    ]
-    marks = [
-        f'<path d="M{_x(points):.1f} 12V36" stroke="currentColor" stroke-width="2" stroke-dasharray="3 2"/>'
-        f'<text x="{_x(points):.1f}" y="{62 + 14 * row}" text-anchor="middle" font-size="11" fill="currentColor">'
-        f"{escape(name)} {points:.1f}</text>"
-        for row, (name, points) in enumerate(strip.marks.items())
-    ]
-    said = f"{strip.score:.1f} on a scale from 1 to 10"
+    bars = "".join(_bar(share, *strip.intervals[share]) for share in sorted(strip.intervals, reverse=True))
+    numbers = "".join(_text(_x(points), 48, str(points)) for points in range(1, 11))
+    marks = "".join(_mark(row, *mark) for row, mark in enumerate(strip.marks.items()))
+    said = f"{strip.score:.1f}"
     return (
-        f'<svg viewBox="0 0 640 {70 + 14 * len(strip.marks)}" role="img" aria-label="{said}">'
-        f'<path d="M{_x(1)} 24H{_x(10)}" stroke="currentColor" stroke-opacity=".4" stroke-width="2"/>{"".join(bars)}'
-        f'{"".join(ticks)}{"".join(marks)}<circle cx="{_x(strip.score):.1f}" cy="24" r="7" fill="{UP}"/>'
-        f'<text x="{_x(strip.score):.1f}" y="11" text-anchor="middle" font-size="14" font-weight="bold" '
-        f'fill="currentColor">{strip.score:.1f}</text></svg>'
+        f'<svg viewBox="0 0 420 {58 + 14 * len(strip.marks)}" role="img" aria-label="{said} on a scale from 1 to 10">'
+        f'<path d="M{_x(1)} 24H{_x(10)}" stroke="currentColor" stroke-opacity=".4" stroke-width="2"/>{bars}{numbers}'
+        f'{marks}<circle cx="{_x(strip.score):.1f}" cy="24" r="7" fill="{UP}"/>'
+        f"{_text(_x(strip.score), 11, said, 'font-size:14px;font-weight:bold')}</svg>"
     )
 
 
+def _bar(share: int, low: float, high: float) -> str:
+    top, height, opacity = (17, 14, 0.45) if share < 90 else (20, 8, 0.25)
+    shape = f'x="{_x(low):.1f}" y="{top}" width="{_x(high) - _x(low):.1f}" height="{height}" rx="3"'
+    said = f"<title>{share} %: {low:.1f} to {high:.1f}</title>"
+    return f'<rect {shape} fill="{UP}" fill-opacity="{opacity}">{said}</rect>'
+
+
+def _mark(row: int, name: str, points: float) -> str:
+    place = _x(points)
+    tick = f'<path d="M{place:.1f} 12V36" stroke="currentColor" stroke-width="2" stroke-dasharray="3 2"/>'
+    return tick + _text(min(max(place, 70), 350), 62 + 14 * row, f"{name} {points:.1f}")
+
+
+def _text(x: float, y: float, text: str, style: str = "font-size:11px") -> str:
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="currentColor" style="{style}">{escape(text)}</text>'
+
+
 def _x(points: float) -> float:
-    return 20 + 600 * (points - 1) / 9
+    return 15 + 390 * (points - 1) / 9
 
 
 def _shots(title: str, shots: list[Shot]) -> str:

@@ -62,7 +62,7 @@ def _one_by_one(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> An
             less = [_pooled(network, rows[draw[draw != frame]]) for frame in left_out]
             if less:
                 pulls[left_out] += (network.head(seen[None]) - network.head(torch.stack(less)))[:, 0] / len(draws)
-    return Answer(float(score), features.detach().mean(0).numpy(), pulls.numpy(), heat)
+    return Answer(float(score.detach()), features.detach().mean(0).numpy(), pulls.numpy(), heat)
 
 
 def _pooled(network: FilmRegressor, rows: Tensor) -> Tensor:
