@@ -12,7 +12,9 @@ RNG = np.random.default_rng(0)
 DRAMA, COMEDY = RNG.random(300) < 0.5, RNG.random(300) < 0.5
 FILMS = pd.DataFrame(
     {
-        "genres": ["|".join(["Action"] + ["Drama"] * d + ["Comedy"] * c) for d, c in zip(DRAMA.tolist(), COMEDY.tolist())],
+        "genres": [
+            "|".join(["Action"] + ["Drama"] * d + ["Comedy"] * c) for d, c in zip(DRAMA.tolist(), COMEDY.tolist())
+        ],
         "score": 5.0 + 2.0 * DRAMA - 1.0 * COMEDY + RNG.normal(0, 0.05, 300),
     }
 )

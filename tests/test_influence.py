@@ -22,7 +22,7 @@ def films(count: int, seed: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     colours = rng.uniform(0, 255, (count, FRAMES, 3))
     colours[..., 2] = 128
-    places, scores = rng.integers(0, FRAMES, count), rng.choice([-1, 1], count) * rng.uniform(40, 110, count)
+    places, scores = rng.integers(0, FRAMES, count), rng.choice([-1, 1], count) * rng.uniform(30, 70, count)
     colours[np.arange(count), places, 2] += scores
     pixels = colours[..., None, None] + rng.normal(0, 4, (count, FRAMES, 3, SIDE, SIDE))
     return torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)), places, scores
@@ -67,7 +67,7 @@ def test_the_frame_that_carries_the_score_pulls_most(join: str) -> None:
 
 @pytest.mark.parametrize("join", ["channels", "mean", "moments"])
 def test_to_a_random_network_it_is_a_frame_like_others(join: str) -> None:
-    assert np.mean([first_ranks(regressor(join, seed)) for seed in range(3)]) < 60
+    assert np.mean([first_ranks(regressor(join, seed)) for seed in range(4)]) < 50
 
 
 @pytest.mark.parametrize("join", ["channels", *PER_FRAME])

@@ -39,10 +39,12 @@ def _rows(shots: list[Shot]) -> list[list[Shot]]:
 def _head(drawn: Figure, strip: Strip, alerts: str, height: float) -> None:
     line = 1 - 0.08 / height
     if alerts:
-        drawn.text(0.01, line, alerts, va="top", fontsize=9, color=DOWN, fontweight="bold")
+        drawn.text(0.01, line, alerts, va="top", fontsize=9, color=DOWN, fontweight="bold", parse_math=False)
         line -= 0.2 * (alerts.count("\n") + 1) / height
-    drawn.text(0.01, line, strip.title, va="top", fontsize=12, fontweight="bold")
-    drawn.text(0.01, line - 0.25 / height, "\n".join(strip.notes), va="top", fontsize=8, color="#444444")
+    drawn.text(0.01, line, strip.title, va="top", fontsize=12, fontweight="bold", parse_math=False)
+    drawn.text(
+        0.01, line - 0.25 / height, "\n".join(strip.notes), va="top", fontsize=8, color="#444444", parse_math=False
+    )
 
 
 def _scale(axis: Axes, strip: Strip) -> None:
@@ -64,7 +66,9 @@ def _shot(axis: Axes, shot: Shot, longest: float, title: str) -> None:
     axis.imshow(shot.picture)
     axis.axis("off")
     axis.autoscale(False)
-    axis.set_title(f"{title}\n{shot.caption}" if title else shot.caption, fontsize=7, loc="left", pad=2)
+    axis.set_title(
+        f"{title}\n{shot.caption}" if title else shot.caption, fontsize=7, loc="left", pad=2, parse_math=False
+    )
     if shot.pull is not None:
         lines, width = shot.picture.shape[:2]
         ends, line = [0, width * abs(shot.pull) / longest], [lines * 1.03] * 2

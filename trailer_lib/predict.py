@@ -45,6 +45,8 @@ class Predictor:
         model = read_model_file(Path(path))
         try:
             return cls(model, None if root is None else Path(root))
+        except TrailerError as error:
+            raise TrailerError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
             raise TrailerError(f"{path}: what it says of its model is damaged ({reason}): train again") from error
