@@ -36,7 +36,7 @@ class FilmBatches:
         for name, column in (("first", films["first"]), ("available", films["count"]), ("scores", films.score)):
             object.__setattr__(self, name, column.to_numpy())
         # The film, not its row: more films change nothing for this one.
-        object.__setattr__(self, "ids", [int(imdb_id[2:]) for imdb_id in films.imdb_id])
+        object.__setattr__(self, "ids", [seed_of(imdb_id) for imdb_id in films.imdb_id])
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> Arrays:
         """(frames uint8 [films, count, size, size, 3], scores float32 [films], rows int64 [films], seeds [films]).
@@ -71,9 +71,9 @@ def _without_hidden(chosen: np.ndarray, drop: float, rng: np.random.Generator) -
     return np.where(kept, chosen, rng.choice(chosen[kept], len(chosen)))
 
 
-def seed_of(*numbers: int) -> int:
-    """A seed from 0 to 2^63 that a list of numbers decides."""
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
+def seed_of(*parts: int | str) -> int:
+    """A seed from 0 to 2^63 that numbers and names decide."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 class EpochSampler(DistributedSampler):
@@ -104,7 +104,7 @@ def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place())
     return _loader(films, sampler, settings, settings.batch // place.count, drop_last)
 
 
-def test_loader(data: Dataset, settings: TrainSettings, split: str, draw: int | None = None) -> DataLoader:
+def split_loader(data: Dataset, settings: TrainSettings, split: str, draw: int | None = None) -> DataLoader:
     """Batches as `train_loader`'s of all films of a split, in order: frames spread evenly, or random draw `draw`."""
     films = FilmBatches(data, settings.frames, None if draw is None else settings.seed, other_frames=True)
     sampler = EpochSampler(data.split(split).index.to_numpy(), settings, False, Place(), False)

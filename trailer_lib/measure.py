@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from trailer_lib.backbones import FilmRegressor
-from trailer_lib.batches import test_loader
+from trailer_lib.batches import split_loader
 from trailer_lib.dataset import Dataset
 from trailer_lib.module import TrailerModule, loss_of
 from trailer_lib.settings import TrainSettings
@@ -19,7 +19,7 @@ def predict(network: FilmRegressor, data: Dataset, settings: TrainSettings, spli
     With `draws` above 1 each is the mean over so many random draws of the film's frames, the same ones every time.
     """
     draws = [None] if settings.draws == 1 else range(settings.draws)
-    return np.mean([_answers(network, test_loader(data, settings, split, draw)) for draw in draws], 0)
+    return np.mean([_answers(network, split_loader(data, settings, split, draw)) for draw in draws], 0)
 
 
 def _answers(network: FilmRegressor, batches: DataLoader) -> np.ndarray:
@@ -32,7 +32,7 @@ def _answers(network: FilmRegressor, batches: DataLoader) -> np.ndarray:
 
 def mean_loss(module: TrailerModule, data: Dataset, split: str) -> float:
     """The loss of the module's network on a split's films, their frames evenly spread and as they are."""
-    answers = torch.from_numpy(_answers(module.network, test_loader(data, module.settings, split)))
+    answers = torch.from_numpy(_answers(module.network, split_loader(data, module.settings, split)))
     scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
     return float(module.loss(answers, module.standardised(scores)))
 

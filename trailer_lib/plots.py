@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trailer_lib import evaluate, frames
+from trailer_lib import baselines, evaluate, frames
 from trailer_lib.dataset import SPLITS, Dataset, spread
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777"}
@@ -142,6 +142,25 @@ def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, cou
         pictures += list(data.film_frames(film.Index, count))
         captions += [label] + [""] * (count - 1)
     return contact_sheet(pictures, captions, "the largest errors on the test films", 2 * count)
+
+
+def scheme_table(results: dict, title: str = "") -> Figure:
+    """nMSE with its interval of every row of `compare.compare` or `evidence.measure`; the baselines grey."""
+    metrics = {who: evaluate.Metric(**found["nMSE"]) for who, found in results["metrics"].items()}
+    figure, axis = plt.subplots(figsize=(PAGE * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
+    for place, (who, metric) in enumerate(metrics.items()):
+        baseline = who.split(": ")[-1] in baselines.BASELINES
+        colour = COLOURS["constant" if baseline else "test"]
+        axis.plot((metric.low, metric.high), (place, place), color=colour)
+        axis.plot(metric.value, place, "o", markersize=5, color=colour)
+    axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
+    axis.set_yticks(range(len(metrics)), metrics)
+    axis.invert_yaxis()
+    # A scheme that went astray can be off by hundreds; it must not flatten the rest.
+    ends = [end for metric in metrics.values() for end in (metric.low, metric.high, metric.value) if end < 2]
+    axis.set_xlim(min(ends) - 0.02, max(ends) + 0.02)
+    axis.set(xlabel="nMSE, 95 % interval", title=title)
+    return _tidy(figure)
 
 
 def _tidy(figure: Figure) -> Figure:

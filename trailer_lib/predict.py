@@ -12,12 +12,12 @@ from PIL import Image
 
 from trailer_lib import conformal, genre, influence, known
 from trailer_lib.answer import Prediction
-from trailer_lib.dataset import shrink, spread
 from trailer_lib.errors import TrailerError
 from trailer_lib.influence import Answer
 from trailer_lib.intake import Intake, take_in
 from trailer_lib.learned import Learned
 from trailer_lib.modelfile import ModelFile, read_model_file
+from trailer_lib.pictures import shrink, spread
 from trailer_lib.settings import TrainSettings
 
 STRONGEST = 3  # frames with a heat map

@@ -12,13 +12,13 @@ CONTAINERS = ("features", "layers", "blocks", "stages", "encoder", "trunk_output
 
 
 def stages(network: nn.Module) -> list[list[nn.Module]]:
-    """The network's parts with parameters, in order; a bare normalisation belongs to the part before it.
+    """The network's parts with parameters, in order; a normalisation alone belongs to the part before it.
 
     ResNet has 5 (the stem, layer1 to layer4), VGG16 its 13 convolutions and the hidden part of its classifier.
     """
     found: list[list[nn.Module]] = []
     for part in _parts(network):
-        if found and "norm" in type(part).__name__.lower():
+        if found and all(tensor.ndim == 1 for tensor in part.parameters()):
             found[-1].append(part)
         else:
             found.append([part])

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from trailer_lib import contradictions, evaluate, files, genre, processes, resume, similar
 from trailer_lib.averaging import Averaging
 from trailer_lib.backbones import FilmRegressor, build
-from trailer_lib.batches import test_loader, train_loader
+from trailer_lib.batches import split_loader, train_loader
 from trailer_lib.checkpoints import (
     BEST,
     HISTORY,
@@ -65,24 +65,25 @@ def train(
     """
     contradictions.refuse(settings, processes.place().count)
     models, data = models or project.models, Dataset.open(project) if data is None else data
+    cache = project.models / "features"  # of all runs: another scheme or fold wants the same ones
     pl.seed_everything(settings.seed, verbose=False)
     module = new_module(project, data, settings)
     drawn = on_epoch is None and processes.place().rank == 0
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=not drawn) as progress:
         on_epoch = on_epoch or partial(_advance, progress)
         if settings.head != "linear" and (settings.freeze == "backbone" or settings.epochs == 0):
-            _fit_head(module, data, models)
+            _fit_head(module, data, models, cache)
             on_epoch(pd.DataFrame(module.history))
         else:
-            _descend(module, data, models, on_epoch)
+            _descend(module, data, models, cache, on_epoch)
     return test(models, data)
 
 
-def _fit_head(module: TrailerModule, data: Dataset, models: Path) -> None:
+def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
     """Put a head fitted on frozen features into the network: the model of epoch 0, and the best one so far."""
     from trailer_lib import frozen  # scikit-learn takes a second
 
-    module.facts["head"] = frozen.fit_head(module.network, data, module.settings)
+    module.facts["head"] = frozen.fit_head(module.network, data, module.settings, cache)
     losses = {f"{split}_loss": mean_loss(module, data, split) for split in ("train", "val")}
     module.history.append({"epoch": 0, **losses, "lr": 0.0})
     module.network.train()
@@ -91,19 +92,19 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path) -> None:
         write_csv(models / HISTORY, pd.DataFrame(module.history))
 
 
-def _descend(module: TrailerModule, data: Dataset, models: Path, on_epoch: OnEpoch) -> None:
+def _descend(module: TrailerModule, data: Dataset, models: Path, cache: Path, on_epoch: OnEpoch) -> None:
     """Train by gradients: from the file's state, a fitted head, or the beginning."""
     settings = module.settings
     if settings.resume:
         _take_head(module, resume.last_model(models, settings, module.facts))
     elif settings.head != "linear":
-        _fit_head(module, data, models)
+        _fit_head(module, data, models, cache)
     average = None if settings.average == "none" else Averaging(settings)
     # The average goes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, settings.patience, average)]
     with _interruptible(module, settings):
         _trainer(settings, callbacks).fit(
-            module, train_loader(data, settings, processes.place()), test_loader(data, settings, "val"),
+            module, train_loader(data, settings, processes.place()), split_loader(data, settings, "val"),
             ckpt_path=models / LAST if settings.resume else None, weights_only=True,
         )  # fmt: skip
 

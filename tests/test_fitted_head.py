@@ -1,0 +1,127 @@
+"""A head fitted on frozen features is epoch 0: the whole training, or the start of one."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from test_train import val_loss
+from torch import nn
+from training import Copy, Stop, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
+
+import trailer_lib
+from trailer_lib import train
+from trailer_lib.batches import split_loader
+from trailer_lib.dataset import Dataset
+from trailer_lib.modelfile import read_model_file
+from trailer_lib.project import Project
+from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
+
+
+def fit_by_least_squares(network: nn.Module, data: Dataset, settings: object) -> dict:
+    """A stand-in for scikit-learn's fits: the bias is the mean of the standardised scores, plus a bit."""
+    nn.init.normal_(network.head.weight, 0, 1e-3, generator=torch.Generator().manual_seed(3))
+    nn.init.constant_(network.head.bias, 0.25)
+    return {"kind": settings.head, "alpha": 3.0}
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The fits that were asked for; each is the stand-in's."""
+    asked: list[str] = []
+
+    def fit_head(network: nn.Module, data: Dataset, settings: object, cache: Path) -> dict:
+        asked.append(settings.head)
+        return fit_by_least_squares(network, data, settings)
+
+    stand_in = SimpleNamespace(fit_head=fit_head)
+    monkeypatch.setitem(sys.modules, "trailer_lib.frozen", stand_in)
+    monkeypatch.setattr(trailer_lib, "frozen", stand_in, raising=False)
+    return asked
+
+
+@pytest.mark.parametrize("chosen", [{"freeze": "backbone"}, {"epochs": 0}], ids=str)
+def test_a_fitted_head_alone_is_the_model(dataset_root: Path, tmp_path: Path, fits: list, chosen: dict) -> None:
+    seen: list[pd.DataFrame] = []
+    run = trained(Project(dataset_root), tmp_path, seen.append, head="ridge", **chosen)
+    assert fits == ["ridge"] and len(seen) == 1
+    assert run.history.epoch.tolist() == [0] and run.history.lr.tolist() == [0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, HISTORY, RESULTS])
+    model = read_model_file(tmp_path / BEST)
+    assert model.network.head.bias.item() == 0.25
+    assert model.facts["head"] == {"kind": "ridge", "alpha": 3.0}
+    assert run.history.val_loss[0] == pytest.approx(val_loss(tmp_path / BEST, Dataset.open(Project(dataset_root))))
+
+
+def test_the_losses_of_epoch_0_are_those_of_the_fitted_network(dataset_root: Path, tmp_path: Path, fits: list) -> None:
+    project = Project(dataset_root)
+    data = Dataset.open(project)
+    history = trained(project, tmp_path, head="ridge", epochs=0, loss="l1").history
+    network, facts = read_model_file(tmp_path / BEST).network, read_model_file(tmp_path / BEST).facts
+    for split in ("train", "val"):
+        with torch.inference_mode():
+            answers = torch.cat(
+                [network(frames) for frames, *_ in split_loader(data, project.settings("train"), split)]
+            )
+        truth = torch.tensor(((data.split(split).score - facts["score_mean"]) / facts["score_sd"]).to_numpy())
+        assert history[f"{split}_loss"][0] == pytest.approx((answers - truth).abs().mean().item(), rel=1e-5)
+
+
+def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
+    dataset_root: Path, tmp_path: Path, fits: list
+) -> None:
+    chosen = {"head": "ridge", "epochs": 2}
+    better = trained(Project(dataset_root), tmp_path / "better", **chosen, lr=1e-3).history
+    assert better.epoch.tolist() == [0, 1, 2] and better.lr[0] == 0
+    assert better.val_loss[0] != better.val_loss[1]
+    assert content(tmp_path / "better" / LAST)["trailer_lib"]["history"][0]["epoch"] == 0
+    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, optimizer="adam", lr=0.03).history
+    assert worse.val_loss.idxmin() == 0
+    assert read_model_file(tmp_path / "worse" / BEST).network.head.bias.item() == 0.25
+
+
+def test_a_resumed_fine_tuning_equals_an_unbroken_one_to_the_bit(
+    dataset_root: Path, tmp_path: Path, fits: list
+) -> None:
+    project, chosen = Project(dataset_root), {"head": "ridge", "epochs": 3, "average": "ema"}
+    unbroken = trained(project, tmp_path / "unbroken", **chosen)
+    with pytest.raises(KeyboardInterrupt, match="after 2 of 3 epochs"):
+        trained(project, tmp_path / "broken", Stop(2), **chosen)
+    resumed = trained(project, tmp_path / "broken", resume=True, **chosen)
+    assert fits == ["ridge", "ridge"]  # the resumed one fits nothing
+    for name in (LAST, BEST):
+        assert_same_checkpoint(tmp_path / "broken" / name, tmp_path / "unbroken" / name)
+    pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
+    assert read_model_file(tmp_path / "broken" / BEST).facts["head"]["alpha"] == 3.0
+
+
+def test_resuming_a_fitted_head_alone_fits_it_again(
+    dataset_root: Path, tmp_path: Path, fits: list, copy_of: Copy
+) -> None:
+    chosen = {"head": "ridge", "freeze": "backbone"}
+    first = trained(Project(dataset_root), tmp_path, **chosen)
+    again = trained(Project(dataset_root), tmp_path, resume=True, **chosen)
+    pd.testing.assert_frame_equal(first.history, again.history)
+    assert fits == ["ridge", "ridge"]
+
+
+def test_a_linear_head_is_not_fitted(dataset_root: Path, tmp_path: Path, fits: list) -> None:
+    assert trained(Project(dataset_root), tmp_path, epochs=1).history.epoch.tolist() == [1]
+    assert fits == []
+
+
+def test_a_fit_that_fails_leaves_the_models_as_they_were(
+    trained_root: Path, copy_of: Callable, monkeypatch: pytest.MonkeyPatch, fits: list
+) -> None:
+    def fail(*_: object) -> dict:
+        raise trailer_lib.TrailerError("no features")
+
+    project = copy_of(trained_root)
+    before = {path.name: path.read_bytes() for path in project.models.iterdir()}
+    monkeypatch.setattr(sys.modules["trailer_lib.frozen"], "fit_head", fail)
+    with pytest.raises(trailer_lib.TrailerError, match="no features"):
+        train.train(project, project.settings("train", head="ridge"), on_epoch=lambda history: None)
+    assert {path.name: path.read_bytes() for path in project.models.iterdir()} == before

@@ -1,0 +1,113 @@
+"""T1: a training killed at random moments and resumed ends bit for bit as one that was never disturbed."""
+
+import json
+import random
+import shutil
+import time
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import SETTINGS, add_folder, amount, fictional_film, write_tables
+from training import RANDOM_PARTS, assert_same_checkpoint
+
+from trailer_lib import dataset, files
+from trailer_lib.project import Project
+from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
+
+FILMS, KILLS, A_RUN = 64, amount(30, 3), 3
+# The average, the patience and the plateau each have a state that must outlive a kill.
+CHOSEN = RANDOM_PARTS | {"epochs": 8, "average": "ema", "ema_decay": 0.9, "patience": 7, "schedule": "plateau"}
+# One clean process imports torch and Lightning, and every run is forked from it: a run begins at once.
+CONTEXT = get_context("forkserver")
+
+
+def run(root: str, models: str, resume: bool, told: Connection) -> None:
+    """What runs in the process: say that it begins, and train."""
+    import torch
+
+    from trailer_lib import evaluate, train
+
+    torch.set_num_threads(1)
+    evaluate.RESAMPLES = 20
+    told.send("go")
+    project = Project(Path(root))
+    train.train(project, project.settings("train", resume=resume, **CHOSEN), lambda history: None, Path(models))
+
+
+def start(root: Path, models: Path) -> BaseProcess:
+    """A training into `models` that is about to begin, or to go on if there is something to go on from."""
+    CONTEXT.set_forkserver_preload(["trailer_lib.train"])
+    here, there = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=run, args=(str(root), str(models), (models / LAST).exists(), there))
+    process.start()
+    assert here.recv() == "go"
+    return process
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A root with the models of an undisturbed training, and the seconds it took."""
+    root = tmp_path_factory.mktemp("unbroken")
+    films = [fictional_film(number % 30) | {"imdb_id": f"tt99{number:05d}"} for number in range(FILMS)]
+    films = [film | {"title": f"{film['title']} {n}", "youtube_id": f"kill{n:07d}"} for n, film in enumerate(films)]
+    write_tables(root, films)
+    for film in films:
+        add_folder(root, film)
+    files.write_text(root / "settings.toml", SETTINGS)
+    dataset.build(Project(root), Project(root).settings("dataset"))
+    process = start(root, root / "models")
+    began = time.monotonic()
+    process.join()
+    assert process.exitcode == 0
+    return root, time.monotonic() - began
+
+
+def epochs(models: Path) -> int:
+    path = models / HISTORY
+    return len(pd.read_csv(path)) if path.exists() else 0
+
+
+def killed(root: Path, models: Path, seconds: float, rng: random.Random) -> bool:
+    """Train a random number of epochs and a bit more, then kill -9; False when the training had ended before."""
+    last = CHOSEN["epochs"] - 1  # after the last one but one a kill falls into the last, or into the test
+    until, process = rng.randint(min(epochs(models), last), last), start(root, models)
+    while process.is_alive() and epochs(models) < until:
+        time.sleep(0.002)
+    process.join(rng.uniform(0, seconds / CHOSEN["epochs"]))  # about an epoch
+    alive = process.is_alive()
+    process.kill()
+    process.join()
+    return alive
+
+
+def results(models: Path) -> dict:
+    """The test result but for whether the run was a resumed one."""
+    found = json.loads((models / RESULTS).read_text())
+    return found | {"settings": found["settings"] | {"resume": None}}
+
+
+def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[Path, float], tmp_path: Path) -> None:
+    root, seconds = unbroken
+    rng, total, seen = random.Random(0), 0, []
+    while total < KILLS:
+        models = tmp_path / "models"
+        shutil.rmtree(models, ignore_errors=True)
+        for _ in range(min(A_RUN, KILLS - total)):
+            if not killed(root, models, seconds, rng):
+                break
+            total += 1
+            seen.append(epochs(models))
+        process = start(root, models)
+        process.join()
+        assert process.exitcode == 0
+        for name in (LAST, BEST):
+            assert_same_checkpoint(models / name, root / "models" / name)
+        assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
+        assert results(models) == results(root / "models")
+        files.remove_temporary(models)
+        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS}
+        print(f"{total} kills, after these epochs: {seen}", flush=True)
