@@ -105,14 +105,14 @@ class FilmRegressor(nn.Module):
 
 
 class _NoFirstValues(TorchFunctionMode):
-    """Zeros for random weights, where a file's replace all of them: VGG16's would take longer than reading the file."""
+    """No random weights, where a file's replace all of them: VGG16's would take longer than reading the file."""
 
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if function in (Tensor.normal_, Tensor.uniform_) or getattr(function, "__module__", "") == nn.init.__name__:
             tensor = kwargs["tensor"] if "tensor" in kwargs else args[0]
-            tensor.detach().zero_()  # what is in fresh memory may be no number
-            return tensor
+            # stack_frames tries the first convolution out, and what is in fresh memory may be no number.
+            return tensor if tensor.ndim == 2 else tensor.detach().zero_()
         return function(*args, **kwargs)
 
 
