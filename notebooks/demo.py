@@ -33,16 +33,14 @@ def main() -> int:
 
 
 def _score(root: Path, demo: Path) -> None:
-    from trailer_lib import plots  # after the rendering: torch takes seconds to load
-    from trailer_lib.modelfile import read_model_file
-    from trailer_lib.predict import predict
+    from trailer_lib.predict import Predictor  # after the rendering: torch takes seconds to load
 
-    model = read_model_file(root / "models" / "best_model.pt")
+    predictor = Predictor.load(root / "models" / "best_model.pt")
     with open(root / "held_out" / "scores.csv", encoding="utf-8") as file:
         films = list(csv.DictReader(file))
     for film in films:
-        prediction = predict(root / "held_out" / film["file"], model)
-        plots.prediction_strip(prediction).savefig(demo / f"{Path(film['file']).stem}.png", dpi=120)
+        prediction = predictor.predict(root / "held_out" / film["file"])
+        prediction.figure().savefig(demo / f"{Path(film['file']).stem}.png", dpi=120)
         print(f"   {film['title']} ({film['year']}): predicted {prediction.score:.1f}, true {film['score']}")
     print(f"   {prediction.verdict}")
     print(f"   mean error on them {prediction.test_mae:.2f} points; a constant's {prediction.constant_mae:.2f}")

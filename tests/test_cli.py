@@ -223,7 +223,8 @@ def test_a_settings_file_that_is_wrong_is_an_error(
         ("epochs", "expected KEY=VALUE"),
         ("epochs=many", "expected int"),
         ("epochs=2.5", "expected int"),
-        ("epochs=0", "at least 1"),
+        ("epochs=0", "leaves head = 'linear' untrained"),
+        ("epochs=-1", "at least 0"),
         ("flip=yes", "expected bool"),
         ("lr=null", "expected float"),
         ("schedule=cosin", "did you mean 'cosine'"),
@@ -622,14 +623,22 @@ def test_a_missing_table_of_features_is_an_error(frames_root: Path, error: Calla
 
 def test_predict_prints_the_score_beside_its_error(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
     text = out("predict", trailer, "--model", trained_root / "models" / train.BEST)
-    assert re.match(r"trailer\.mp4: \d+\.\d of 10 IMDb points; .* the model missed by \d+\.\d\d on average", text)
+    assert re.search(r"\ntrailer\.mp4: \d+\.\d of 10 IMDb points; .* the model missed by \d+\.\d\d on average", text)
+    assert text.startswith("Too few test films to tell")
 
 
 def test_predict_prints_one_json_object(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
     text = out("predict", trailer, "--model", trained_root / "models" / train.BEST, "--json")
     found = json.loads(text)
     assert text.count("\n") == 1
-    assert {"trailer", "score", "test_mae", "constant_mae", "verdict", "seconds"} <= found.keys()
+    assert {"trailer", "score", "intervals", "test_mae", "constant_mae", "verdict", "seconds", "pulls"} <= found.keys()
+
+
+def test_predict_tells_what_the_genres_say(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
+    command = ["predict", trailer, "--model", trained_root / "models" / train.BEST, "--json"]
+    assert json.loads(out(*command))["genre"] is None
+    drama, horror = (json.loads(out(*command, "--genres", name))["genre"] for name in ("Drama", "Horror"))
+    assert drama > horror
 
 
 def test_predict_writes_the_frames_as_a_png(

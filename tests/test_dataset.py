@@ -419,7 +419,7 @@ def test_spread_is_even_and_in_order(available: int, count: int, expected: list[
 @pytest.mark.parametrize("count", [1, 3, 5, 16, 40])
 def test_without_a_seed_frames_are_spread_over_the_film(dataset_root: Path, count: int) -> None:
     data = opened(dataset_root)
-    pictures, scores, rows = FilmBatches(data, count).__getitems__([(0, 5), (3, 2)])
+    pictures, scores, rows, _ = FilmBatches(data, count).__getitems__([(0, 5), (3, 2)])
     assert pictures.shape == (2, count, 32, 32, 3)
     assert np.array_equal(pictures[0], data.film_frames(5)[spread(FRAMES, count)])
     assert rows.tolist() == [5, 2]
@@ -491,6 +491,6 @@ def test_a_films_frames_do_not_depend_on_films_added_later(
     options = {"seed": seed, "other_frames": True, "reorder": True}
     before, after = (FilmBatches(data, 5, **options) for data in (small, larger))
     assert keys(small, *chosen) != keys(larger, *chosen)
-    first, scores, _ = before.__getitems__(keys(small, *chosen, epoch=2))
-    second, same_scores, _ = after.__getitems__(keys(larger, *chosen, epoch=2))
+    first, scores, *_ = before.__getitems__(keys(small, *chosen, epoch=2))
+    second, same_scores, *_ = after.__getitems__(keys(larger, *chosen, epoch=2))
     assert np.array_equal(first, second) and np.array_equal(scores, same_scores)

@@ -15,7 +15,6 @@ from PIL import Image
 
 from trailer_lib import frames, plots
 from trailer_lib.dataset import Dataset, spread
-from trailer_lib.predict import Prediction
 from trailer_lib.project import Project
 
 METRICS = {name: {"value": 0.9, "low": 0.8, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
@@ -50,11 +49,6 @@ def predictions_of(data: Dataset) -> pd.DataFrame:
     return films.assign(predicted=predicted, error=predicted - films.score)
 
 
-def prediction(count: int = 3) -> Prediction:
-    shown, seconds = np.stack(some_pictures(count)), np.arange(count) * 2.5
-    return Prediction("film.mp4", 6.83, shown, seconds, 20, 14, RESULTS, "Better than the constant.")
-
-
 @pytest.fixture(scope="module")
 def data(dataset_root: Path) -> Dataset:
     return Dataset.open(Project(dataset_root))
@@ -73,7 +67,6 @@ EVERY_PLOT: dict[str, Callable[[Path, Dataset], Figure]] = {
     "learning_curve": lambda root, data: plots.learning_curve(HISTORY, CONSTANTS, 10, "mse"),
     "predicted_against_true": lambda root, data: plots.predicted_against_true(predictions_of(data), RESULTS),
     "largest_errors": lambda root, data: plots.largest_errors(data, predictions_of(data)),
-    "prediction_strip": lambda root, data: plots.prediction_strip(prediction()),
 }
 
 
@@ -205,13 +198,6 @@ def test_the_largest_errors_come_first_with_both_scores(data: Dataset) -> None:
     assert found[0] == f"{worst.title}: {worst.predicted:.1f}, true {worst.score:.1f}"
     assert found[1:3] == ["", ""] and found[3].startswith(films.title[films.error.abs().nlargest(2).index[1]])
     assert np.array_equal(drawn_on(figure)[0].images[0].get_array(), data.film_frames(worst.name, 3)[0])
-
-
-@pytest.mark.parametrize("count", [1, 3, 15])
-def test_the_strip_shows_the_frames_with_seconds_under_score_and_verdict(count: int) -> None:
-    figure = plots.prediction_strip(prediction(count))
-    assert captions(figure) == [f"{2.5 * n:.1f} s" for n in range(count)]
-    assert figure.get_suptitle() == "film.mp4: 6.8 of 10, usually off by 0.9\nBetter than the constant."
 
 
 def scheme_results() -> dict:

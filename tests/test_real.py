@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from trailer_lib import Project, catalog, dataset, frames, scrape, train
-from trailer_lib.modelfile import read_model_file
-from trailer_lib.predict import predict
+from trailer_lib.predict import Predictor
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 REAL, VGG16 = SHARED / "real", SHARED / "weights" / "vgg16_features-imagenet1k_v1-fp16.pth"
@@ -87,8 +86,8 @@ def test_five_reels_become_five_predictions(project: Project) -> None:
     run = train.train(project, settings)
     assert run.results["weights"].endswith("26 tensors loaded; at random: head")
 
-    model = read_model_file(project.models / train.BEST)
-    answers = [predict(REAL / "trailers" / f"{name}.mp4", model) for name in films.youtube_id]
+    predictor = Predictor.load(project.models / train.BEST)
+    answers = [predictor.predict(REAL / "trailers" / f"{name}.mp4") for name in films.youtube_id]
     assert all(1 <= answer.score <= 10 and len(answer.frames) == 5 for answer in answers)
 
 

@@ -139,14 +139,13 @@ def evidence(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    from trailer_lib.modelfile import read_model_file
-    from trailer_lib.predict import predict
+    from trailer_lib.predict import Predictor
 
-    prediction = predict(Path(args.trailer), read_model_file(Path(args.model)))
+    root = Project.open(args.root).root if args.root else None
+    film = {"genres": args.genres} if args.genres else None
+    prediction = Predictor.load(args.model, root).predict(args.trailer, film)
     if args.figure:
-        from trailer_lib import plots
-
-        _save(plots.prediction_strip(prediction), args.figure)
+        _save(prediction.figure(), args.figure)
     print(json.dumps(prediction.to_dict()) if args.json else prediction)
 
 
@@ -272,10 +271,12 @@ def _add_model_commands(commands: Any) -> None:
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the table as a picture")
     added = _command(commands, predict, "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
-    added.add_argument("trailer", metavar="TRAILER", help="a video file")
+    added.add_argument("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
+    added.add_argument("--genres", help="the film's, like 'Drama|Comedy': the answer tells what they alone say")
+    added.add_argument("--root", help="the project whose excels/ tell of films with an id in the trailer's name")
     added.add_argument("--json", action="store_true", help="print one JSON object")
-    added.add_argument("--figure", metavar="FILE.png", help="write the frames behind the score as a picture")
+    added.add_argument("--figure", metavar="FILE.png", help="write the answer as a picture")
 
 
 def _add_folds(added: argparse.ArgumentParser, repeats: int) -> None:

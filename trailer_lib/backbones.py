@@ -2,9 +2,11 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from trailer_lib import heads, timm_backbones, torchvision_backbones
 from trailer_lib.errors import TrailerError, nearest
@@ -103,6 +105,18 @@ class FilmRegressor(nn.Module):
         return f"{parameters / 1e6:.1f} M parameters{share}; first convolution {shape}{size}; {self.report}"
 
 
+class _NoFirstValues(TorchFunctionMode):
+    """No random weights, where a file's replace all of them: VGG16's would take longer than reading the file."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if function in (Tensor.normal_, Tensor.uniform_) or getattr(function, "__module__", "") == nn.init.__name__:
+            tensor = kwargs["tensor"] if "tensor" in kwargs else args[0]
+            # stack_frames tries the first convolution out, and what is in fresh memory may be no number.
+            return tensor if tensor.ndim == 2 else tensor.detach().zero_()
+        return function(*args, **kwargs)
+
+
 def _even_attention(features: int) -> nn.Linear:
     """Starts with the same share for every frame: a film is then the mean of its frames."""
     attention = nn.Linear(features, 1)
@@ -160,7 +174,9 @@ def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
     """The regressor of these settings whose `state_dict` is `state`; RuntimeError when it is another's."""
     library, name = _library(settings.backbone)
-    trunk = library.take_apart(name, library.create(name), {key.removeprefix("backbone.") for key in state})
+    with _NoFirstValues():
+        network = library.create(name)
+    trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
     if settings.join == "channels":
         stack_frames(trunk, settings.frames, settings.first_conv, {})
     regressor = FilmRegressor(trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze)

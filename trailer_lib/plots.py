@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 
 from trailer_lib import baselines, evaluate, frames
 from trailer_lib.dataset import SPLITS, Dataset, spread
-from trailer_lib.predict import Prediction
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
@@ -143,14 +142,6 @@ def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, cou
         pictures += list(data.film_frames(film.Index, count))
         captions += [label] + [""] * (count - 1)
     return contact_sheet(pictures, captions, "the largest errors on the test films", 2 * count)
-
-
-def prediction_strip(prediction: Prediction) -> Figure:
-    """The frames behind a prediction, each with its second, under the score."""
-    answer = f"{prediction.trailer}: {prediction.score:.1f} of 10, usually off by {prediction.test_mae:.1f}"
-    title = f"{answer}\n{prediction.verdict}"
-    captions = [f"{second:.1f} s" for second in prediction.seconds]
-    return contact_sheet(prediction.frames, captions, title, columns=min(5, len(captions)))
 
 
 def scheme_table(results: dict, title: str = "") -> Figure:

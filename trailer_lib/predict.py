@@ -1,90 +1,152 @@
-"""A model file and a trailer -> a score in IMDb points, with the frames behind it and how good the model is."""
+"""A model file and a trailer -> a score in IMDb points, with what it comes from and how good the model is."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from trailer_lib import evaluate
-from trailer_lib.dataset import shrink, spread
+from trailer_lib import conformal, genre, influence, known
+from trailer_lib.answer import Prediction
 from trailer_lib.errors import TrailerError
-from trailer_lib.modelfile import ModelFile
-from trailer_lib.pick import pick
-from trailer_lib.settings import DatasetSettings, ScrapeSettings
+from trailer_lib.influence import Answer
+from trailer_lib.intake import Intake, take_in
+from trailer_lib.learned import Learned
+from trailer_lib.modelfile import ModelFile, read_model_file
+from trailer_lib.pictures import shrink, spread
+from trailer_lib.settings import TrainSettings
+
+STRONGEST = 3  # frames with a heat map
+STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # and how far along they begin
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """`score` in IMDb points for `trailer`, from `frames`, uint8 [n, height, width, 3], at `seconds` [n].
+@dataclass
+class Predictor:
+    """A model ready to answer. `root`: the project whose spreadsheets know films, None for none.
 
-    `results` is the model's own test result, `verdict` what it says of the model in a sentence.
+    `private_links`: also follow links into this machine and its network, which a page open to others must not.
     """
 
-    trailer: str
-    score: float
-    frames: np.ndarray
-    seconds: np.ndarray
-    sampled: int
-    kept: int
-    results: dict
-    verdict: str
+    model: ModelFile
+    root: Path | None = None
+    private_links: bool = False
 
-    @property
-    def test_mae(self) -> float:
-        """The model's mean absolute error on its test films, in IMDb points."""
-        return self.results["metrics"]["trailer"]["MAE"]["value"]
+    def __post_init__(self) -> None:
+        self.learned = Learned.read(self.model)
+        self.model.network.eval().requires_grad_(False)
 
-    @property
-    def constant_mae(self) -> float:
-        """The constant's mean absolute error on the same films."""
-        return self.results["metrics"]["constant"]["MAE"]["value"]
+    @classmethod
+    def load(cls, path: str | Path, root: str | Path | None = None) -> "Predictor":
+        """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
+        model = read_model_file(Path(path))
+        try:
+            return cls(model, None if root is None else Path(root))
+        except TrailerError as error:
+            raise TrailerError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+            raise TrailerError(f"{path}: what it says of its model is damaged ({reason}): train again") from error
 
-    def to_dict(self) -> dict:
-        """Everything but the pictures, as JSON takes it."""
-        return {
-            "trailer": self.trailer,
-            "score": round(self.score, 3),
-            "test_mae": round(self.test_mae, 3),
-            "constant_mae": round(self.constant_mae, 3),
-            "test_films": self.results["films"],
-            "verdict": self.verdict,
-            "seconds": [round(float(second), 3) for second in self.seconds],
-            "sampled": self.sampled,
-            "kept": self.kept,
-        }
+    def predict(
+        self,
+        trailer: str | Path,
+        film: dict[str, Any] | None = None,
+        progress: Callable[[float, str], object] | None = None,
+    ) -> Prediction:
+        """The answer to a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
-    def __str__(self) -> str:
-        films = self.results["films"]
-        times = ", ".join(f"{second:.1f}" for second in self.seconds)
-        return (
-            f"{self.trailer}: {self.score:.1f} of 10 IMDb points; on its {films} test films the model missed by"
-            f" {self.test_mae:.2f} on average, the constant by {self.constant_mae:.2f}\n{self.verdict}\n"
-            f"from the frames at {times} s ({self.kept} kept of {self.sampled} sampled)"
-        )
+        `film`: what is known of the film: genres ("Drama|Comedy" or a list), imdb_id; without it, it is looked up by
+        an id in the trailer's name. `progress` is told how far along (0 to 1) the step begins that it names: "fetch",
+        "frames", "network", "similar". TrailerError when there is no trailer or no good frame in it.
+        """
+        clock = _Clock(progress)
+        taken = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
+        clock.begin("network")
+        draws = _draws(len(taken.pixels), self.learned.settings)
+        shown, draws = np.unique(draws, return_inverse=True)
+        seen = self._answer(taken.pixels[shown], draws.reshape(-1, self.model.network.frames))
+        clock.begin("similar")
+        film, lost = self._film(str(trailer), film)
+        near = self.learned.index.nearest(seen.features) if self.learned.index else []
+        warnings = [*self.learned.doubts, *taken.warnings, *self._unlike(near, film), *lost]
+        return self._told(taken, shown, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
+
+    def _answer(self, pixels: np.ndarray, draws: np.ndarray) -> Answer:
+        pictures = np.stack([shrink(Image.fromarray(frame), self.learned.dataset) for frame in pixels])
+        return influence.answer(self.model.network, torch.from_numpy(pictures).permute(0, 3, 1, 2), draws)
+
+    def _told(self, taken: Intake, shown: np.ndarray, seen: Answer, timings: dict, **rest: Any) -> Prediction:
+        learned, frames = self.learned, taken.pixels[shown]
+        score = float(self.model.points(np.float64(seen.score)))
+        strongest = np.argsort(-np.abs(seen.pulls), kind="stable")[:STRONGEST]
+        found, reason = conformal.intervals(score, learned.truth, learned.predicted)
+        return Prediction(
+            trailer=taken.name, score=score, intervals=found, no_interval=reason, constant=learned.constant,
+            frames=frames, seconds=taken.seconds[shown], pulls=seen.pulls * self.model.facts["score_sd"],
+            strongest=strongest, heat=_heat(seen, strongest, frames.shape[1:3], learned.dataset.fit), timings=timings,
+            sampled=taken.sampled, kept=len(taken.pixels), results=learned.results, verdict=learned.verdict,
+            films=learned.films, **rest,
+        )  # fmt: skip
+
+    def _film(self, trailer: str, film: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+        """What is known of the film, and why it could not be looked up."""
+        if film is not None or self.root is None:
+            return film or {}, []
+        try:
+            return known.look_up(trailer, self.root), []
+        except TrailerError as error:  # the spreadsheets' trouble, which must not cost the answer
+            return {}, [f"The film could not be looked up: {error}."]
+
+    def _genre(self, film: dict[str, Any]) -> float | None:
+        return genre.answer(self.learned.genres, film.get("genres") or "")
+
+    def _unlike(self, near: list, film: dict[str, Any]) -> list[str]:
+        """What the training films say against the answer."""
+        index = self.learned.index
+        if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:
+            return ["The film is one of those that the model learnt from: its answer proves nothing."]
+        if index and near[0].distance > index.far:
+            far = near[0].distance / index.far
+            return [f"Nothing like the training films: {far:.1f} times as far from them as 99 % of them are at most."]
+        return []
 
 
-def predict(trailer: Path, model: ModelFile) -> Prediction:
-    """The score of a trailer file, its frames drawn and filtered as those the model learnt from"""
-    if "results" not in model.facts:
-        raise TrailerError(
-            "the model was never tested, so its error is unknown: use best_model.pt of a finished training"
-        )
-    chosen = ScrapeSettings.layered({"the model file": model.facts["scrape"]})
-    picked = pick(trailer, "predict", chosen, chosen.height)
-    kept = np.flatnonzero([reason is None for reason in picked.reasons])
-    shown = kept[spread(len(kept), model.network.frames)]
-    pixels, seconds = picked.frames.pixels[shown], picked.frames.seconds[shown]
-    score = _points(model, pixels)
-    results = model.facts["results"]
-    facts = (len(picked.reasons), len(kept), results, evaluate.verdict(results))
-    return Prediction(trailer.name, score, pixels, seconds, *facts)
+def _draws(kept: int, settings: TrainSettings) -> np.ndarray:
+    """Which of the kept frames the network is shown, as in the model's test: int [draws, frames]."""
+    if settings.draws == 1:
+        return spread(kept, settings.frames)[None]
+    rng, few = np.random.default_rng(settings.seed), kept < settings.frames
+    return np.stack([np.sort(rng.choice(kept, settings.frames, replace=few)) for _ in range(settings.draws)])
 
 
-def _points(model: ModelFile, pixels: np.ndarray) -> float:
-    settings = DatasetSettings.layered({"the model file": model.facts["dataset"]})
-    pictures = np.stack([shrink(Image.fromarray(frame), settings) for frame in pixels])
-    with torch.inference_mode():
-        answer = model.network(torch.from_numpy(pictures).permute(0, 3, 1, 2)[None])
-    return float(model.points(answer.numpy())[0])
+def _heat(seen: Answer, places: np.ndarray, shape: tuple[int, int], fit: str) -> np.ndarray:
+    """Heat maps as large as the frames: of frames whose middle was cut out, the rest is cold."""
+    if fit == "squash":
+        return seen.heat(places, *shape)
+    side = min(shape)
+    found = seen.heat(places, side, side)
+    heat = np.zeros((len(found), *shape), np.float32)
+    top, left = ((length - side) // 2 for length in shape)
+    heat[:, top : top + side, left : left + side] = found
+    return heat
+
+
+@dataclass
+class _Clock:
+    """Seconds by step; tells `progress` of each step that begins."""
+
+    progress: Callable[[float, str], object] | None
+    began: dict[str, float] = field(default_factory=dict)
+
+    def begin(self, step: str) -> None:
+        self.began[step] = time.perf_counter()
+        if self.progress:
+            self.progress(STEPS[step], step)
+
+    def stop(self) -> dict[str, float]:
+        ends = [*list(self.began.values())[1:], time.perf_counter()]
+        return {step: end - start for (step, start), end in zip(self.began.items(), ends)}

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from trailer_lib import contradictions, evaluate, files, metadata, processes, resume
+from trailer_lib import contradictions, evaluate, files, genre, metadata, processes, resume, similar
 from trailer_lib.averaging import Averaging
 from trailer_lib.backbones import FilmRegressor, build
 from trailer_lib.batches import split_loader, train_loader
@@ -194,7 +194,9 @@ def test(models: Path, data: Dataset) -> Run:
     results = evaluate.compare_with_baselines(data.split("train"), films, points, "trailer")
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
     results["warnings"] = evaluate.warnings(results)
+    results["verdict"] = evaluate.verdict(results)
     model.facts |= {"results": results, "validation": _validation(model, data)}
+    model.facts |= {"index": similar.build_index(model.network, data), "genre_ridge": genre.fit(data.split("train"))}
     if processes.place().rank == 0:
         model.save(models / BEST)
         files.write_json(models / RESULTS, results)

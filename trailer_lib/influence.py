@@ -1,0 +1,149 @@
+"""A network's answer to a film, how much each frame moved it, measured by leaving it out, and where in the frame."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trailer_lib.backbones import FilmRegressor
+from trailer_lib.pooling import pool
+
+PART = 16  # pictures that go through a backbone at once
+COARSE = 8  # cells on the shorter side of a heat map of stacked frames
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A standardised `score`; what the head saw, float32 [n]; the `pulls` of the frames, float32 [frames].
+
+    `maps`, float32 [frames, height, width] of the backbone's coarse cells, say where the answer arose, without a sign;
+    None for a head without slopes (boosting).
+    """
+
+    score: float
+    features: np.ndarray
+    pulls: np.ndarray
+    maps: Tensor | None
+
+    def heat(self, places: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Heat maps of the frames at `places`: float32 [places, height, width] in 0..1, the hottest place of all is 1.
+
+        float32 [0, height, width] where the head has no slopes.
+        """
+        if self.maps is None:
+            return np.zeros((0, height, width), np.float32)
+        fine = nn.functional.interpolate(self.maps[places][:, None], (height, width), mode="bilinear")[:, 0]
+        return (fine / fine.max().clamp(min=1e-12)).numpy()
+
+
+def answer(network: FilmRegressor, frames: Tensor, draws: np.ndarray) -> Answer:
+    """The mean of the network's answers to draws of a film's frames; a pull is what it is less without the frame.
+
+    `frames`: uint8 [frames, 3, height, width]; `draws`: int [draws, network.frames], which of them each draw shows.
+    Frames that are seen one by one are pooled again without it, which for the mean is its exact share. Of stacked
+    frames it is replaced by the mean of the others: in a first convolution that repeats one kernel, that is the same as
+    leaving it out. A draw of one frame alone gives it no pull.
+    """
+    with torch.enable_grad():
+        return (_stacked if network.join == "channels" else _one_by_one)(network, network.to_float(frames), draws)
+
+
+def _one_by_one(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Answer:
+    rows, maps = _watched(network, normal)
+    features = torch.stack([_pooled(network, rows[draw]) for draw in draws])
+    score = network.head(features).mean()
+    slopes = torch.autograd.grad(score, maps) if maps and score.requires_grad else []
+    heat = torch.cat([(slope * map_).sum(1).abs().detach() for slope, map_ in zip(slopes, maps)]) if slopes else None
+    with torch.no_grad():
+        pulls = torch.zeros(len(normal))
+        for draw, seen in zip(draws, features):
+            left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
+            less = [_pooled(network, rows[draw[draw != frame]]) for frame in left_out]
+            if less:
+                pulls[left_out] += (network.head(seen[None]) - network.head(torch.stack(less)))[:, 0] / len(draws)
+    return Answer(float(score.detach()), features.detach().mean(0).numpy(), pulls.numpy(), heat)
+
+
+def _pooled(network: FilmRegressor, rows: Tensor) -> Tensor:
+    """The backbone's features of some frames [frames, n] -> the film's, joined as FilmRegressor.features does."""
+    if network.attention is None:
+        return pool(rows, network.join)
+    return (network.attention(rows).softmax(0) * rows).sum(0)
+
+
+@dataclass
+class _LastMap:
+    """A forward hook that keeps the last map of features, [frames, channels, height, width]; slopes begin there.
+
+    So nothing before it is kept in memory.
+    """
+
+    found: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, module: nn.Module, inputs: tuple, output: object) -> Tensor | None:
+        if not isinstance(output, Tensor) or output.ndim != 4 or min(output.shape[2:]) < 2:
+            return None
+        self.found[:] = [output.detach().requires_grad_()]
+        return self.found[0].clone()  # the next layer may work in place
+
+
+def _watched(network: FilmRegressor, normal: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The backbone's features of each frame [frames, n], and the maps that they are slopes of, a part of frames each.
+
+    Gradient times activation of the last map is Grad-CAM (Selvaraju et al. 2017), here place by place.
+    """
+    last, rows, maps = _LastMap(), [], []
+    hooks = [module.register_forward_hook(last) for module in network.backbone.modules()]
+    try:
+        for part in normal.split(PART):
+            rows.append(network.unpooled(part[None])[0])
+            maps += last.found
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.cat(rows), maps
+
+
+def _stacked(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Answer:
+    pulls, heat, features, scores = torch.zeros(len(normal)), torch.zeros(len(normal), 1, 1), [], []
+    for draw in draws:
+        frames = normal[draw].requires_grad_()
+        features.append(network.features(frames[None])[0])
+        scores.append(network.head(features[-1][None]).squeeze())
+        left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
+        with torch.no_grad():
+            for frame in left_out:
+                pulls[frame] += (scores[-1] - network.score(_without(frames, draw == frame)[None])[0]) / len(draws)
+        if scores[-1].requires_grad:
+            (slope,) = torch.autograd.grad(scores[-1], frames)
+            heat = _add(heat, draw, _cells(slope * _change(frames.detach(), draw)))
+    mean = torch.stack(features).detach().mean(0).numpy()
+    slopes = scores[0].requires_grad
+    return Answer(float(torch.stack(scores).detach().mean()), mean, pulls.numpy(), heat if slopes else None)
+
+
+def _without(frames: Tensor, hidden: np.ndarray) -> Tensor:
+    """Stacked frames [frames, 3, height, width] with those `hidden` replaced by the mean of the others."""
+    mask = torch.from_numpy(hidden)
+    return torch.where(mask[:, None, None, None], frames[~mask].mean(0), frames)
+
+
+def _change(frames: Tensor, draw: np.ndarray) -> Tensor:
+    """What `_without` takes from each frame."""
+    return torch.stack(
+        [
+            frames[place] - _without(frames, draw == frame)[place] if (draw != frame).any() else frames[place]
+            for place, frame in enumerate(draw)
+        ]
+    )
+
+
+def _cells(moved: Tensor) -> Tensor:
+    """First-order pulls of pixels [frames, 3, height, width] summed up in coarse cells, without a sign."""
+    cell = max(1, min(moved.shape[2:]) // COARSE)
+    return nn.functional.avg_pool2d(moved.sum(1, keepdim=True), cell)[:, 0].abs()
+
+
+def _add(heat: Tensor, draw: np.ndarray, cells: Tensor) -> Tensor:
+    return heat.expand(-1, *cells.shape[1:]).index_add(0, torch.from_numpy(draw), cells)

@@ -1,0 +1,138 @@
+"""What a user calls a trailer (a video file, a folder of pictures, a link) -> the frames that a model is shown."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from trailer_lib import files, filters, frames, links, sources
+from trailer_lib.errors import SourceError, TrailerError
+from trailer_lib.ids import YOUTUBE_ID
+from trailer_lib.pick import pick
+from trailer_lib.settings import ScrapeSettings
+
+GOOD = 5  # frames: the original's fewest
+SHORTEST, LONGEST = 10.0, 600.0  # seconds of what is called a trailer
+MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
+MOST_BYTES = 4e9  # of the pictures that a model file may ask to be drawn, before the filter
+YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
+LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Good frames of a trailer, uint8 [n, height, width, 3], at `seconds` [n] (nan where unknown), of `sampled` ones.
+
+    `warnings`: what about the trailer makes an answer doubtful, a sentence each.
+    """
+
+    name: str
+    pixels: np.ndarray
+    seconds: np.ndarray
+    sampled: int
+    warnings: tuple[str, ...]
+
+
+def take_in(
+    trailer: str | Path,
+    settings: ScrapeSettings,
+    root: Path,
+    step: Callable[[str], object],
+    private_links: bool = False,
+) -> Intake:
+    """The frames of `trailer`, drawn and filtered by `settings`; `step` is told what begins: "fetch", "frames".
+
+    TrailerError when there is no trailer or no good frame. Links: YouTube's and https ones to public addresses; with
+    `private_links` also to this machine and its network.
+    """
+    _refuse_huge(settings)
+    if LINK.match(str(trailer)):
+        return _from_link(str(trailer), settings, root, step, private_links)
+    step("frames")
+    path = Path(trailer)
+    return _checked(_from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings))
+
+
+def _refuse_huge(settings: ScrapeSettings) -> None:
+    most = 3 * settings.count * settings.height**2 * 16 / 9 * 3  # a draw may be tripled
+    if most > MOST_BYTES:
+        raise TrailerError(
+            f"the model file asks for {settings.count} frames of {settings.height} lines, up to {most / 1e9:.0f} GB of"
+            f" pictures: at most {MOST_BYTES / 1e9:.0f} GB are made"
+        )
+
+
+def youtube_id(link: str) -> str:
+    """The id of the video that a link to YouTube shows, "" for another site's link."""
+    parts = urlsplit(links.checked(link))
+    if not any(parts.hostname == host or parts.hostname.endswith(f".{host}") for host in YOUTUBE):
+        return ""
+    words = [*parse_qs(parts.query).get("v", []), *parts.path.split("/")]
+    found = [word for word in words if YOUTUBE_ID.fullmatch(word)]
+    if not found:
+        raise TrailerError(f"{links.shown(link)}: no video's id in this link: copy the link of one video")
+    return found[0]
+
+
+def _from_link(link: str, settings: ScrapeSettings, root: Path, step: Callable[[str], object], private: bool) -> Intake:
+    step("fetch")
+    video = youtube_id(link)
+    if not video and not private and not links.is_public(urlsplit(link).hostname):
+        raise SourceError("refused", f"{links.shown(link)}: leads to a private address: give a public one", True)
+    # The cookies that a model's maker used are named in its file, and are none of this machine's.
+    settings = replace(settings, source="youtube" if video else "links", cookies="")
+    with files.scratch_folder() as scratch:
+        path = sources.fetch(video, link, settings, root, scratch)
+        step("frames")
+        return _checked(_from_video(path, video or links.shown(link), settings))
+
+
+def _from_video(path: Path, name: str, settings: ScrapeSettings) -> Intake:
+    picked = pick(path, "predict", settings, settings.height)
+    kept = np.array([reason is None for reason in picked.reasons])
+    seconds, notes = picked.frames.seconds, [picked.frames.note] if picked.frames.note else []
+    if seconds[-1] < SHORTEST:
+        notes.append(f"The video is about {seconds[-1]:.0f} s long: too short for a trailer.")
+    if seconds[-1] > LONGEST:
+        notes.append(f"The video is about {seconds[-1] / 60:.0f} minutes long: is it the film instead of its trailer?")
+    return Intake(name, picked.frames.pixels[kept], seconds[kept], len(kept), tuple(notes))
+
+
+def _from_folder(folder: Path, settings: ScrapeSettings) -> Intake:
+    """The pictures of a folder; those of a scrape are filtered already, others are judged here."""
+    scraped = frames.read_record(folder)
+    paths = frames.picture_paths(folder) if scraped else frames.all_picture_paths(folder)
+    if not paths:
+        raise TrailerError(f"{folder}: no pictures (.jpg, .png) in it: name a video, or a folder of frames")
+    paths = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))]
+    pixels = _alike(paths, settings.height)
+    reasons = [None] * len(paths) if scraped else filters.judge(pixels, settings.filter)
+    kept = np.array([reason is None for reason in reasons])
+    if not kept.any():
+        raise TrailerError(
+            f"{folder.name}: the filter kept none of {len(paths)} pictures: are they all black or cards?"
+        )
+    seconds = scraped.get("seconds")
+    known = isinstance(seconds, list) and len(seconds) == len(paths)
+    times = np.array(seconds, np.float64) if known else np.full(len(paths), np.nan)
+    return Intake(folder.name, pixels[kept], times[kept], len(paths), ())
+
+
+def _alike(paths: list[Path], height: int) -> np.ndarray:
+    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]."""
+    lines, width = frames.read_picture(paths[0]).shape[:2]
+    if lines > height:
+        lines, width = height, max(1, round(width * height / lines))
+    size, box = (width, lines), Image.Resampling.BOX
+    return np.stack([np.asarray(Image.fromarray(frames.read_picture(path)).resize(size, box)) for path in paths])
+
+
+def _checked(taken: Intake) -> Intake:
+    if len(taken.pixels) >= GOOD:
+        return taken
+    few = f"Only {len(taken.pixels)} good frames in it, of {taken.sampled}: an answer from so few says little."
+    return replace(taken, warnings=(*taken.warnings, few))
