@@ -146,3 +146,17 @@ def test_a_fit_that_fails_leaves_the_models_as_they_were(
     with pytest.raises(trailer_lib.TrailerError, match="no features"):
         train.train(project, project.settings("train", head="ridge"), on_epoch=lambda history: None)
     assert {path.name: path.read_bytes() for path in project.models.iterdir()} == before
+
+
+def test_under_a_fitted_head_the_backbone_stays_as_it_was_when_the_head_was_fitted(
+    dataset_root: Path, tmp_path: Path, fits: list
+) -> None:
+    """Batch statistics of the films would give other features than those that the head knows."""
+    def statistics(folder: str, **chosen: object) -> dict[str, torch.Tensor]:
+        trained(Project(dataset_root), tmp_path / folder, backbone="mobilenet_v3_small", epochs=1, **chosen)
+        state = content(tmp_path / folder / LAST)["state_dict"]
+        return {name: tensor for name, tensor in state.items() if name.endswith("running_mean")}
+
+    kept, moved = statistics("fitted", head="ridge"), statistics("linear", head="linear")
+    assert kept and all((tensor == 0).all() for tensor in kept.values())
+    assert any((tensor != 0).any() for tensor in moved.values())

@@ -58,7 +58,9 @@ def assert_same_checkpoint(first: Path, second: Path) -> None:
     """Every tensor (network, average and optimiser), the schedule and the history are equal, to the bit."""
     one, other = content(first), content(second)
     found, expected = dict(tensors(one)), dict(tensors(other))
-    assert found.keys() == expected.keys() and len(found) > 20
-    assert [name for name in found if not torch.equal(found[name], expected[name])] == []
+    assert found.keys() == expected.keys()
+    assert len(found) > 20
+    differing = [name for name in found if not torch.equal(found[name], expected[name])]
+    assert differing == [], differing
     assert one.get("lr_schedulers") == other.get("lr_schedulers")
     assert one["trailer_lib"]["history"] == other["trailer_lib"]["history"]

@@ -85,6 +85,7 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
     from trailer_lib import frozen  # scikit-learn takes a second
 
     module.facts["head"] = frozen.fit_head(module.network, data, module.settings, cache)
+    module.network.fitted = True
     losses = {f"{split}_loss": mean_loss(module, data, split) for split in ("train", "val")}
     module.history.append({"epoch": 0, **losses, "lr": 0.0})
     module.network.train()
