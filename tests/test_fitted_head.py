@@ -84,7 +84,7 @@ def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
     assert better.epoch.tolist() == [0, 1, 2] and better.lr[0] == 0
     assert better.val_loss[0] != better.val_loss[1]
     assert content(tmp_path / "better" / LAST)["trailer_lib"]["history"][0]["epoch"] == 0
-    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, optimizer="adam", lr=0.03).history
+    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, optimizer="adam", lr=0.1, schedule="constant").history
     assert worse.val_loss.idxmin() == 0
     kept = read_model_file(tmp_path / "worse" / BEST).network.head.bias.item()
     assert kept == pytest.approx(val_mean(Dataset.open(Project(dataset_root))))
