@@ -223,7 +223,7 @@ def test_a_settings_file_that_is_wrong_is_an_error(
         ("epochs", "expected KEY=VALUE"),
         ("epochs=many", "expected int"),
         ("epochs=2.5", "expected int"),
-        ("epochs=0", "at least 1"),
+        ("epochs=0", "untrained: set epochs"),
         ("flip=yes", "expected bool"),
         ("lr=null", "expected float"),
         ("schedule=cosin", "did you mean 'cosine'"),
