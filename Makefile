@@ -32,7 +32,8 @@ unit: $(VENV)/installed
 	$(BIN)/python -m pytest -q tests
 
 torture: $(VENV)/installed
-	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/test_imdb.py
+	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/test_imdb.py \
+		tests/test_store.py
 
 samples: $(VENV)/installed
 	rm -rf $(SAMPLES)

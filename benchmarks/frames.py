@@ -7,19 +7,17 @@ The peers are the extra `bench` of pyproject.toml. Clips are made once, in build
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from statistics import median
 
 import clips
+import machine
 import numpy as np
 import pandas as pd
 import report
@@ -40,22 +38,6 @@ import re, sys; from pathlib import Path; from trailer_lib import video
 video.sample_frames(Path(sys.argv[1]), 100, 0, "key", sys.argv[2], height=360)
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
-
-
-def machine() -> dict:
-    """Where and with what the figures were measured."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    name = next(
-        (line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")), platform.machine()
-    )
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    return {
-        "date": date.today().isoformat(),
-        "processor": f"{name}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 1),
-        "versions": versions,
-    }
 
 
 def written(pixels: np.ndarray) -> float:
@@ -139,7 +121,7 @@ def main() -> None:
     path = HERE / "frames.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     for part in args.parts:
-        results[part] = {"machine": machine(), "figures": parts[part](args.rounds)}
+        results[part] = {"machine": machine.facts(PACKAGES), "figures": parts[part](args.rounds)}
         files.write_json(path, results)
     report.write(HERE, results)
     print(f"median ratios are in {HERE / 'README.md'}; ours/torchcodec:", _headline(results))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from statistics import median
 
+import machine
 import matplotlib
 
 matplotlib.use("agg")
@@ -14,6 +15,7 @@ SIZES = ("360p", "720p")
 TEXT = """# Benchmarks
 
 Made by `frames.py` from `frames.json`; do not edit.
+What trailers and metadata tell of a score is in [EVIDENCE.md](EVIDENCE.md).
 
 ```
 pip install -e '.[bench]'      # the peers; torchcodec also wants FFmpeg's libraries (apt install ffmpeg)
@@ -149,10 +151,4 @@ def _memory(results: dict) -> str:
 
 
 def _machines(results: dict) -> str:
-    lines = []
-    for part, result in results.items():
-        facts = result["machine"]
-        versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-        busy = f"load before {facts['load']}"
-        lines.append(f"- {part}: {facts['date']}, {facts['processor']}, Python {facts['python']}, {busy}; {versions}")
-    return "\n".join(lines)
+    return "\n".join(machine.line(part, result["machine"]) for part, result in results.items())

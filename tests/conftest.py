@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from trailer_lib import dataset, download, files, frames
 from trailer_lib.catalog import METADATA, TRAILERS
 from trailer_lib.project import Project
 from trailer_lib.video import Frames
+
+# Run in the background of a script, pytest is started with Ctrl-C ignored, and so would be what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FILMS, FRAMES = 30, 16
 SETTINGS = """
@@ -181,6 +185,17 @@ def add_folder(root: Path, film: dict, count: int = FRAMES) -> Path:
     facts = {"imdb_id": film["imdb_id"], "youtube_id": film["youtube_id"]}
     frames.save(folder, Frames(pixels, np.arange(count + 2) * 1.5), [None] * count + ["dark", "flat"], facts)
     return folder
+
+
+def add_new_films(root: Path, count: int = 8) -> list[str]:
+    """More films for frames_root, which come first in every table; their ids."""
+    new = [
+        fictional_film(number) | {"score": 5.0, "title": f"A New {number}"} for number in range(FILMS, FILMS + count)
+    ]
+    for film in new:
+        add_folder(root, film)
+    write_tables(root, [*new, *map(fictional_film, range(FILMS))])
+    return [film["imdb_id"] for film in new]
 
 
 def pictures(score: float, count: int, seed: int) -> np.ndarray:

@@ -2,16 +2,20 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from trailer_lib import weights as weights_module
 from trailer_lib.backbones import FilmRegressor, build, restore
 from trailer_lib.errors import TrailerError
+from trailer_lib.modelfile import FORMAT, ModelFile
 from trailer_lib.pooling import JOINS
 from trailer_lib.settings import TrainSettings
 from trailer_lib.trunk import IMAGENET_MEAN, IMAGENET_SD
@@ -140,6 +144,44 @@ def test_frames_of_another_kind_are_refused(frames: Tensor) -> None:
         build("squeezenet1_1", 3, "channels", "none")(frames)
 
 
+def test_raw_pixels_are_bgr_from_0_to_255() -> None:
+    frames = frames_of(2, 3)
+    seen = build("squeezenet1_1", 3, "channels", "none", pixels="raw").normalise(frames)
+    assert seen.dtype == torch.float32 and torch.equal(seen[:, :, 0], frames[:, :, 2].float())
+
+
+@pytest.mark.parametrize("backbone", ["googlenet", "inception_v3"])
+def test_inceptions_see_pixels_from_minus_1_to_1(backbone: str) -> None:
+    network = build(backbone, 2, "channels", "none")
+    assert torch.equal(network.normalise(torch.zeros(1, 2, 3, 4, 4, dtype=torch.uint8)).unique(), torch.tensor([-1.0]))
+    assert network.backbone.transform_input is False
+
+
+def test_pictures_are_resized_to_the_only_size_a_backbone_takes() -> None:
+    network = build("vit_b_32", 1, "mean", "none")
+    assert answer(network, frames_of(1, 1, 32)).isfinite().all()
+    assert "pictures are resized to 224 x 224" in network.summary()
+
+
+# The original's first layer.
+
+
+def test_a_random_first_layer_replaces_the_pretrained_one(weights_of: Callable[[str], Path]) -> None:
+    path = weights_of("resnet18")
+    network = build("resnet18", 3, "channels", str(path), first_conv="random")
+    kernel, file = first_convolution(network).weight, torch.load(path, weights_only=True)
+    assert kernel.shape == (64, 9, 7, 7) and not torch.allclose(kernel[:, :3], kernel[:, 3:6])
+    assert not torch.allclose(kernel[:, :3] * 3, file["conv1.weight"])
+    assert torch.equal(network.backbone.layer1[0].conv1.weight, file["layer1.0.conv1.weight"])
+    assert network.report.endswith("at random: conv1, head")
+
+
+@pytest.mark.parametrize("join", ["mean", "moments"])
+def test_a_random_first_layer_without_stacked_frames_is_an_error(join: str) -> None:
+    with pytest.raises(TrailerError, match="only join='channels'"):
+        build("resnet18", 2, join, "none", first_conv="random")
+
+
 # Weights that fill a network.
 
 
@@ -219,6 +261,52 @@ def test_a_whole_file_keeps_the_hidden_layers_of_a_classifier(weights_of: Callab
     assert any(name.startswith("classifier.") for name, _ in network.backbone.named_parameters())
 
 
+# Weights of another model.
+
+
+def model_file(path: Path, **choices: Any) -> FilmRegressor:
+    """A network as a training leaves it: the kernels of its stacked frames differ."""
+    settings = TrainSettings(backbone="squeezenet1_1", **choices)
+    network = build("squeezenet1_1", settings.frames, settings.join, "none", pixels=settings.pixels)
+    nn.init.normal_(first_convolution(network).weight, std=0.05)
+    ModelFile(network, {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}).save(path)
+    return network
+
+
+def test_another_models_file_of_as_many_frames_gives_its_backbone_whole(tmp_path: Path) -> None:
+    before = model_file(tmp_path / "best_model.pt", frames=3).backbone.state_dict()
+    network = build("squeezenet1_1", 3, "channels", str(tmp_path / "best_model.pt"))
+    after = network.backbone.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert network.report == "best_model.pt: 50 tensors loaded; at random: head"
+
+
+@pytest.mark.parametrize("join, frames", [("channels", 5), ("channels", 1), ("mean", 3)])
+def test_another_models_file_of_other_frames_keeps_the_response_to_equal_ones(
+    tmp_path: Path, join: str, frames: int
+) -> None:
+    before = model_file(tmp_path / "best_model.pt", frames=3).eval()
+    after = build("squeezenet1_1", frames, join, str(tmp_path / "best_model.pt")).eval()
+    one = frames_of(2, 1)
+    with torch.inference_mode():
+        expected = before.features(before.normalise(one.expand(-1, 3, -1, -1, -1)))
+        found = after.features(after.normalise(one.expand(-1, frames, -1, -1, -1)))
+    assert expected.std() > 1e-3 and torch.allclose(found, expected, atol=1e-4)
+    assert "its frames' kernels summed" in after.report
+
+
+def test_another_models_file_that_saw_other_pixels_is_an_error(tmp_path: Path) -> None:
+    model_file(tmp_path / "best_model.pt", pixels="raw")
+    with pytest.raises(TrailerError, match="was trained with pixels='raw'"):
+        build("squeezenet1_1", 5, "channels", str(tmp_path / "best_model.pt"))
+
+
+def test_another_models_file_of_another_backbone_is_an_error(tmp_path: Path) -> None:
+    model_file(tmp_path / "best_model.pt")
+    with pytest.raises(TrailerError, match="another backbone"):
+        build("resnet18", 5, "channels", str(tmp_path / "best_model.pt"))
+
+
 # Weights that must not fill one.
 
 
@@ -274,6 +362,20 @@ def nothing_by_name(path: Path) -> None:
     torch.save({}, path)
 
 
+def compressed(path: Path) -> None:
+    """A zip bomb: megabytes of zeros in kilobytes."""
+    whole = path.with_suffix(".whole")
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as small:
+        for entry in source.infolist():
+            small.writestr(entry.filename, source.read(entry))
+
+
+def without_bounds(path: Path) -> None:
+    """A number that claims to be a kernel of terabytes."""
+    torch.save({"conv1.weight": torch.zeros(1, 1, 1, 1).expand(2**20, 6, 2**10, 2**10)}, path)
+
+
 def tensors_one_level_down(path: Path) -> None:
     torch.save({"state_dict": models.resnet18().state_dict()}, path)
 
@@ -288,6 +390,8 @@ def tensors_one_level_down(path: Path) -> None:
         missing,
         folder,
         cut_short,
+        compressed,
+        without_bounds,
         part_of_the_trunk,
         a_list,
         nothing_by_name,
@@ -304,6 +408,12 @@ def test_a_file_that_does_not_fill_the_trunk_is_an_error(tmp_path: Path, spoil: 
 def test_a_smaller_networks_file_is_refused_by_a_larger_one(weights_of: Callable[[str], Path]) -> None:
     with pytest.raises(TrailerError, match="another backbone"):
         build("resnet34", 2, "channels", str(weights_of("resnet18")))
+
+
+def test_a_file_above_the_limit_is_refused(weights_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_module, "MAX_BYTES", 1_000_000)
+    with pytest.raises(TrailerError, match=r"resnet18\.pth: .*more than 1,000,000"):
+        build("resnet18", 2, "mean", str(weights_of("resnet18")))
 
 
 @pytest.mark.parametrize("save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb, protocol=2))])

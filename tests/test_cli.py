@@ -16,14 +16,14 @@ import torch
 from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
 from PIL import Image
 
-from trailer_lib import compare, dataset, evaluate, frames, train
+from trailer_lib import compare, dataset, evaluate, frames, table_heads, train
 from trailer_lib.__main__ import main
 from trailer_lib.catalog import TRAILERS
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
 Copy = Callable[[Path], Project]
-COMMANDS = ["samples", "catalog", "frames", "filter", "scrape", "dataset", "train", "compare", "predict"]
+COMMANDS = ["samples", "catalog", "frames", "filter", "scrape", "dataset", "train", "compare", "evidence", "predict"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -538,6 +538,8 @@ def test_dataset_writes_the_originals_pickle_if_asked(
 ) -> None:
     project = copy_of(frames_root)
     assert "the original's pickle" in out("dataset", "--root", project.root, "--pickle")
+    text = out("dataset", "--root", project.root, "--from-pickle", project.dataset / "Dataset")
+    assert f"{FILMS} films, {FILMS * 15} frames" in text
     assert (project.dataset / "Dataset").exists()
 
 
@@ -560,23 +562,62 @@ def test_train_goes_on_where_it_was(trained_root: Path, copy_of: Copy, out: Call
     assert len((project.models / train.HISTORY).read_text().splitlines()) == 5
 
 
-def test_compare_prints_a_row_for_each_scheme(
+def test_compare_prints_a_row_for_each_scheme_and_draws_them(
     dataset_root: Path, copy_of: Copy, tmp_path: Path, out: Callable[..., str]
 ) -> None:
     (tmp_path / "my.toml").write_text("[one]\nframes = 1\nepochs = 1\n[two]\nframes = 2\nepochs = 1\n")
-    lines = out("compare", tmp_path / "my.toml", "--root", copy_of(dataset_root).root).splitlines()
-    assert {line.split()[0] for line in lines[-4:-2]} == {"one", "two"}
-    assert lines[-2].startswith("constant ") and lines[-1].startswith("genre only ")
+    project = copy_of(dataset_root)
+    lines = out("compare", tmp_path / "my.toml", "--root", project.root, "--folds", 3).splitlines()
+    assert {line.split()[0] for line in lines[1:3]} == {"one", "two"}
+    assert lines[3].startswith("constant ") and lines[4].startswith("genre only ")
+    assert lines[-1] == f"picture: {project.models / 'schemes' / 'schemes.png'}"
+    assert (project.models / "schemes" / "schemes.png").read_bytes().startswith(PNG)
 
 
-def test_compare_without_a_file_takes_the_librarys_schemes(
-    dataset_root: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]
+@pytest.mark.parametrize(
+    "words, first", [([], "default, original, "), (["original.toml"], "resnet18, 5 frames, plain, ")]
+)
+def test_compare_finds_the_librarys_schemes(
+    dataset_root: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[..., str], words: list, first: str
 ) -> None:
-    def stop(project: Project, schemes: dict) -> None:
+    def stop(project: Project, schemes: dict, folds: int, repeats: int) -> None:
+        assert (folds, repeats) == (5, 1)
         raise TrailerError(", ".join(schemes))
 
     monkeypatch.setattr(compare, "compare", stop)
-    assert error("compare", "--root", dataset_root).startswith("error: 5 frames, 15 frames, ")
+    assert error("compare", *words, "--root", dataset_root).startswith(f"error: {first}")
+
+
+@pytest.mark.parametrize("words", [["--folds", "2"], ["--folds", "many"], ["--repeats", "0"]])
+@pytest.mark.parametrize("command", ["compare", "evidence"])
+def test_too_few_folds_are_wrong_usage(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, *words])
+    assert stop.value.code == 2 and "expected a whole number from" in capsys.readouterr().err
+
+
+def test_evidence_prints_what_features_add(
+    frames_root: Path, tmp_path: Path, out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ridge = {"ridge": table_heads.table_heads(1, FILMS)["ridge"]}
+    monkeypatch.setattr(table_heads, "table_heads", lambda *_: ridge)  # all of them take seconds
+    rows = [f"tt88{number:05d},{number}" for number in range(FILMS)]  # the score by another name
+    (tmp_path / "features.csv").write_text("\n".join(["imdb_id,told", *rows]))
+    words = ["evidence", "--root", frames_root, "--features", tmp_path / "features.csv", "--folds", 3, "--repeats", 1]
+    text = out(*words, "--figure", tmp_path / "evidence.png")
+    assert text.startswith(f"{FILMS} films") and "genre only + trailer " in text
+    assert (tmp_path / "evidence.png").read_bytes().startswith(PNG)
+    found = json.loads(out(*words, "--json"))
+    assert found["nMSE minus"]["trailer"]["high"] < 0
+
+
+def test_evidence_without_features_is_of_the_baselines(frames_root: Path, out: Callable[..., str]) -> None:
+    text = out("evidence", "--root", frames_root, "--folds", 3, "--repeats", 1)
+    assert "genre only" in text and "trailer" not in text
+
+
+def test_a_missing_table_of_features_is_an_error(frames_root: Path, error: Callable[..., str]) -> None:
+    assert "none.npz" in error("evidence", "--root", frames_root, "--features", "none.npz")
 
 
 def test_predict_prints_the_score_beside_its_error(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:

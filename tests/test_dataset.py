@@ -1,7 +1,6 @@
 """images/ -> dataset/: what is in it, what is left out and why, the splits, the draws, and the original's pickle."""
 
 import json
-import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FILMS, FRAMES, add_folder, fictional_film, write_tables
+from conftest import FILMS, FRAMES, add_folder, add_new_films, fictional_film, write_tables
 from PIL import Image
 
-from trailer_lib import catalog, dataset, frames
+from trailer_lib import catalog, dataset, files, frames
 from trailer_lib.batches import FilmBatches
-from trailer_lib.dataset import Dataset, split_of, spread
+from trailer_lib.dataset import Dataset, spread
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
@@ -50,10 +49,7 @@ def larger(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
     """The dataset of frames_root and eight more films, which come first in every table."""
     root = tmp_path_factory.mktemp("larger") / "root"
     shutil.copytree(frames_root, root)
-    new = [fictional_film(number) | {"score": 5.0, "title": f"A New {number}"} for number in range(FILMS, FILMS + 8)]
-    for film in new:
-        add_folder(root, film)
-    write_tables(root, [*new, *map(fictional_film, range(FILMS))])
+    add_new_films(root)
     return built(Project(root))
 
 
@@ -121,9 +117,9 @@ def test_building_again_gives_the_same_bytes(dataset_root: Path, copy_of: Copy) 
         assert (project.dataset / name).read_bytes() == (dataset_root / "dataset" / name).read_bytes()
 
 
-def test_sizes_names_the_three_files(dataset_root: Path) -> None:
+def test_sizes_names_the_files(dataset_root: Path) -> None:
     table = dataset.sizes(Project(dataset_root))
-    assert sorted(table.index) == ["dataset.json", "films.csv", "frames.npy"]
+    assert sorted(table.index) == ["dataset.json", "films.csv", "frames.jsonl", "frames.npy"]
     assert table.MB["frames.npy"] == pytest.approx(FILMS * FRAMES * 32 * 32 * 3 / 1e6, abs=0.001)
 
 
@@ -157,6 +153,60 @@ def test_the_setting_fit_reaches_the_array(frames_root: Path, copy_of: Copy, fit
     red, green = data.film_frames(row)[..., 0].max(), data.film_frames(row)[..., 1].max()
     assert (red > 200) == (fit == "squash")
     assert green > 200
+
+
+# Black bars.
+
+
+def barred(folder: Path, count: int = FRAMES, bar: int = 12) -> np.ndarray:
+    """Pictures 128 wide and 72 high with black bars above and below; what they show, uint8 [count, 72 - 2 bar, ...]."""
+    ramp = np.linspace(100, 200, 128)[:, None] + np.arange(count)[:, None, None, None]
+    shown = np.broadcast_to(ramp + np.array([0, 20, 40]), (count, 72 - 2 * bar, 128, 3)).astype(np.uint8)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for number, picture in enumerate(np.pad(shown, ((0, 0), (bar, bar), (0, 0), (0, 0)))):
+        Image.fromarray(picture).save(folder / f"{number}.jpg", quality=98)
+    return shown
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_bars_that_a_films_frames_share_are_cut_off(tmp_path: Path, fit: str) -> None:
+    settings = DatasetSettings(size=16, fit=fit)
+    shown = barred(tmp_path / "film")
+    expected = np.stack([dataset.shrink(Image.fromarray(picture), settings) for picture in shown])
+    cut, left = (dataset.load_folder(tmp_path / "film", settings, bars) for bars in (True, False))
+    assert np.abs(cut.astype(int) - expected).mean() < 6 and cut[:, 0].min() > 60
+    assert left[:, 0].max() < 30
+
+
+def test_one_dark_frame_does_not_widen_the_cut(tmp_path: Path) -> None:
+    barred(tmp_path / "film")
+    before = dataset.load_folder(tmp_path / "film", DatasetSettings(size=16), True)
+    Image.new("RGB", (128, 72)).save(tmp_path / "film" / "5.jpg")
+    after = dataset.load_folder(tmp_path / "film", DatasetSettings(size=16), True)
+    assert np.array_equal(np.delete(before, 5, 0), np.delete(after, 5, 0)) and not after[5].any()
+
+
+def test_a_few_pictures_keep_their_black_edges(tmp_path: Path) -> None:
+    barred(tmp_path / "film", count=7)
+    whole, asked = (dataset.load_folder(tmp_path / "film", DatasetSettings(size=16), bars) for bars in (False, True))
+    assert np.array_equal(whole, asked) and whole[:, 0].max() < 30
+
+
+@pytest.mark.parametrize(
+    "rule, record, cut", [("informative", True, False), ("informative", False, True), ("none", True, True)]
+)
+def test_bars_are_looked_for_where_scraping_did_not_cut_them(
+    frames_root: Path, copy_of: Copy, rule: str, record: bool, cut: bool
+) -> None:
+    project = copy_of(frames_root)
+    files.write_json(project.images / "settings.json", {"filter": rule})
+    barred(folder_of(project, 4))
+    if record:
+        files.write_json(folder_of(project, 4) / "film.json", {})
+    data = built(project)
+    [(_, row)] = keys(data, fictional_film(4)["imdb_id"])
+    assert (data.film_frames(row)[:, 0].min() > 60) == cut
 
 
 # Which folders are used.
@@ -348,75 +398,6 @@ def test_a_damaged_record_of_the_scrape_is_an_error(frames_root: Path, copy_of: 
         built(project)
 
 
-def test_a_build_that_is_interrupted_leaves_no_half_dataset(
-    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project, whole = copy_of(dataset_root), dataset.load_folder
-
-    def interrupted(folder: Path, settings: DatasetSettings) -> np.ndarray | None:
-        if folder == folder_of(project, 20):
-            raise KeyboardInterrupt
-        return whole(folder, settings)
-
-    monkeypatch.setattr(dataset, "load_folder", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        built(project)
-    with pytest.raises(TrailerError, match="no dataset"):
-        Dataset.open(project)
-    assert not list(project.dataset.glob(".tmp-*"))
-
-
-# Splits.
-
-
-def test_the_shares_are_those_asked_for() -> None:
-    settings = DatasetSettings(val=0.1, test=0.3)
-    counts = Counter(split_of(f"film{number:07d}", settings) for number in range(5000))
-    assert counts["val"] / 5000 == pytest.approx(0.1, abs=0.02)
-    assert counts["test"] / 5000 == pytest.approx(0.3, abs=0.02)
-
-
-def test_another_salt_gives_another_split() -> None:
-    films = [f"film{number:07d}" for number in range(100)]
-    first, again, other = ([split_of(f, DatasetSettings(salt=salt)) for f in films] for salt in ("a", "a", "b"))
-    assert first == again != other
-
-
-def test_the_split_of_a_trailer_does_not_change_between_versions() -> None:
-    splits = [split_of(f"film{number:07d}", DatasetSettings(val=0.3, test=0.3)) for number in range(10)]
-    assert splits == "val val val train val val test train test val".split()
-
-
-def test_the_split_in_the_table_is_that_of_the_trailer(dataset_root: Path) -> None:
-    settings = Project(dataset_root).settings("dataset")
-    films = opened(dataset_root).films
-    assert films.split.tolist() == [split_of(key, settings) for key in films.youtube_id]
-    assert set(films.split) == {"train", "val", "test"}
-
-
-def test_films_that_share_a_trailer_share_a_split(frames_root: Path, copy_of: Copy) -> None:
-    project = copy_of(frames_root)
-    films = [fictional_film(number) for number in range(FILMS)]
-    write_tables(project.root, [film | {"youtube_id": films[n // 2]["youtube_id"]} for n, film in enumerate(films)])
-    table = built(project).films
-    assert table.youtube_id.nunique() == FILMS // 2
-    assert (table.groupby("youtube_id").split.nunique() == 1).all()
-
-
-def test_more_films_move_none_to_another_split(dataset_root: Path, larger: Dataset) -> None:
-    before = opened(dataset_root).films.set_index("imdb_id").split
-    after = larger.films.set_index("imdb_id").split
-    assert len(after) == len(before) + 8
-    assert after[before.index].equals(before)
-
-
-def test_the_split_hash_is_that_of_films_and_splits_alone(dataset_root: Path, larger: Dataset) -> None:
-    films = opened(dataset_root).films
-    moved = films.assign(split=films.split.replace({"val": "test", "test": "val"}))
-    assert dataset.split_hash(films) == dataset.split_hash(films[::-1]) == opened(dataset_root).card["split_hash"]
-    assert len({dataset.split_hash(table) for table in (films, moved, larger.films)}) == 3
-
-
 # Which frames go into a batch.
 
 
@@ -513,22 +494,3 @@ def test_a_films_frames_do_not_depend_on_films_added_later(
     first, scores, _ = before.__getitems__(keys(small, *chosen, epoch=2))
     second, same_scores, _ = after.__getitems__(keys(larger, *chosen, epoch=2))
     assert np.array_equal(first, second) and np.array_equal(scores, same_scores)
-
-
-# The original's pickle.
-
-
-def test_the_pickle_is_the_originals_list_of_arrays_and_scores(dataset_root: Path, copy_of: Copy) -> None:
-    project = copy_of(dataset_root)
-    rows = pickle.loads(dataset.write_pickle(project).read_bytes())
-    data = Dataset.open(project)
-    assert len(rows) == FILMS and all(isinstance(row, list) for row in rows)
-    for number, (channels, score) in enumerate(rows):
-        assert channels.shape == (45, 32, 32) and channels.dtype == np.uint8
-        assert type(score) is float and score == data.films.score[number]
-        assert np.array_equal(channels.reshape(15, 3, 32, 32)[4], data.film_frames(number, 15)[4].transpose(2, 0, 1))
-
-
-def test_a_pickle_without_a_dataset_is_an_error(frames_root: Path) -> None:
-    with pytest.raises(TrailerError, match="no dataset"):
-        dataset.write_pickle(Project(frames_root))

@@ -1,11 +1,12 @@
 """Metrics against other implementations and closed formulas, intervals, baselines, and the verdict."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import bootstrap, spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from trailer_lib import evaluate
@@ -22,6 +23,10 @@ def guesses(truth: np.ndarray, error: float, seed: int = 1) -> np.ndarray:
 
 def table_of(truth: np.ndarray, genres: list[str] | None = None) -> pd.DataFrame:
     return pd.DataFrame({"score": truth, "genres": genres or ["Drama"] * len(truth)})
+
+
+def skewed(films: int, seed: int = 0) -> np.ndarray:
+    return 9.6 - np.random.default_rng(seed).gamma(6.0, 0.5, films)
 
 
 def result(predicted: np.ndarray, test: pd.DataFrame) -> dict:
@@ -43,13 +48,6 @@ def test_a_metric_equals_another_implementation(name: str, other: object) -> Non
         answer = guesses(truth, error)
         assert evaluate.METRICS[name](truth, answer) == pytest.approx(other(truth, answer), abs=1e-9)
         assert evaluate.measure(truth, answer)[name].value == pytest.approx(other(truth, answer), abs=1e-9)
-
-
-def test_nmse_of_the_train_mean_equals_its_formula() -> None:
-    train, test = scores(seed=2) + 0.4, scores(seed=3)
-    constant = evaluate.baselines(table_of(train), table_of(test))["constant"]
-    expected = 1 + (train.mean() - test.mean()) ** 2 / test.var()
-    assert evaluate.nmse(test, constant) == pytest.approx(expected, abs=1e-6)
 
 
 def test_metrics_of_many_resamples_are_those_of_each() -> None:
@@ -76,6 +74,67 @@ def test_an_interval_holds_95_per_cent() -> None:
     margin = 1.96 * errors.std() / np.sqrt(400)  # of a mean, by the normal approximation
     metric = evaluate.measure(truth, answer)["MAE"]
     assert (metric.value - metric.low, metric.high - metric.value) == pytest.approx((margin, margin), rel=0.15)
+
+
+def peers(truth: np.ndarray, answer: np.ndarray, metric: Callable) -> tuple[float, float]:
+    """SciPy's BCa interval."""
+    found = bootstrap(
+        (truth, answer), lambda *of, axis: metric(*of), paired=True, vectorized=True, n_resamples=2000, rng=1
+    )
+    return tuple(found.confidence_interval)
+
+
+@pytest.mark.parametrize("name", evaluate.METRICS)
+@pytest.mark.parametrize("films", [100, 450])  # under and over GROUPS
+def test_an_interval_is_that_of_another_implementation(name: str, films: int) -> None:
+    truth, answer = skewed(films), guesses(skewed(films), 1.0)
+    low, high = peers(truth, answer, evaluate.METRICS[name])
+    found = evaluate.measure(truth, answer)[name]
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
+def test_films_resampled_in_blocks_give_the_same_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, answer = scores(40), guesses(scores(40), 1.0)
+    whole = evaluate.measure(truth, answer)
+    monkeypatch.setattr(evaluate, "AT_ONCE", 40 * 7)
+    assert evaluate.measure(truth, answer) == whole
+
+
+def test_several_repeats_are_measured_by_their_mean() -> None:
+    truth = scores(80)
+    repeats = np.stack([guesses(truth, 0.5, seed=2), guesses(truth, 1.5, seed=3)])
+    found = evaluate.measure(truth, repeats)
+    for name, metric in evaluate.METRICS.items():
+        assert found[name].value == pytest.approx(np.mean([metric(truth, answer) for answer in repeats]))
+    assert evaluate.paired(truth, repeats, repeats) == Metric(0.0, 0.0, 0.0)
+
+
+def test_the_constants_absolute_error_is_the_medians() -> None:
+    train, test = table_of(skewed(101, seed=5)), table_of(skewed(40))
+    found = evaluate.compare_with_baselines(train, test, guesses(skewed(40), 1.0), "trailer")["metrics"]["constant"]
+    assert found["MAE"]["value"] == pytest.approx(np.abs(test.score - train.score.median()).mean())
+    assert found["nMSE"]["value"] == pytest.approx(evaluate.nmse(test.score.to_numpy(), train.score.mean()))
+
+
+def test_a_dead_model_is_warned_of_twice() -> None:
+    lines = evaluate.warnings(result(np.full(80, 6.5), table_of(scores(80))))
+    assert lines[0].startswith("collapsed: the predictions' sd is 0.0% of the scores'")
+    assert lines[1].startswith("Not shown to be better than the constant on 80 test films")
+    assert all("\n" not in line for line in lines) and len(lines) == 2
+
+
+def test_a_model_that_is_wrong_but_varied_is_warned_of_once() -> None:
+    lines = evaluate.warnings(result(scores(80, seed=8), table_of(scores(80))))
+    assert len(lines) == 1 and lines[0].startswith("Not shown to be better")
+
+
+def test_a_good_model_is_not_warned_of() -> None:
+    assert evaluate.warnings(result(guesses(scores(80), 0.3), table_of(scores(80)))) == []
+
+
+def test_a_result_on_too_few_films_is_warned_of() -> None:
+    lines = evaluate.warnings(result(scores(9, seed=8), table_of(scores(9))))
+    assert len(lines) == 1 and lines[0].startswith("Too few test films to tell")
 
 
 @pytest.mark.parametrize("name", evaluate.METRICS)
@@ -108,27 +167,6 @@ def test_a_paired_difference_is_below_zero_for_the_better_and_above_for_the_wors
 
 def test_a_paired_difference_of_equals_is_zero() -> None:
     assert evaluate.paired(scores(), guesses(scores(), 1), guesses(scores(), 1)) == Metric(0.0, 0.0, 0.0)
-
-
-def test_the_genre_baseline_learns_scores_that_genres_decide() -> None:
-    genres = ["Drama", "Horror", "Drama|Comedy", "Horror|Comedy"] * 20
-    truth = np.array([8.0, 4.0, 7.0, 3.0] * 20)
-    answers = evaluate.baselines(table_of(truth, genres), table_of(truth, genres))
-    assert evaluate.nmse(truth, answers["genre only"]) < 0.01
-    assert answers["constant"] == pytest.approx(np.full(80, 5.5))
-
-
-def test_the_genre_baseline_learns_nothing_where_genres_say_nothing() -> None:
-    genres = np.random.default_rng(0).choice(["Drama", "Horror"], 60).tolist()
-    answer = evaluate.baselines(table_of(scores(), genres), table_of(scores(seed=9), genres))["genre only"]
-    assert evaluate.nmse(scores(seed=9), answer) > 0.9
-
-
-@pytest.mark.parametrize("genres", ["Western", "", "Drama|Western"])
-def test_the_genre_baseline_answers_for_genres_it_never_saw(genres: str) -> None:
-    train = table_of(scores(20), ["Drama", "Horror"] * 10)
-    answer = evaluate.baselines(train, table_of(np.array([6.0]), [genres]))["genre only"]
-    assert np.isfinite(answer).all()
 
 
 @pytest.mark.parametrize("share, expected", [(0.0, True), (0.04, True), (0.06, False), (1.0, False)])
@@ -170,6 +208,7 @@ def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
     assert json.loads(json.dumps(found)) == found
     assert list(found["metrics"]) == ["trailer", "constant", "genre only"]
     assert list(found["nMSE minus"]) == ["constant", "genre only"]
+    assert list(found["left out"]) == ["genre + runtime + year", "all metadata"]
     assert found["films"] == 30
 
 

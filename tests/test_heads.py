@@ -22,7 +22,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer trees and strengths than in earnest."""
     monkeypatch.setattr(heads, "TREES", 60)
     monkeypatch.setattr(heads, "TREE_RATE", 0.1)
-    monkeypatch.setattr(heads, "MLP_ALPHAS", (1.0, 10.0))
+    monkeypatch.setattr(heads, "MLP_ALPHAS", (10.0,))
 
 
 def answers(head: nn.Module, features: np.ndarray) -> np.ndarray:
@@ -83,6 +83,22 @@ def test_noise_is_held_back_to_nearly_the_constant() -> None:
     noise = np.random.default_rng(2).standard_normal(120)
     head, facts = heads.fit("ridge", FEATURES, noise - noise.mean(), seed=0)
     assert answers(head, FEATURES).std() < 0.3 * noise.std() and facts["alpha"] > 10
+
+
+@pytest.mark.parametrize("kind", ["ridge", "mlp"])
+def test_a_feature_that_hardly_moved_does_not_run_away_in_another_film(kind: str, few: None) -> None:
+    dead = FEATURES.copy()
+    dead[:, 5] = 1e-6 * np.sign(TARGET)
+    head, _ = heads.fit(kind, dead, TARGET, seed=0)
+    film = dead[:1].copy()
+    film[0, 5] = 0.05
+    assert abs(answers(head, film) - answers(head, dead[:1])) < 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_constant_feature_counts_for_nothing(kind: str, few: None) -> None:
+    head, _ = heads.fit(kind, np.ones((20, 3), np.float32), TARGET[:20], seed=0)
+    assert np.allclose(answers(head, np.ones((4, 3), np.float32)), TARGET[:20].mean(), atol=0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

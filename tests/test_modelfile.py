@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from trailer_lib import weights
+from trailer_lib.backbones import build
 from trailer_lib.errors import TrailerError
 from trailer_lib.files import DiskFull
-from trailer_lib.modelfile import read_model_file
+from trailer_lib.modelfile import FORMAT, ModelFile, read_model_file
+from trailer_lib.settings import TrainSettings
 from trailer_lib.train import BEST, LAST
 
 
@@ -55,6 +58,45 @@ def test_a_saved_model_is_read_as_it_was(trained_root: Path, tmp_path: Path) -> 
     assert again.facts == model.facts
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     assert [path.name for path in tmp_path.iterdir()] == ["again.pt"]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"join": "moments"},
+        {"join": "quantiles"},
+        {"join": "attention"},
+        {"join": "channels", "first_conv": "random", "pixels": "raw"},
+        {"join": "mean", "freeze": "backbone"},
+        {"join": "mean", "freeze": "2", "head": "ridge"},
+    ],
+    ids=str,
+)
+def test_every_choice_of_a_network_is_restored(tmp_path: Path, choices: dict) -> None:
+    settings = TrainSettings(backbone="squeezenet1_1", weights="none", frames=2, **choices)
+    asked = {name: value for name, value in choices.items() if name != "head"}
+    network = build("squeezenet1_1", 2, weights="none", **asked).eval()
+    facts = {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}
+    ModelFile(network, facts).save(tmp_path / "model.pt")
+    again = read_model_file(tmp_path / "model.pt").network
+    frames = torch.randint(0, 256, (2, 2, 3, 48, 48), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(again(frames), network(frames))
+    assert [tensor.requires_grad for tensor in again.parameters()] == [
+        tensor.requires_grad for tensor in network.parameters()
+    ]
+
+
+def test_a_file_from_before_a_setting_existed_is_read_with_its_default(content: dict, tmp_path: Path) -> None:
+    for name in ("first_conv", "pixels", "freeze", "head"):
+        content["trailer_lib"]["settings"].pop(name, None)
+    torch.save(content, tmp_path / "old.pt")
+    assert read_model_file(tmp_path / "old.pt").network.pixels == "imagenet"
+
+
+def test_a_file_above_the_limit_is_refused(trained_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "MAX_BYTES", 1000)
+    assert "more than 1,000" in assert_refused(trained_root / "models" / BEST)
 
 
 @pytest.mark.parametrize("share", np.linspace(0, 0.999, 11).round(3))
@@ -134,6 +176,24 @@ def numbered_tensors(content: dict) -> None:
     content["state_dict"] = dict(enumerate(content["state_dict"].values()))
 
 
+def head_of_trees_that_look_elsewhere(content: dict) -> None:
+    for name in ("weight", "bias"):
+        del content["state_dict"][f"network.head.{name}"]
+    content["state_dict"]["network.head.feature"] = torch.full((2, 7), 10**6)
+    content["state_dict"]["network.head.threshold"] = torch.zeros(2, 7)
+    content["state_dict"]["network.head.leaf"] = torch.zeros(2, 8)
+
+
+def head_of_odd_trees(content: dict) -> None:
+    content["state_dict"]["network.head.leaf"] = torch.zeros(2, 7)
+
+
+def head_without_bounds(content: dict) -> None:
+    """A number that claims to be a layer of gigabytes."""
+    content["state_dict"]["network.head.0.weight"] = torch.zeros(1, 1).expand(2**24, 512)
+    content["state_dict"]["network.head.0.bias"] = torch.zeros(1).expand(2**24)
+
+
 def no_settings(content: dict) -> None:
     del content["trailer_lib"]["settings"]
 
@@ -164,6 +224,9 @@ def frames_of_text(content: dict) -> None:
         another_shape,
         number_for_a_tensor,
         numbered_tensors,
+        head_of_trees_that_look_elsewhere,
+        head_of_odd_trees,
+        head_without_bounds,
         no_settings,
         another_backbone,
         unknown_backbone,

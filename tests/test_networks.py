@@ -44,9 +44,11 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
 
 
 def assert_equal_frames_give_the_response_of_one(single: nn.Conv2d, stacked: nn.Conv2d, frames: int) -> None:
-    picture = torch.randn(1, 3, 48, 48, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    """In double precision: a ViT's 11,520 products a sum differ by more than 1e-5 from one float32 order to another."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    picture = torch.randn(1, 3, 48, 48, generator=generator, device="cpu", dtype=torch.float64)
     with torch.inference_mode():
-        expected, found = single(picture), stacked(picture.repeat(1, frames, 1, 1))
+        expected, found = single.double()(picture), stacked.double()(picture.repeat(1, frames, 1, 1))
     assert expected.std() > 0.01
     assert torch.allclose(found, expected, atol=1e-5)
 
@@ -75,7 +77,7 @@ def test_each_is_built_and_its_first_layer_takes_equal_frames_as_one(name: str, 
         if original.bias is not None:
             nn.init.normal_(original.bias)
     for frames in (1, 5, 15):
-        trunk = Trunk(nn.ModuleDict({"first": original}), 1, ("first",))
+        trunk = Trunk(nn.ModuleDict({"first": original.float()}), 1, ("first",))
         stack_frames(trunk, frames, "repeat", {})
         assert_equal_frames_give_the_response_of_one(original, trunk.network["first"], frames)
 
@@ -94,11 +96,8 @@ def test_each_family_takes_a_step(name: str, shapes_only: None) -> None:
 
 
 @pytest.mark.skipif(not TORTURE, reason="takes minutes: set TORTURE=1")
-@pytest.mark.parametrize("frames", [1, 5, 15])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name, frames", [(name, (1, 5, 15)[place % 3]) for place, name in enumerate(NAMES)])
 def test_each_is_really_trained_for_a_step(name: str, frames: int) -> None:
-    if NAMES.index(name) % 3 != (1, 5, 15).index(frames):
-        pytest.skip("each with one of the numbers of frames")
     torch.manual_seed(0)
     network = build(name, frames, "channels", "none")
     before = network.head.weight.detach().clone()

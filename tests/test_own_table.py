@@ -140,6 +140,15 @@ def test_without_a_column_for_the_trailer_it_is_refused(tmp_path: Path) -> None:
         load(tmp_path, [{"title": "Film", "year": "1999", "score": "5"}])
 
 
+def test_a_table_of_pictures_needs_no_trailers_but_ids(tmp_path: Path) -> None:
+    poster = {"title": "Film", "year": "1999", "score": "5", "imdb_id": "tt0000007"}
+    films = load(tmp_path, [poster, poster | {"imdb_id": "tt0000008"}, poster | {"imdb_id": ""}]).films
+    assert films.imdb_id.tolist() == ["tt0000007", "tt0000008"] and not films.shared.any()
+    assert catalog.trailer_keys(films).tolist() == ["tt0000007", "tt0000008"]
+    again = load(tmp_path, [poster | {"youtube_id": ""}, poster | {"imdb_id": "tt0000008", "youtube_id": ""}])
+    assert again.films.imdb_id.tolist() == films.imdb_id.tolist()
+
+
 @pytest.mark.parametrize("column", ["title", "year", "score"])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     with pytest.raises(TrailerError, match=rf"films\.csv: no column '{column}'.*expected title, year, score"):
@@ -194,3 +203,21 @@ def test_a_dataset_is_built_of_films_with_keys_and_links_of_their_own(frames_roo
     assert set(table.imdb_id) == set(films.imdb_id) and set(table.title) == {row["title"] for row in rows}
     assert set(table.youtube_id) == {""}
     assert (table.groupby("url").split.nunique() == 1).all() and table.split.nunique() == 3
+
+
+def test_a_dataset_is_built_of_posters_without_trailers(frames_root: Path, copy_of: Callable) -> None:
+    project = copy_of(frames_root)
+    rows = []
+    for film in catalog.load(project).films.itertuples():
+        (folder,) = project.images.glob(f"*{film.imdb_id}*")
+        for path in folder.iterdir():
+            if path.name != "0.jpg":
+                path.unlink()
+        facts = {"title": film.title, "year": str(film.year), "score": str(film.score), "imdb_id": film.imdb_id}
+        rows.append(facts)
+    load(project.root, rows)
+    data = dataset.build(project, project.settings("dataset", min_frames=1))
+    assert data.films["count"].tolist() == [1] * len(rows) == [1] * len(data.frames)
+    assert data.films.split.tolist() == [
+        dataset.split_of(film_id, project.settings("dataset")) for film_id in data.films.imdb_id
+    ]

@@ -212,3 +212,21 @@ def test_the_strip_shows_the_frames_with_seconds_under_score_and_verdict(count: 
     figure = plots.prediction_strip(prediction(count))
     assert captions(figure) == [f"{2.5 * n:.1f} s" for n in range(count)]
     assert figure.get_suptitle() == "film.mp4: 6.8 of 10, usually off by 0.9\nBetter than the constant."
+
+
+def scheme_results() -> dict:
+    nmse = {"good": (0.7, 0.6, 0.8), "astray": (300.0, 200.0, 400.0), "constant": (1.0, 1.0, 1.01)}
+    return {"metrics": {who: {"nMSE": dict(zip(("value", "low", "high"), found))} for who, found in nmse.items()}}
+
+
+def test_the_scheme_table_shows_each_with_its_interval_and_the_baselines_grey() -> None:
+    axis = plots.scheme_table(scheme_results()).axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "astray", "constant"]
+    bars = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
+    assert [tuple(bar.get_xdata()) for bar in bars] == [(0.6, 0.8), (200.0, 400.0), (1.0, 1.01)]
+    assert [bar.get_color() == plots.COLOURS["constant"] for bar in bars] == [False, False, True]
+
+
+def test_a_scheme_that_went_astray_does_not_flatten_the_others() -> None:
+    low, high = plots.scheme_table(scheme_results()).axes[0].get_xlim()
+    assert high - low < 3

@@ -56,6 +56,14 @@ def test_a_folder_may_lie_anywhere(tmp_path: Path) -> None:
     assert sources.fetch(VIDEO, "", ScrapeSettings(source=source), tmp_path / "root", tmp_path) == path
 
 
+@pytest.mark.parametrize("source", ["youtube", "pytube", "folder:trailers"])
+def test_a_film_without_a_trailer_is_missing_from_all_but_links(tmp_path: Path, source: str) -> None:
+    put(tmp_path / "trailers", ".mp4")
+    with pytest.raises(SourceError, match=f"no YouTube id for {source}") as caught:
+        sources.fetch("", "", ScrapeSettings(source=source), tmp_path, tmp_path)
+    assert caught.value.kind == "missing"
+
+
 @pytest.mark.parametrize("name", ["other000000.mp4", f"{VIDEO}.txt", f"{VIDEO}", f"x{VIDEO}.mp4", f"{VIDEO}x.mp4"])
 def test_a_film_without_its_own_file_is_missing_but_may_come(tmp_path: Path, name: str) -> None:
     put(tmp_path / "trailers", name)

@@ -88,14 +88,17 @@ def scrape(args: argparse.Namespace) -> None:
 
 
 def dataset(args: argparse.Namespace) -> None:
-    from trailer_lib import dataset
+    from trailer_lib import dataset, original_pickle
 
     project = Project.open(args.root)
-    built = dataset.build(project, project.settings("dataset", **_chosen(args)))
-    card = built.card
-    print(f"{card['films']} films, {len(built.frames)} frames, {card['splits']}, left out: {card['left_out']}")
+    settings = project.settings("dataset", **_chosen(args))
+    if args.from_pickle:
+        card = original_pickle.import_pickle(project, Path(args.from_pickle), settings).card
+    else:
+        card = dataset.build(project, settings).card
+    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
     if args.pickle:
-        print(f"the original's pickle: {dataset.write_pickle(project)}")
+        print(f"the original's pickle: {original_pickle.write_pickle(project)}")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -111,10 +114,28 @@ def train(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from trailer_lib import compare
+    from trailer_lib import compare, plots
 
-    path = Path(args.schemes) if args.schemes else compare.SCHEMES
-    print(compare.compare(Project.open(args.root), compare.read_schemes(path)).to_string())
+    project = Project.open(args.root)
+    schemes = compare.read_schemes(compare.find_schemes(args.schemes))
+    results = compare.compare(project, schemes, args.folds, args.repeats)
+    print(compare.table(results).to_string())
+    picture = project.models / "schemes" / "schemes.png"
+    _save(plots.scheme_table(results), str(picture))
+    print(f"picture: {picture}")
+
+
+def evidence(args: argparse.Namespace) -> None:
+    from trailer_lib import evidence, feature_tables
+
+    films = evidence.films(Project.open(args.root))
+    features = feature_tables.read(Path(args.features), films) if args.features else None
+    results = evidence.measure(films, features, args.folds, args.repeats)
+    print(json.dumps(results) if args.json else f"{results['films']} films\n{evidence.table(results).to_string()}")
+    if args.figure:
+        from trailer_lib import plots
+
+        _save(plots.scheme_table(results), args.figure)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -232,6 +253,7 @@ def _add_frame_commands(commands: Any) -> None:
 def _add_model_commands(commands: Any) -> None:
     added = _with_root(_command(commands, dataset, "Turn images/ into dataset/.", "size=224"), "dataset")
     added.add_argument("--pickle", action="store_true", help="also write the original project's pickle")
+    added.add_argument("--from-pickle", metavar="FILE", help="of the original project's pickle instead of images/")
     added = _with_root(
         _command(commands, train, "Train on dataset/ into models/.", "backbone=vgg16 epochs=50"), "train"
     )
@@ -239,12 +261,35 @@ def _add_model_commands(commands: Any) -> None:
     added = _with_root(
         _command(commands, compare, "Train several schemes on the same films; one table.", "my_schemes.toml")
     )
-    added.add_argument("schemes", nargs="?", metavar="SCHEMES.toml", help="a table a scheme; else six of the library's")
+    own = "a table a scheme; the library has schemes.toml and original.toml, the original's whole table"
+    added.add_argument("schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml", help=own)
+    _add_folds(added, 1)
+    added = _with_root(
+        _command(commands, evidence, "Say what metadata and a table of features tell.", "--features features.npz")
+    )
+    added.add_argument("--features", metavar="FILE", help=".npz, .csv or .tsv: a row a film, by IMDb id")
+    _add_folds(added, 3)
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    added.add_argument("--figure", metavar="FILE.png", help="write the table as a picture")
     added = _command(commands, predict, "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
     added.add_argument("trailer", metavar="TRAILER", help="a video file")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the frames behind the score as a picture")
+
+
+def _add_folds(added: argparse.ArgumentParser, repeats: int) -> None:
+    added.add_argument("--folds", type=_from(3), metavar="K", default=5, help="parts of the films, each tested once")
+    added.add_argument("--repeats", type=_from(1), metavar="R", default=repeats, help="times they are dealt anew")
+
+
+def _from(least: int) -> Any:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least}")
+        return int(text)
+
+    return whole
 
 
 def main(arguments: list[str] | None = None) -> int:

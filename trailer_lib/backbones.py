@@ -11,7 +11,7 @@ from trailer_lib.errors import TrailerError, nearest
 from trailer_lib.pooling import JOINS, pool, width
 from trailer_lib.settings import TrainSettings
 from trailer_lib.stages import freeze as freeze_stages
-from trailer_lib.trunk import Trunk, single_frame, stack_frames
+from trailer_lib.trunk import Trunk, of_one_frame, stack_frames, stacked_kernels
 from trailer_lib.weights import Weights, fill, load, read, report_of, whole
 
 TIMM = "timm:"
@@ -22,7 +22,8 @@ class FilmRegressor(nn.Module):
 
     Input uint8 [films, frames, 3, height, width] RGB; output float32 [films], in sd of the train scores.
     `report` says in a line what the weights filled and what starts at random. `frozen` lists the parts of the backbone
-    that are not trained: without gradients, and in eval mode also while the rest is trained.
+    that are not trained: without gradients, and in eval mode also while the rest is trained. So is the whole backbone
+    under a `fitted` head: what it was fitted on are the features of that mode.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class FilmRegressor(nn.Module):
         super().__init__()
         self.backbone, self.size, self.width = trunk.network, trunk.size, trunk.features
         self.frames, self.join, self.pixels, self.report = frames, join, pixels, report
-        self.frozen = freeze_stages(trunk.network, freeze)
+        self.frozen, self.fitted = freeze_stages(trunk.network, freeze), False
         self.head: nn.Module = nn.Linear(trunk.features * width(join), 1)
         self.attention = _even_attention(trunk.features) if join == "attention" else None
         self.register_buffer("mean", torch.tensor(trunk.mean).view(3, 1, 1), persistent=False)
@@ -87,7 +88,7 @@ class FilmRegressor(nn.Module):
 
     def train(self, mode: bool = True) -> "FilmRegressor":
         super().train(mode)
-        for part in self.frozen:
+        for part in [self.backbone] if self.fitted else self.frozen:
             part.eval()  # else its batch normalisation would follow the films, and its dropout spoil its features
         return self
 
@@ -133,26 +134,34 @@ def build(
     if first_conv == "random" and join != "channels":
         raise TrailerError(f"first_conv='random' with join={join!r}: only join='channels' has a first layer of its own")
     library, name = _library(backbone)
-    network = library.create(name)
     found = _weights(library, name, weights)
     _require_same_pixels(found, pixels)
-    first = library.first_convolutions(network)
-    if found.state:
-        single = Weights(found.source, single_frame(found.state, first))
-        fill(network, single, library.classifiers(network))
-    trunk = library.take_apart(name, network, found.state)
-    random = [*trunk.first, "head"] if first_conv == "random" else ["head"]
-    report = report_of(found, trunk.network, random)
-    if join == "channels" and (frames > 1 or first_conv == "random"):
-        stack_frames(trunk, frames, first_conv, found.state)
+    trunk = _filled(library, name, found)
+    report = report_of(found, trunk.network, list(trunk.first) if first_conv == "random" else [])
+    kernels = stacked_kernels(found.state, trunk.first)
+    if join == "channels":
+        stack_frames(trunk, frames, first_conv, kernels)
+    learned = [tensor.shape for tensor in trunk.network.state_dict().values()]
+    if first_conv == "repeat" and any(kernel.shape not in learned for kernel in kernels.values()):
+        report += "; its frames' kernels summed in the first layer"
     return FilmRegressor(trunk, frames, join, report, pixels, freeze)
+
+
+def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
+    """The backbone for single frames, its last layer cut, with the weights in it."""
+    network = library.create(name)
+    if found.state:
+        kernels = stacked_kernels(found.state, library.first_convolutions(network))
+        single = found.state | {key: of_one_frame(kernel) for key, kernel in kernels.items()}
+        fill(network, Weights(found.source, single), library.classifiers(network))
+    return library.take_apart(name, network, found.state)
 
 
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
     """The regressor of these settings whose `state_dict` is `state`; RuntimeError when it is another's."""
     library, name = _library(settings.backbone)
     trunk = library.take_apart(name, library.create(name), {key.removeprefix("backbone.") for key in state})
-    if settings.join == "channels" and (settings.frames > 1 or settings.first_conv == "random"):
+    if settings.join == "channels":
         stack_frames(trunk, settings.frames, settings.first_conv, {})
     regressor = FilmRegressor(trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze)
     regressor.head = heads.like(state, regressor.head)

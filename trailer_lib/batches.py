@@ -36,7 +36,7 @@ class FilmBatches:
         for name, column in (("first", films["first"]), ("available", films["count"]), ("scores", films.score)):
             object.__setattr__(self, name, column.to_numpy())
         # The film, not its row: more films change nothing for this one.
-        object.__setattr__(self, "ids", [int(imdb_id[2:]) for imdb_id in films.imdb_id])
+        object.__setattr__(self, "ids", [seed_of(imdb_id) for imdb_id in films.imdb_id])
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> Arrays:
         """(frames uint8 [films, count, size, size, 3], scores float32 [films], rows int64 [films], seeds [films]).
@@ -71,9 +71,9 @@ def _without_hidden(chosen: np.ndarray, drop: float, rng: np.random.Generator) -
     return np.where(kept, chosen, rng.choice(chosen[kept], len(chosen)))
 
 
-def seed_of(*numbers: int) -> int:
-    """A seed from 0 to 2^63 that a list of numbers decides."""
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1
+def seed_of(*parts: int | str) -> int:
+    """A seed from 0 to 2^63 that numbers and names decide."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 class EpochSampler(DistributedSampler):

@@ -94,5 +94,6 @@ def _table(draft: Draft) -> pd.DataFrame:
 
 
 def trailer_keys(films: pd.DataFrame) -> pd.Series:
-    """What stands for each film's trailer: its YouTube id, else its link."""
-    return films.youtube_id.where(films.youtube_id != "", films.url)
+    """What stands for each film's trailer: its YouTube id, else its link; the film's own id where it has neither."""
+    trailers = films.youtube_id.where(films.youtube_id != "", films.url)
+    return trailers.where(trailers != "", films.imdb_id)

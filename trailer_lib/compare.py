@@ -1,20 +1,51 @@
-"""Several schemes of training on the same films, in one table."""
+"""Several schemes of training on the same folds of the same films, in one table."""
 
 import json
-import sys
+import shutil
 import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from trailer_lib import evaluate, files, train
-from trailer_lib.dataset import Dataset, split_hash
+from trailer_lib import (
+    baselines,
+    catalog,
+    evaluate,
+    feature_tables,
+    files,
+    metadata,
+    splits,
+    stacking,
+    table_heads,
+    train,
+)
+from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
+from trailer_lib.evaluate import Metric
+from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
-SCHEMES = Path(__file__).with_name("schemes.toml")
+STARTED, DONE = "started.json", "done.json"
+Scheme = TrainSettings | pd.DataFrame  # settings of a training, or a table of features by imdb_id
+
+
+@dataclass(frozen=True)
+class Round:
+    """One fold of one repeat: `data` with its split, `name` as a folder."""
+
+    name: str
+    repeat: int
+    data: Dataset
+
+
+def find_schemes(name: str) -> Path:
+    """The file of that path, else the library's own of that name: schemes.toml or original.toml."""
+    own = Path(__file__).with_name(Path(name).name)
+    return own if not Path(name).exists() and name == own.name and own.exists() else Path(name)
 
 
 def read_schemes(path: Path) -> dict[str, dict[str, Any]]:
@@ -25,50 +56,170 @@ def read_schemes(path: Path) -> dict[str, dict[str, Any]]:
     return schemes
 
 
-def compare(project: Project, schemes: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Train each scheme into models/schemes/<name>/ and tabulate the test results, best nMSE first, baselines below.
+def compare(project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5, repeats: int = 1) -> dict:
+    """Train each scheme on each fold and measure its answers for the films it had not seen; as plain numbers.
 
-    A scheme that was trained with the same settings on the same dataset is not trained again.
+    Each film is tested once a repeat, by a model that trained on the other folds but one, which chose the epoch. A
+    scheme {"features": FILE} is no training but heads on a table of features. A fold that was finished with the same
+    settings, films and split is not trained again, and one that was broken off goes on; the folds' models are not
+    kept. The result, also in models/schemes/results.json: metrics of schemes and baselines, nMSE minus that of the
+    constant and of the best scheme, seconds.
     """
     _check_names(list(schemes))
-    data = Dataset.open(project)
-    settings = {name: project.settings("train", **scheme) for name, scheme in schemes.items()}
-    results = {name: _result(project, data, name, chosen) for name, chosen in settings.items()}
-    metrics = {name: result["metrics"]["trailer"] for name, result in results.items()}
-    ranked = sorted(metrics, key=lambda name: metrics[name]["nMSE"]["value"])
-    first = next(iter(results.values()))["metrics"]
-    rows = {name: metrics[name] for name in ranked} | {who: first[who] for who in first if who != "trailer"}
-    table = evaluate.table({"metrics": rows})
-    table["seconds"] = [results[name]["seconds"] if name in results else "" for name in table.index]
-    return table
+    opened = Dataset.open(project)
+    data = Dataset(opened.frames, metadata.join(project, opened.films), opened.card)
+    chosen = {name: _read_scheme(project, scheme, data.films) for name, scheme in schemes.items()}
+    rounds = _rounds(data, folds, repeats)
+    answers = {name: np.full((repeats, len(data.films)), np.nan) for name in chosen}
+    seconds = {name: [] for name in chosen}
+    with bar(total=len(rounds) * len(chosen), desc="schemes", unit="fold") as progress:
+        for name, scheme in chosen.items():
+            for turn in rounds:
+                progress.set_postfix_str(f"{name}, {turn.name}")
+                folder = project.models / "schemes" / files.safe_name(name, 80) / turn.name
+                predicted, cost = _run(project, scheme, turn, folder)
+                answers[name][turn.repeat, predicted.index] = predicted
+                seconds[name].append(cost)
+                progress.update()
+    result = _measured(data.films, answers, rounds) | {"folds": folds, "repeats": repeats}
+    result["seconds"] = {name: _total(costs) for name, costs in seconds.items()}
+    files.write_json(project.models / "schemes" / train.RESULTS, result)
+    return result
 
 
 def _check_names(names: list[str]) -> None:
     """Scheme names must differ as folders, and from the baselines' rows."""
     folders = [files.safe_name(name, 80) for name in names]
     for name, folder in zip(names, folders):
-        if folders.count(folder) > 1 or name in evaluate.BASELINES:
+        if folders.count(folder) > 1 or name in baselines.BASELINES:
             raise TrailerError(f"scheme {name!r}: the name is taken by a baseline or another scheme: rename it")
 
 
-def _result(project: Project, data: Dataset, name: str, settings: TrainSettings) -> dict:
-    folder = project.models / "schemes" / files.safe_name(name, 80)
-    path = folder / train.RESULTS
-    wanted = {"settings": settings.as_dict(), "dataset": data.card["settings"], "split_hash": split_hash(data.films)}
-    done = _finished(path)
-    if done and all(done.get(key) == value for key, value in json.loads(json.dumps(wanted)).items()):
+def _read_scheme(project: Project, scheme: dict[str, Any], films: pd.DataFrame) -> Scheme:
+    if "features" not in scheme:
+        return project.settings("train", **scheme)
+    if set(scheme) != {"features"} or not isinstance(scheme["features"], str):
+        raise TrailerError(f"scheme {scheme}: expected features = 'FILE' and no setting of a training beside it")
+    return feature_tables.read(project.root / scheme["features"], films)
+
+
+def _rounds(data: Dataset, folds: int, repeats: int) -> list[Round]:
+    keys = catalog.trailer_keys(data.films)
+    keys, salt = keys.where(keys != "", data.films.imdb_id), data.card["settings"]["salt"]
+    rounds = []
+    for repeat in range(repeats):
+        dealt = splits.folds(keys, folds, repeat, salt)
+        for fold in range(folds):
+            column = splits.fold_split(dealt, folds, fold)
+            splits.require(pd.Series(column))
+            rounds.append(Round(f"repeat {repeat} fold {fold}", repeat, data.with_split(column)))
+    return rounds
+
+
+def _run(project: Project, scheme: Scheme, turn: Round, folder: Path) -> tuple[pd.Series, float | None]:
+    """(predictions in IMDb points, by the films' rows; seconds, None of one that was broken off and went on)."""
+    if isinstance(scheme, pd.DataFrame):
+        start = time.monotonic()
+        return _by_features(scheme, turn.data), time.monotonic() - start
+    done = _trained(project, scheme, turn.data, folder)
+    films = turn.data.films
+    rows = pd.Series(films.index, films.imdb_id)
+    return pd.Series(done["predicted"]).rename(rows), done["seconds"]
+
+
+def _by_features(features: pd.DataFrame, data: Dataset) -> pd.Series:
+    """The head that cross-validation in train prefers; the train mean for films that the table lacks."""
+    sides = [films[films.imdb_id.isin(features.index)] for films in (data.split("train"), data.split("test"))]
+    known, asked = (features.loc[films.imdb_id].to_numpy() for films in sides)
+    if len(known) < stacking.FOLDS:
+        raise TrailerError(f"{len(known)} train films have features, at least {stacking.FOLDS} are needed")
+    models = table_heads.table_heads(features.shape[1], len(known))
+    predicted = pd.Series(data.split("train").score.mean(), data.split("test").index)
+    if len(asked):
+        predicted[sides[1].index] = stacking.best(models, known, sides[0].score.to_numpy(), asked)
+    return predicted
+
+
+def _trained(project: Project, settings: TrainSettings, data: Dataset, folder: Path) -> dict:
+    """What a training left, after it was done if it was not: `predicted`, by imdb_id, and `seconds`."""
+    facts = {"settings": settings.as_dict() | {"resume": False}, "dataset": data.card["settings"]}
+    wanted = json.loads(json.dumps(facts | {"split_hash": splits.split_hash(data.films)}))
+    done = _read(folder / DONE)
+    if {"predicted", "seconds"} <= done.keys() and done.get("wanted") == wanted:
         return done
-    start = time.monotonic()
-    print(f"training scheme {name}", file=sys.stderr)
-    result = train.train(project, settings, models=folder).results | {"seconds": round(time.monotonic() - start, 1)}
-    files.write_json(path, result)
-    return result
+    if _read(folder / STARTED) != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        files.write_json(folder / STARTED, wanted)
+    resume, start = (folder / train.LAST).exists(), time.monotonic()
+    run = train.train(project, replace(settings, resume=resume), models=folder, data=data)
+    predicted = dict(zip(run.predictions.imdb_id, run.predictions.predicted.astype(float)))
+    cost = None if resume else round(time.monotonic() - start, 1)
+    done = {"wanted": wanted, "predicted": predicted, "seconds": cost}
+    files.write_json(folder / DONE, done)
+    for name in (train.BEST, train.LAST):  # a table of schemes would fill the disk with them
+        (folder / name).unlink(missing_ok=True)
+    return done
 
 
-def _finished(path: Path) -> dict:
-    """The results of a scheme that was trained to its end, {} of one that was not or whose file is damaged."""
+def _read(path: Path) -> dict:
+    """A JSON object, {} of a file that is missing or damaged: its training is done again."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return result if isinstance(result, dict) and {"seconds", "metrics"} <= result.keys() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _measured(films: pd.DataFrame, answers: dict[str, np.ndarray], rounds: list[Round]) -> dict:
+    truth, schemes = films.score.to_numpy(), list(answers)
+    everyone = answers | _without_trailer(rounds, next(iter(answers.values())).shape)
+    median = everyone.pop("median")
+    metrics = evaluate.measure_all(truth, everyone, median)
+    ranked = sorted(schemes, key=lambda name: metrics[name]["nMSE"]["value"])
+    order = [*ranked, *(who for who in everyone if who not in schemes)]
+    return {
+        "films": len(films),
+        "best": ranked[0],
+        "metrics": {who: metrics[who] for who in order},
+        "nMSE minus the constant's": _differences(truth, everyone, order, "constant"),
+        "nMSE minus the best scheme's": _differences(truth, everyone, order, ranked[0]),
+        "collapsed": [name for name in ranked if evaluate.collapsed(answers[name], truth)],
+        "left out": baselines.left_out(films),
+    }
+
+
+def _without_trailer(rounds: list[Round], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The baselines' answers on the same folds, float [repeats, films]; "median" is the constant of MAE."""
+    found: dict[str, np.ndarray] = {}
+    for turn in rounds:
+        sides = turn.data.split("train"), turn.data.split("test")
+        for name, answer in (baselines.baselines(*sides) | {"median": baselines.median(*sides)}).items():
+            found.setdefault(name, np.full(shape, np.nan))[turn.repeat, sides[1].index] = answer
+    return {name: answer for name, answer in found.items() if np.isfinite(answer).all()}
+
+
+def _differences(truth: np.ndarray, answers: dict[str, np.ndarray], order: list[str], than: str) -> dict[str, dict]:
+    return {who: asdict(evaluate.paired(truth, answers[who], answers[than])) for who in order if who != than}
+
+
+def _total(costs: list[float | None]) -> float | None:
+    """Seconds of all folds; those that were broken off cost what the others did on average."""
+    known = [cost for cost in costs if cost is not None]
+    return round(len(costs) * sum(known) / len(known), 1) if known else None
+
+
+def table(results: dict) -> pd.DataFrame:
+    """`compare`'s result: a row a scheme, best nMSE first, and a baseline; "value [low, high]" in the cells."""
+    rows = evaluate.table(results)
+    minus = results["nMSE minus the best scheme's"]
+    rows["nMSE minus the best's"] = [str(Metric(**minus[who])) if who in minus else "" for who in rows.index]
+    rows["seconds"] = [results["seconds"].get(who, "") for who in rows.index]
+    rows["remark"] = [_remark(results, who) if who in results["seconds"] else "" for who in rows.index]
+    return rows
+
+
+def _remark(results: dict, who: str) -> str:
+    if who in results["collapsed"]:
+        return "collapsed: nearly one answer for all"
+    better = results["nMSE minus the constant's"][who]["high"] < 0
+    return "" if better else "not shown to be better than the constant"

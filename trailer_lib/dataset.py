@@ -3,30 +3,32 @@
 import hashlib
 import json
 import os
-import pickle
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from trailer_lib import catalog, files, titles
+from trailer_lib import catalog, datacard, files, splits, store, titles
 from trailer_lib.errors import TrailerError
 from trailer_lib.frames import folder_id, picture_paths
+from trailer_lib.pictures import fingerprint, load_folder, shrink, spread
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
+from trailer_lib.splits import SPLITS, split_hash, split_of
+from trailer_lib.store import FRAMES, INDEX, Entry, Store
 
-SPLITS = ("train", "val", "test")
-FRAMES, FILMS, CARD = "frames.npy", "films.csv", "dataset.json"
-TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url"], str)  # a film may be called "300"
+__all__ = ["FRAMES", "INDEX", "SPLITS", "load_folder", "shrink", "split_hash", "split_of", "spread"]
+FILMS, CARD, TEXT = "films.csv", "dataset.json", "CARD.md"
+TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "folder"], str)  # a film may be called "300"
 NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
-PICKLE_FRAMES = 15  # the original's pickle holds 15 frames, 45 channels, a film
+MEMORY = 200_000_000  # bytes of frames that are decoded ahead of the one that is written
+AGAIN = "build the dataset again"
 
 
 @dataclass(frozen=True)
@@ -41,27 +43,36 @@ class Dataset:
     card: dict
 
     @classmethod
-    def open(cls, project: Project) -> "Dataset":
+    def open(cls, project: Project, verify: bool = True) -> "Dataset":
+        """The dataset of a project; TrailerError when there is none or a byte of it is not as it was built.
+
+        `verify` reads the whole array, at 0.8 GB a second and core, to check each film's frames by their hash.
+        """
         folder = project.dataset
         if not (folder / CARD).exists():
             raise TrailerError(
                 f"no dataset in {folder}: run notebook 2 or `python -m trailer_lib dataset --root {project.root}`"
             )
         try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            array = np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False)
-            films = pd.read_csv(folder / FILMS, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
-        except (OSError, ValueError) as error:
-            raise TrailerError(
-                f"{folder}: damaged ({' '.join(str(error).split())}): build the dataset again"
-            ) from error
-        if list(array.shape) != card["shape"] or len(films) != card["films"]:
-            raise TrailerError(f"{folder}: {FRAMES}, {FILMS} and {CARD} differ: build the dataset again")
-        return cls(array, films, card)
+            card = _read_card(folder / CARD)
+            films = _read_films(folder / FILMS, card)
+            frames = _map_frames(folder / FRAMES, card)
+        except (OSError, ValueError, KeyError) as error:
+            raise TrailerError(f"{folder}: damaged ({' '.join(str(error).split())}): {AGAIN}") from error
+        if verify:
+            _verify(folder / FRAMES, films, frames.shape[1])
+        return cls(frames, films, card)
 
     def split(self, name: str) -> pd.DataFrame:
         """The films of "train", "val" or "test"; their index is their row in `films`."""
         return self.films[self.films.split == name]
+
+    def with_split(self, column: list[str]) -> "Dataset":
+        """The same films and frames under another split, "train", "val" or "test" a film: of folds, say."""
+        if len(column) != len(self.films) or not set(column) <= set(SPLITS):
+            raise TrailerError(f"a split of {len(self.films)} films: expected so many of {', '.join(SPLITS)}")
+        films = self.films.assign(split=column)
+        return Dataset(self.frames, films, self.card | _counted(films))
 
     def film_frames(self, row: int, count: int = 0) -> np.ndarray:
         """`count` frames of a film, evenly spread over it, or all of them: uint8 [n, size, size, 3]."""
@@ -69,18 +80,40 @@ class Dataset:
         return self.frames[film["first"] + (spread(film["count"], count) if count else np.arange(film["count"]))]
 
 
-def spread(available: int, count: int) -> np.ndarray:
-    """`count` indices spread evenly over 0 .. available - 1, in order; some repeat when there are too few."""
-    return ((np.arange(count) + 0.5) * available / count).astype(int)
+def _read_card(path: Path) -> dict[str, Any]:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(card, dict) or card.pop("hash", "") != _hash_of(card):
+        raise ValueError(f"{path.name} is not as it was written, or an earlier version's")
+    return card
 
 
-def split_of(trailer: str, settings: DatasetSettings) -> str:
-    """The split of a trailer (its YouTube id, else its link): films that share it stay together, adding moves none."""
-    digest = hashlib.sha256(f"{settings.salt}/{trailer}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < settings.test:
-        return "test"
-    return "val" if place < settings.test + settings.val else "train"
+def _hash_of(card: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+
+
+def _read_films(path: Path, card: dict[str, Any]) -> pd.DataFrame:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != card["hashes"][FILMS]:
+        raise ValueError(f"{path.name} is not as it was written")
+    return pd.read_csv(path, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
+
+
+def _map_frames(path: Path, card: dict[str, Any]) -> np.ndarray:
+    rows, side = card["shape"][:2]
+    with open(path, "rb") as file:
+        if file.read(store.HEADER) != store.header(rows, side):
+            raise ValueError(f"the head of {path.name} is not as it was written")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _verify(path: Path, films: pd.DataFrame, side: int) -> None:
+    columns = (films[name] for name in ("imdb_id", "first", "count", "sha256"))
+    damaged = store.damaged(path, side, [Entry(*row, pictures="") for row in zip(*columns)])
+    if damaged:
+        film = films[films.imdb_id.isin(damaged)].iloc[0]
+        others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        raise TrailerError(
+            f"{path}: the frames of {film.title} ({film.imdb_id}){others} are damaged: {AGAIN}, it mends them alone"
+        )
 
 
 def find_films(project: Project, films: pd.DataFrame) -> pd.DataFrame:
@@ -112,41 +145,33 @@ def _no_match(matches: list) -> str:
 
 
 def build(project: Project, settings: DatasetSettings) -> Dataset:
-    """Write dataset/ from images/ and open it. A folder that can't be used is left out; `card["left_out"]` says why."""
-    films = catalog.load(project).films
-    found = find_films(project, films)
+    """Bring dataset/ up to date with images/ and open it. A folder that can't be used is left out, with a reason.
+
+    Films that are in it with the same settings and pictures are checked, not decoded again. Killed at any moment and
+    run again it ends with the same bytes; until then the dataset as it was can be opened.
+    """
+    known = catalog.load(project)
+    found = find_films(project, known.films)
     found.loc[found.reason.eq("") & (found.pictures < settings.min_frames), "reason"] = (
         f"under {settings.min_frames} frames"
     )
-    usable = found[found.reason == ""].merge(films, on="imdb_id")
+    usable = found[found.reason == ""].merge(known.films, on="imdb_id")
     if usable.empty:
         raise TrailerError(
             f"{project.images}: no folder with {settings.min_frames} frames in it: scrape first, or lower min_frames"
         )
-    (project.dataset / CARD).unlink(missing_ok=True)  # until all three files are new, there is no dataset
-    table, shape, damaged = _write_frames(project, usable, settings)
-    left_out = Counter(found[found.reason != ""].reason) + Counter(damaged)
-    table["split"] = [split_of(key, settings) for key in catalog.trailer_keys(table)]
-    _require_splits(table)
-    with files.atomic_path(project.dataset / FILMS) as temporary:
-        table.to_csv(temporary, index=False)
-    _write_card(project, settings, table, shape, left_out)
-    return Dataset.open(project)
-
-
-def _write_card(
-    project: Project, settings: DatasetSettings, table: pd.DataFrame, shape: tuple, left_out: Counter
-) -> None:
-    card = {
-        "settings": settings.as_dict(),
-        "scrape": scrape_settings(project),
-        "films": len(table),
-        "shape": list(shape),
-        "splits": {split: int((table.split == split).sum()) for split in SPLITS},
-        "split_hash": split_hash(table),
-        "left_out": dict(left_out),
-    }
-    files.write_json(project.dataset / CARD, card)
+    usable["split"] = [split_of(key, settings) for key in catalog.trailer_keys(usable)]
+    splits.require(usable.split)
+    project.dataset.mkdir(exist_ok=True)
+    with files.only_run(project.dataset):
+        files.remove_temporary(project.dataset)
+        built, damaged = _bring_up_to_date(project, usable, settings)
+        films = usable[~usable.imdb_id.isin(damaged)]
+        if films.empty:
+            raise TrailerError(f"{project.images}: each of {len(usable)} films has a damaged picture: scrape again")
+        left_out = Counter(found[found.reason != ""].reason) + Counter(["a picture is damaged"] * len(damaged))
+        facts = {"source": project.images.name, "scores_from": known.scores_from, "scrape": scrape_settings(project)}
+        return finish(project, built, films, settings, facts | {"left_out": dict(left_out)})
 
 
 def scrape_settings(project: Project) -> dict:
@@ -158,105 +183,101 @@ def scrape_settings(project: Project) -> dict:
         raise TrailerError(f"{path}: damaged ({error}): remove it, or scrape again") from error
 
 
+def _bring_up_to_date(project: Project, usable: pd.DataFrame, settings: DatasetSettings) -> tuple[Store, list[str]]:
+    """The array with all usable films in it, and the ids of those that have a damaged picture."""
+    cut = scrape_settings(project).get("filter") == "informative"
+    films = [film | _pictures(project.images / film["folder"], settings, cut) for film in usable.to_dict("records")]
+    written = store_for(project, settings, {film["imdb_id"]: film["print"] for film in films})
+    current = set(written.films) - written.damaged()
+    todo = [f for f in films if f["imdb_id"] not in current or written.films[f["imdb_id"]].pictures != f["print"]]
+    lost = []
+    for film, frames in _decoded(project, todo, settings):
+        if frames is None:
+            lost.append(film["imdb_id"])
+        else:
+            written.put(film["imdb_id"], film["print"], frames)
+    return written, lost
+
+
+def _pictures(folder: Path, settings: DatasetSettings, cut: bool) -> dict[str, Any]:
+    """Whether a folder's pictures may have black bars, and their print; `cut`: scraping cut off those of its films."""
+    bars = not (cut and (folder / "film.json").exists())
+    return {"bars": bars, "print": fingerprint(folder, settings, bars)}
+
+
+def store_for(project: Project, settings: DatasetSettings, prints: dict[str, str]) -> Store:
+    """The store of dataset/ to add films to, begun anew when less than half of it is of these, film -> print."""
+    opened = Store(project.dataset, settings.size)
+    if not opened.keeps(prints):
+        (project.dataset / CARD).unlink(missing_ok=True)  # there is no dataset until the new one is whole
+        opened.clear()
+    return opened
+
+
+def _decoded(
+    project: Project, films: list[dict], settings: DatasetSettings
+) -> Iterator[tuple[dict, np.ndarray | None]]:
+    """Each film with its frames, in order; None when a picture is damaged. Only a few are held at a time."""
+    workers = os.cpu_count() or 1
+    largest = max((film["pictures"] for film in films), default=1) * settings.size**2 * 3
+    most = max(1, min(2 * workers, MEMORY // largest))
+    with ThreadPoolExecutor(workers) as pool, bar(total=len(films), desc="building", unit="film") as progress:
+        jobs = ((film, project.images / film["folder"]) for film in films)
+        begun = ((film, pool.submit(load_folder, folder, settings, film["bars"])) for film, folder in jobs)
+        for film, loading in _ahead(begun, most):
+            yield film, loading.result()
+            progress.update()
+
+
+def _ahead(items: Iterable, count: int) -> Iterator:
+    """The items, each taken when it is `count` items before its turn."""
+    taken: deque = deque()
+    for item in items:
+        taken.append(item)
+        if len(taken) == count:
+            yield taken.popleft()
+    yield from taken
+
+
+def finish(
+    project: Project, written: Store, films: pd.DataFrame, settings: DatasetSettings, facts: dict[str, Any]
+) -> Dataset:
+    """Write the table and the card of what is in the store, and open the dataset."""
+    splits.require(films.split)
+    entries = {entry.film: entry for entry in written.close(films.imdb_id)}
+    for name in ("first", "count", "sha256"):
+        films = films.assign(**{name: [getattr(entries[film], name) for film in films.imdb_id]})
+    table = films[[*catalog.COLUMNS, "folder", "first", "count", "sha256", "split"]].sort_values("first")
+    with files.atomic_path(project.dataset / FILMS) as temporary:
+        table.to_csv(temporary, index=False)
+    card = facts | _card(project, settings, table)
+    files.write_json(project.dataset / CARD, card | {"hash": _hash_of(card)})
+    files.write_text(project.dataset / TEXT, datacard.text(card))
+    return Dataset.open(project, verify=False)
+
+
+def _card(project: Project, settings: DatasetSettings, table: pd.DataFrame) -> dict[str, Any]:
+    scores = table.score[table.split == "train"]
+    return {
+        "settings": settings.as_dict(),
+        "films": len(table),
+        "frames": int(table["count"].sum()),
+        "shape": [int((table["first"] + table["count"]).max()), settings.size, settings.size, 3],
+        "train_score": {"mean": float(scores.mean()), "sd": float(scores.std(ddof=0))},
+        "hashes": {
+            FILMS: hashlib.sha256((project.dataset / FILMS).read_bytes()).hexdigest(),
+            FRAMES: hashlib.sha256("\n".join(table.sha256).encode()).hexdigest(),
+        },
+        **_counted(table),
+    }
+
+
+def _counted(films: pd.DataFrame) -> dict[str, Any]:
+    counts = {split: int((films.split == split).sum()) for split in SPLITS}
+    return {"splits": counts, "split_hash": split_hash(films)}
+
+
 def sizes(project: Project) -> pd.DataFrame:
     """The files of dataset/ and their sizes in MB."""
     paths = sorted(path for path in project.dataset.iterdir() if not path.name.startswith(".") and path.suffix != ".md")
     return pd.DataFrame({"MB": {path.name: round(path.stat().st_size / 1e6, 3) for path in paths}})
-
-
-def split_hash(films: pd.DataFrame) -> str:
-    """A short hash of the films, their scores and splits: two runs with the same one may be compared."""
-    lines = sorted(f"{film.imdb_id} {film.split} {film.score}" for film in films.itertuples())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
-
-
-def _require_splits(table: pd.DataFrame) -> None:
-    for split, least in (("train", 2), ("val", 1), ("test", 2)):
-        fell = int((table.split == split).sum())
-        if fell < least:
-            remedy = "scrape more films, raise its share, or try another salt"
-            raise TrailerError(
-                f"{fell} of {len(table)} films fell into {split!r}, at least {least} are needed: {remedy}"
-            )
-
-
-def _write_frames(
-    project: Project, usable: pd.DataFrame, settings: DatasetSettings
-) -> tuple[pd.DataFrame, tuple, list[str]]:
-    """Write frames.npy film by film. Returns the table with first and count, the array's shape, why films were lost."""
-    rows, damaged, total = [], [], 0
-    side = settings.size
-    with files.atomic_path(project.dataset / FRAMES) as temporary, open(temporary, "wb") as file:
-        _write_header(file, (int(usable.pictures.sum()), side, side, 3))
-        for film, pictures in _loaded(project, usable, settings):
-            if pictures is None:
-                damaged.append("a picture is damaged")
-                continue
-            file.write(pictures.tobytes())
-            rows.append(film | {"first": total, "count": len(pictures)})
-            total += len(pictures)
-        file.seek(0)
-        _write_header(file, (total, side, side, 3))
-    if not rows:
-        raise TrailerError(f"{project.images}: each of {len(usable)} films has a damaged picture: scrape again")
-    columns = [*catalog.COLUMNS, "folder", "first", "count"]
-    return pd.DataFrame(rows)[columns], (total, side, side, 3), damaged
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    # NumPy leaves room for the first number to grow, so a second header fits over the first.
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-
-
-def _loaded(
-    project: Project, usable: pd.DataFrame, settings: DatasetSettings
-) -> Iterator[tuple[dict, np.ndarray | None]]:
-    """Each film with its pictures, in order; None when one is damaged. A few films at a time, so memory stays flat."""
-    films = usable.to_dict("records")
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool, bar(total=len(films), desc="building", unit="film") as progress:
-        for start in range(0, len(films), 2 * workers):
-            batch = films[start : start + 2 * workers]
-            loading = pool.map(lambda film: load_folder(project.images / film["folder"], settings), batch)
-            for film, pictures in zip(batch, loading):
-                yield film, pictures
-                progress.update()
-
-
-def load_folder(folder: Path, settings: DatasetSettings) -> np.ndarray | None:
-    """The pictures of a folder as uint8 [n, size, size, 3], None when one of them is damaged."""
-    try:
-        return np.stack([_load(path, settings) for path in picture_paths(folder)])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-
-
-def _load(path: Path, settings: DatasetSettings) -> np.ndarray:
-    with Image.open(path, formats=["JPEG"]) as picture:
-        # JPEG decodes to a half or a quarter at no cost; twice the size wanted keeps the shrinking smooth.
-        picture.draft("RGB", (2 * settings.size, 2 * settings.size))
-        return shrink(picture.convert("RGB"), settings)
-
-
-def shrink(picture: Image.Image, settings: DatasetSettings) -> np.ndarray:
-    """A picture as the dataset holds it: uint8 [size, size, 3]."""
-    width, height = picture.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    box = (left, top, left + side, top + side) if settings.fit == "crop" else None
-    return np.asarray(picture.resize((settings.size, settings.size), Image.Resampling.BOX, box=box))
-
-
-def write_pickle(project: Project) -> Path:
-    """dataset/Dataset as the original wrote it: a list of [uint8 array (45, size, size), score]."""
-    opened = Dataset.open(project)
-    rows = [[_channels(opened, row), float(opened.films.score[row])] for row in opened.films.index]
-    path = project.dataset / "Dataset"
-    with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
-        pickle.dump(rows, file, protocol=4)
-    return path
-
-
-def _channels(opened: Dataset, row: int) -> np.ndarray:
-    frames = opened.film_frames(row, PICKLE_FRAMES).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(frames.reshape(-1, *frames.shape[2:]))

@@ -36,6 +36,7 @@ def fit_head(network: FilmRegressor, data: Dataset, settings: TrainSettings, cac
     scores = films.score.to_numpy(np.float64)
     target = (scores - scores.mean()) / (scores.std() or 1.0)
     network.head, facts = heads.fit(settings.head, features, target, settings.seed)
+    network.fitted = True
     seconds = round(time.monotonic() - began, 1)
     return {"head": settings.head, "films": len(films), "features": features.shape[1], **facts, "seconds": seconds}
 

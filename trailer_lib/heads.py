@@ -1,5 +1,6 @@
 """Heads that scikit-learn fits on features, as torch modules: a fitted network is then like any other."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from trailer_lib.errors import TrailerError
 
 LEAST_FILMS, FOLDS = 10, 5
+LEAST_SCALE = 0.01  # of the features' root mean square sd
 RIDGE_ALPHAS = np.logspace(0, 7, 29)
 MLP_ALPHAS, MLP_WIDTH = (0.1, 1.0, 10.0, 100.0, 1000.0), 64
 TREES, TREE_DEPTH, TREE_RATE = 400, 3, 0.03
@@ -31,22 +33,31 @@ class Trees(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         by_feature = features.T
-        node = torch.zeros(len(self.feature), len(features), dtype=torch.int64, device=features.device)
+        node = torch.zeros(self.feature.shape[0], features.shape[0], dtype=torch.int64, device=features.device)
         for _ in range(self.depth):
             value = by_feature.gather(0, self.feature.gather(1, node))
             node = 2 * node + 1 + (value > self.threshold.gather(1, node)).long()
         return self.leaf.gather(1, node - self.feature.shape[1]).sum(0).unsqueeze(1)
 
 
-def like(state: dict[str, Tensor], linear: nn.Module) -> nn.Module:
-    """An empty head of the kind whose tensors `state` holds under "head.": `linear`, an MLP, or trees."""
+def like(state: dict[str, Tensor], linear: nn.Linear) -> nn.Module:
+    """An empty head of the kind whose tensors `state` holds under "head.": `linear` itself, an MLP, or trees.
+
+    RuntimeError for tensors that are no head for as many features as `linear` takes.
+    """
+    features = linear.in_features
     if "head.leaf" in state:
-        trees, leaves = state["head.leaf"].shape
-        return Trees(trees, leaves.bit_length() - 1)
+        return _empty_trees(state, features)
     if "head.0.weight" in state:
-        hidden, features = state["head.0.weight"].shape
-        return _perceptron(features, hidden)
+        return _perceptron(features, len(state["head.0.bias"]))
     return linear
+
+
+def _empty_trees(state: dict[str, Tensor], features: int) -> Trees:
+    (trees, leaves), feature = state["head.leaf"].shape, state["head.feature"]
+    if not 0 <= int(feature.min()) <= int(feature.max()) < features:
+        raise RuntimeError(f"head.feature goes to {int(feature.max())}, of {features} features")
+    return Trees(trees, leaves.bit_length() - 1)
 
 
 def _perceptron(features: int, hidden: int) -> nn.Sequential:
@@ -67,43 +78,44 @@ def fit(kind: str, features: np.ndarray, target: np.ndarray, seed: int) -> tuple
 def _ridge(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module, dict[str, Any]]:
     """Ridge regression on standardised features; alpha by leave-one-out, which has a closed form."""
     from sklearn.linear_model import RidgeCV
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler()
-    model = RidgeCV(RIDGE_ALPHAS).fit(scaler.fit_transform(features.astype(np.float64)), target)
+    mean, scale = _standard(features)
+    model = RidgeCV(RIDGE_ALPHAS).fit((features - mean) / scale, target)
     head = nn.Linear(features.shape[1], 1)
-    _set_linear(head, *_unscaled(scaler, model.coef_[None], np.array([model.intercept_])))
+    _set_linear(head, model.coef_[None] / scale, model.intercept_ - model.coef_ / scale @ mean)
     return head, {"alpha": float(model.alpha_), "cv_mse": -float(model.best_score_)}
 
 
-def _unscaled(scaler: Any, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The linear layer on raw features that equals one on standardised features."""
-    weight = weight / scaler.scale_
-    return weight, bias - weight @ scaler.mean_
+def _standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the scale that standardise each feature, float64 [n].
+
+    A feature that hardly moves in these films is not blown up: in another film it may be a thousand of its sds away.
+    """
+    sds = features.std(0, dtype=np.float64)
+    floor = LEAST_SCALE * np.sqrt((sds**2).mean())
+    return features.mean(0, dtype=np.float64), np.maximum(sds, floor or 1.0)
 
 
-def _set_linear(layer: nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
+def _set_linear(layer: nn.Linear, weight: np.ndarray, bias: np.ndarray | float) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
+        layer.bias.copy_(torch.as_tensor(bias))
 
 
 def _mlp(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module, dict[str, Any]]:
     """One hidden layer on standardised features, stopped early; its L2 by 5-fold cross-validation."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV
     from sklearn.neural_network import MLPRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     net = MLPRegressor(hidden_layer_sizes=(MLP_WIDTH,), early_stopping=True, max_iter=500, random_state=seed)
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), net), {"mlpregressor__alpha": MLP_ALPHAS}, cv=_folds(seed),
-        scoring="neg_mean_squared_error",
-    )  # fmt: skip
-    search.fit(features.astype(np.float64), target)
-    scaler, net = search.best_estimator_[0], search.best_estimator_[1]
-    head = _perceptron(features.shape[1], MLP_WIDTH)
-    _set_linear(head[0], *_unscaled(scaler, net.coefs_[0].T, net.intercepts_[0]))
+    search = GridSearchCV(net, {"alpha": MLP_ALPHAS}, cv=_folds(seed), scoring="neg_mean_squared_error")
+    mean, scale = _standard(features)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 500 epochs are enough
+        net = search.fit((features - mean) / scale, target).best_estimator_
+    head, weight = _perceptron(features.shape[1], MLP_WIDTH), net.coefs_[0].T / scale
+    _set_linear(head[0], weight, net.intercepts_[0] - weight @ mean)
     _set_linear(head[2], net.coefs_[1].T, net.intercepts_[1])
     return head, {"alpha": float(net.alpha), "cv_mse": -float(search.best_score_)}
 

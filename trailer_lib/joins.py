@@ -84,6 +84,14 @@ def join(folder: Path) -> Draft:
     return draft
 
 
+def scored(folder: Path) -> list[dict[str, Any]]:
+    """The films of movie_metadata.csv that have a score, with or without a trailer."""
+    draft = Draft()
+    draft.films = _scored(folder, draft)
+    draft.sift(bad_score)
+    return draft.films
+
+
 def _scored(folder: Path, draft: Draft) -> list[dict[str, Any]]:
     """The films of movie_metadata.csv, those without a score too: a trailer may be theirs and no other film's."""
     needed = ["movie_title", "title_year", "imdb_score", "movie_imdb_link"]

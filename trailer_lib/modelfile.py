@@ -11,7 +11,7 @@ from trailer_lib import files
 from trailer_lib.backbones import FilmRegressor, restore
 from trailer_lib.errors import TrailerError
 from trailer_lib.settings import TrainSettings
-from trailer_lib.weights import load_file
+from trailer_lib.weights import bounded, load_file
 
 FORMAT = 1
 PREFIX = "network."
@@ -77,6 +77,8 @@ def read_model_file(path: Path) -> ModelFile:
 def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> FilmRegressor:
     try:
         state = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items()}
+        if not bounded(state):
+            raise RuntimeError("a tensor claims more numbers than are in the file")
         settings = TrainSettings.layered({"the model file": facts["settings"]})
         return restore(settings, facts["weights"], state).eval()
     except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:

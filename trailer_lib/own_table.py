@@ -17,11 +17,16 @@ OPTIONAL = ["youtube_id", "url", "imdb_id", "genres", "runtime_minutes", "votes"
 
 
 def read(folder: Path) -> Draft:
-    """The films of films.csv: title, year, score and youtube_id or url (an https link to a video file)."""
+    """The films of films.csv: title, year, score and youtube_id or url (an https link to a video file).
+
+    Where no row has a trailer, an imdb_id will do: the pictures are in images/ already (posters).
+    """
     draft = Draft()
     table = draft.read(folder / OWN, NEEDED, OPTIONAL)
-    if not {"youtube_id", "url"} & set(table.columns):
-        raise TrailerError(f"{folder / OWN}: no column 'youtube_id' and no 'url': expected one of them, or both")
+    if not {"youtube_id", "url", "imdb_id"} & set(table.columns):
+        expected = "expected one of them, or 'imdb_id' and pictures in images/"
+        raise TrailerError(f"{folder / OWN}: no column 'youtube_id' and no 'url': {expected}")
+    trailers = any(row["youtube_id"] or row["url"] for row in table.rows)
     # A catalogue that was written with --csv and put here says itself how old its scores are.
     said = {row["scores_from"][:80] for row in table.rows}
     told = said.pop() if len(said) == 1 else ""
@@ -30,7 +35,7 @@ def read(folder: Path) -> Draft:
     keys = set()
     for row in table.rows:
         film = _film(row)
-        reason = _problem(film, row["imdb_id"])
+        reason = _problem(film, row["imdb_id"], trailers)
         film["imdb_id"] = row["imdb_id"] or own_id(film["title"], film["year"])
         reason = reason or (REPEATED if film["imdb_id"] in keys else "")
         if reason:
@@ -53,7 +58,7 @@ def _film(row: Row) -> dict[str, Any]:
     return film | {"title": title, "genres": genres, "joined_by": "own table", "sources": [(OWN, row["row"], title)]}
 
 
-def _problem(film: dict[str, Any], imdb_id: str) -> str:
+def _problem(film: dict[str, Any], imdb_id: str, trailers: bool) -> str:
     """Why a row is no film, "" when it is; its numbers become numbers."""
     if not film["title"]:
         return "no title"
@@ -63,9 +68,8 @@ def _problem(film: dict[str, Any], imdb_id: str) -> str:
         return BAD_ID
     if film["url"] and not _is_link(film["url"]):
         return "the url is no https link"
-    return (
-        bad_year(film) or bad_score(film) or ("" if film["youtube_id"] or film["url"] else "neither youtube_id nor url")
-    )
+    known = film["youtube_id"] or film["url"] or (imdb_id and not trailers)
+    return bad_year(film) or bad_score(film) or ("" if known else "neither youtube_id nor url")
 
 
 def _is_link(url: str) -> bool:

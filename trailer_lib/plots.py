@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trailer_lib import evaluate, frames
+from trailer_lib import baselines, evaluate, frames
 from trailer_lib.dataset import SPLITS, Dataset, spread
 from trailer_lib.predict import Prediction
 
@@ -151,6 +151,25 @@ def prediction_strip(prediction: Prediction) -> Figure:
     title = f"{answer}\n{prediction.verdict}"
     captions = [f"{second:.1f} s" for second in prediction.seconds]
     return contact_sheet(prediction.frames, captions, title, columns=min(5, len(captions)))
+
+
+def scheme_table(results: dict, title: str = "") -> Figure:
+    """nMSE with its interval of every row of `compare.compare` or `evidence.measure`; the baselines grey."""
+    metrics = {who: evaluate.Metric(**found["nMSE"]) for who, found in results["metrics"].items()}
+    figure, axis = plt.subplots(figsize=(PAGE * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
+    for place, (who, metric) in enumerate(metrics.items()):
+        baseline = who.split(": ")[-1] in baselines.BASELINES
+        colour = COLOURS["constant" if baseline else "test"]
+        axis.plot((metric.low, metric.high), (place, place), color=colour)
+        axis.plot(metric.value, place, "o", markersize=5, color=colour)
+    axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
+    axis.set_yticks(range(len(metrics)), metrics)
+    axis.invert_yaxis()
+    # A scheme that went astray can be off by hundreds; it must not flatten the rest.
+    ends = [end for metric in metrics.values() for end in (metric.low, metric.high, metric.value) if end < 2]
+    axis.set_xlim(min(ends) - 0.02, max(ends) + 0.02)
+    axis.set(xlabel="nMSE, 95 % interval", title=title)
+    return _tidy(figure)
 
 
 def _tidy(figure: Figure) -> Figure:

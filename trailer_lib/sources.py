@@ -45,6 +45,8 @@ def fetch(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scrat
     SourceError when the trailer can't be had, TrailerError when a setting is wrong.
     """
     check_source(settings.source)
+    if not youtube_id and settings.source != "links":
+        raise SourceError("missing", f"the film has no YouTube id for {settings.source}", permanent=False)
     if settings.source.startswith("folder:"):
         return _from_folder(youtube_id, root / settings.source.removeprefix("folder:"), settings.source)
     return FETCHERS[settings.source](youtube_id, url, settings, root, scratch)

@@ -113,6 +113,7 @@ def _take_head(module: TrailerModule, last: ModelFile) -> None:
     """A fitted head decides its own layers: those that the file's tensors belong to."""
     if module.settings.head != "linear":
         module.network.head, module.facts["head"] = last.network.head, last.facts["head"]
+        module.network.fitted = True
         module.network.train()
 
 

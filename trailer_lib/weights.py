@@ -57,7 +57,14 @@ def read(path: Path) -> Weights:
         raise TrailerError(
             f"weights {path.name}: no tensors by name in it: expected a state_dict saved with torch.save"
         )
+    if not bounded(tensors):
+        raise TrailerError(f"weights {path.name}: a tensor claims more numbers than are in the file: use another file")
     return Weights(path.name, whole(tensors), settings)
+
+
+def bounded(state: dict[str, Tensor]) -> bool:
+    """False when a tensor repeats its numbers: copied, a file of bytes would fill the memory."""
+    return all(tensor.nbytes <= tensor.untyped_storage().nbytes() for tensor in state.values())
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -111,10 +118,10 @@ def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
 
 
 def report_of(weights: Weights, network: nn.Module, random: list[str]) -> str:
-    """What of a network without its last layer came from where; `random` layers start at random besides."""
+    """What of a network without its last layer came from where; the layers in `random` will start at random."""
     if not weights.state:
         return f"{weights.source}: every layer starts at random"
-    names = [key for key in network.state_dict() if not key.endswith("num_batches_tracked")]
-    left = sorted({key.rpartition(".")[0] for key in names if key not in weights.state})
-    found = sum(key in weights.state for key in network.state_dict())
-    return f"{weights.source}: {found} tensors loaded; at random: {', '.join([*left, *random])}"
+    found = [key for key in network.state_dict() if key in weights.state and key.rpartition(".")[0] not in random]
+    missing = [key for key in network.state_dict() if key not in found and not key.endswith("num_batches_tracked")]
+    layers = sorted({key.rpartition(".")[0] for key in missing})
+    return f"{weights.source}: {len(found)} tensors loaded; at random: {', '.join([*layers, 'head'])}"

@@ -1,0 +1,180 @@
+"""What metadata and features of real trailers tell of a film's score: figures of real films, with intervals.
+
+    python benchmarks/evidence.py [metadata splits embedding visual audio both] [--real ../shared/real]
+
+Each part rewrites its own figures in benchmarks/evidence.json; EVIDENCE.md and evidence.png are then made anew from
+all. The folder of real data holds excels/, trailer_embeddings.npz and trailer_features/train_features.tsv.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import machine
+import matplotlib
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import ShuffleSplit
+
+from trailer_lib import Project, baselines, catalog, evaluate, evidence, feature_tables, files, plots
+
+HERE = Path(__file__).resolve().parent
+PACKAGES = "scikit-learn scipy numpy pandas".split()
+SPLITS, TEST = 20, 0.15  # random splits as the original's, 15 % of the films each
+
+
+def joined_by_title(excels: Path) -> set[str]:
+    """The IMDb ids of the original's join: "title (year)" of the score table found letter by letter in the list."""
+    scored = pd.read_csv(excels / "movie_metadata.csv")
+    named = scored.movie_title.str[:-1] + " (" + scored.title_year.astype("Int64").astype(str) + ")"
+    found = scored[named.isin(pd.read_csv(excels / "ml-youtube.csv").title)]
+    return set(found.movie_imdb_link.str.extract(r"(tt\d{7,10})")[0])
+
+
+def splits(project: Project) -> dict:
+    """Mean and sd over random splits of nMSE, by ridge and by boosting, on the films of the original's join."""
+    films = evidence.films(project)
+    films = films[films.imdb_id.isin(joined_by_title(project.excels))].reset_index(drop=True)
+    errors: dict[str, list[float]] = {}
+    for train, test in ShuffleSplit(SPLITS, test_size=TEST, random_state=0).split(films):
+        sides, truth = (films.iloc[train], films.iloc[test]), films.score.to_numpy()[test]
+        for name in baselines.BASELINES[1:]:
+            for kind, model in baselines.candidates(sides[0], name).items():
+                answer = model.fit(sides[0], sides[0].score).predict(sides[1])
+                errors.setdefault(f"{name}, {kind}", []).append(float(evaluate.nmse(truth, answer)))
+    figures = {name: {"mean": float(np.mean(of)), "sd": float(np.std(of))} for name, of in errors.items()}
+    return {"films": len(films), "splits": SPLITS, "figures": figures}
+
+
+def of_catalogue(project: Project) -> dict:
+    """The baselines on all films of our join, out of fold."""
+    films = evidence.films(project)
+    return evidence.measure(films[films.imdb_id.isin(catalog.load(project).films.imdb_id)].reset_index(drop=True),
+                            repeats=1)  # fmt: skip
+
+
+def of_trailers(file: str, columns: str, repeats: int) -> Callable[[Project], dict]:
+    """What the columns of a table of trailer features whose names begin so tell, on all its films with a score."""
+
+    def measured(project: Project) -> dict:
+        films = evidence.films(project)
+        table = feature_tables.read(project.root / file, films)
+        return evidence.measure(films, table.loc[:, table.columns.str.startswith(columns)], repeats=repeats)
+
+    return measured
+
+
+EMBEDDING, HAND_MADE = "trailer_embeddings.npz", "trailer_features/train_features.tsv"
+PARTS = {
+    "splits": splits,
+    "metadata": of_catalogue,
+    "embedding": of_trailers(EMBEDDING, "", 3),
+    "both": of_trailers(HAND_MADE, "", 1),
+    "visual": of_trailers(HAND_MADE, "avf", 1),
+    "audio": of_trailers(HAND_MADE, "ivec", 1),
+}
+TITLES = {
+    "metadata": "Metadata known before release",
+    "embedding": "Embedding of the whole trailer by an audio-visual network trained on genres (MMX-Trailer-20)",
+    "both": "Hand-made features of the trailer, visual and audio (MMTF-14K)",
+    "visual": "Hand-made visual features alone (MMTF-14K)",
+    "audio": "Audio i-vectors alone (MMTF-14K)",
+}
+TEXT = """# What trailers and metadata tell of a score
+
+Made by `evidence.py` from `evidence.json`; do not edit. Real films: IMDb scores of the IMDB 5000 spreadsheet.
+
+```
+python benchmarks/evidence.py --real FOLDER      # or parts of it: {parts}
+python -m trailer_lib evidence --features FILE   # the same on any table of features, a row a film, by IMDb id
+```
+
+nMSE is the squared error / the variance of the scores: 1 is the mean score, lower is better. Brackets are 95 %
+bootstrap intervals (BCa) over films, of predictions out of fold; the films that a model learnt from are not drawn anew,
+so they do not tell how another training set would do. Heads, models and weights are chosen within the train films of
+each fold. "All metadata" is genres, running time, year, content rating, country, language, colour, budget, aspect
+ratio, faces on the poster, and the mean score of the director's and the actors' earlier train films. Votes, reviews,
+gross and keywords come after the release; Facebook's likes were counted in 2016, after the success that brought them:
+they are left out.
+
+![nMSE with intervals](evidence.png)
+
+## Metadata, in random splits as the original's
+
+{splits}
+
+{sections}
+
+## Measured on
+
+{machines}
+"""
+
+
+def write(results: dict) -> None:
+    measured = {part: results[part]["figures"] for part in TITLES if part in results}
+    sections = [f"## {TITLES[part]}\n\n{_facts(figures)}\n\n{_markdown(evidence.table(figures))}"
+                for part, figures in measured.items()]  # fmt: skip
+    text = TEXT.format(
+        parts=" ".join(PARTS),
+        splits=_splits(results["splits"]["figures"]) if "splits" in results else "Not measured.",
+        sections="\n\n".join(sections),
+        machines="\n".join(machine.line(part, result["machine"]) for part, result in results.items()),
+    )
+    files.write_text(HERE / "EVIDENCE.md", text)
+    _plot(measured)
+
+
+def _facts(figures: dict) -> str:
+    repeats = f"{figures['repeats']} times" if figures["repeats"] > 1 else "once"
+    chosen = ", ".join(f"{head} in {count}" for head, count in figures["chosen"].items())
+    folds = f"{figures['films']:,} films, {figures['folds']} folds, dealt {repeats}."
+    return f'{folds} Head of "trailer", by fold: {chosen}.' if chosen else folds
+
+
+def _splits(figures: dict) -> str:
+    rows = pd.DataFrame(figures["figures"]).T
+    table = pd.DataFrame({"nMSE": rows["mean"].map("{:.3f}".format), "sd over splits": rows["sd"].map("{:.3f}".format)})
+    return f"{figures['films']:,} films, {figures['splits']} random splits.\n\n{_markdown(table)}"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    lines = [
+        ["", *table.columns],
+        ["---"] * (1 + len(table.columns)),
+        *([name, *row] for name, *row in table.itertuples()),
+    ]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _plot(measured: dict[str, dict]) -> None:
+    """One picture: the rows that answer the question, of every part."""
+    rows = {}
+    for part, figures in measured.items():
+        for who, metrics in figures["metrics"].items():
+            if who != "constant" and (who in baselines.BASELINES or who == "trailer" or who.endswith("+ trailer")):
+                rows[f"{part}: {who}"] = metrics
+    if rows:
+        plots.scheme_table({"metrics": rows}, "Real films").savefig(HERE / "evidence.png", dpi=110)
+
+
+def main() -> None:
+    matplotlib.use("agg")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=" | ".join(PARTS))
+    parser.add_argument("--real", type=Path, default=HERE.parent.parent / "shared" / "real", help="the real data")
+    args = parser.parse_args()
+    path = HERE / "evidence.json"
+    project = Project.open(args.real)
+    for part in args.parts:
+        result = {"machine": machine.facts(PACKAGES), "figures": PARTS[part](project)}
+        results = json.loads(path.read_text()) if path.exists() else {}
+        results = {name: (results | {part: result})[name] for name in PARTS if name in results or name == part}
+        files.write_json(path, results)
+        write(results)
+        print(f"{part} is in {HERE / 'EVIDENCE.md'}")
+
+
+if __name__ == "__main__":
+    main()
