@@ -131,8 +131,8 @@ def test_the_model_files_hold_nothing_but_tensors_and_plain_values(trained_root:
 def test_the_results_hold_the_baselines_and_intervals(trained_root: Path) -> None:
     results = json.loads((trained_root / "models" / RESULTS).read_text())
     data = Dataset.open(Project(trained_root))
-    assert list(results["metrics"]) == ["trailer", "constant", "genre only"]
-    assert list(results["nMSE minus"]) == ["constant", "genre only"]
+    assert list(results["metrics"]) == ["trailer", "constant", "genre only", "genre + runtime + year"]
+    assert list(results["nMSE minus"]) == ["constant", "genre only", "genre + runtime + year"]
     assert results["films"] == len(data.split("test"))
     assert results["split_hash"] == data.card["split_hash"]
     for metrics in results["metrics"].values():
@@ -249,10 +249,11 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results(
     with caplog.at_level(logging.WARNING):
         run = trained(project, lr=0.0, epochs=1)
     assert run.predictions.predicted.nunique() == 1 and run.results["collapsed"]
-    (line,) = run.results["warnings"]
-    assert line.startswith("Collapsed: the model gives nearly the same answer for every film")
-    assert line in caplog.messages
-    assert json.loads((project.models / RESULTS).read_text())["warnings"] == [line]
+    collapsed, worthless = run.results["warnings"]
+    assert collapsed.startswith("collapsed: the predictions' sd is 0.0% of the scores'")
+    assert worthless.startswith("Not shown to be better than the constant")
+    assert [line for line in caplog.messages if line in run.results["warnings"]] == run.results["warnings"]
+    assert json.loads((project.models / RESULTS).read_text())["warnings"] == run.results["warnings"]
 
 
 def test_a_model_that_is_better_than_the_constant_is_not_warned_of(
