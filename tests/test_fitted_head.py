@@ -31,6 +31,7 @@ def fit_to_val(network: nn.Module, data: Dataset, settings: object) -> dict:
     """A stand-in for scikit-learn's fits: nearly a constant, which training can hardly better on the val films."""
     nn.init.normal_(network.head.weight, 0, 1e-3, generator=torch.Generator().manual_seed(3))
     nn.init.constant_(network.head.bias, val_mean(data))
+    network.fitted = True
     return {"kind": settings.head, "alpha": 3.0}
 
 
@@ -84,7 +85,7 @@ def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
     assert better.epoch.tolist() == [0, 1, 2] and better.lr[0] == 0
     assert better.val_loss[0] != better.val_loss[1]
     assert content(tmp_path / "better" / LAST)["trailer_lib"]["history"][0]["epoch"] == 0
-    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, optimizer="adam", lr=0.1, schedule="constant").history
+    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, lr=0.0, head_lr=1.0).history
     assert worse.val_loss.idxmin() == 0
     kept = read_model_file(tmp_path / "worse" / BEST).network.head.bias.item()
     assert kept == pytest.approx(val_mean(Dataset.open(Project(dataset_root))))
@@ -152,6 +153,7 @@ def test_under_a_fitted_head_the_backbone_stays_as_it_was_when_the_head_was_fitt
     dataset_root: Path, tmp_path: Path, fits: list
 ) -> None:
     """Batch statistics of the films would give other features than those that the head knows."""
+
     def statistics(folder: str, **chosen: object) -> dict[str, torch.Tensor]:
         trained(Project(dataset_root), tmp_path / folder, backbone="mobilenet_v3_small", epochs=1, **chosen)
         state = content(tmp_path / folder / LAST)["state_dict"]
