@@ -22,7 +22,7 @@ from trailer_lib.project import Project
 
 HERE = Path(__file__).resolve().parent
 SIZE, FRAMES = 96, 12
-PLAIN = {"head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "l2": 0.01, "crop": 1.0, "freeze": "none"}
+PLAIN = {"head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "freeze": "none", "draws": 1, "warmup": 0}
 SCHEMES: dict[str, dict[str, Any]] = {
     "original": {"scheme": "original"},
     "random first kernel, normalised, AdamW": PLAIN | {"join": "channels", "first_conv": "random"},
@@ -34,9 +34,10 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "default": {},
     "default, stacked frames": {"join": "channels"},
     "default, without averaged weights": {"average": "none"},
+    "default, ten times the rate": {"lr": 1e-4},
     "default, mixup": {"mixup": 0.4},
     "default, frames dropped": {"drop_frames": 0.3},
-    "default, answers of 4 draws": {"draws": 4},
+    "default, answers of 1 draw": {"draws": 1},
 }
 TEXT = """# Which scheme learns from few films
 
