@@ -36,6 +36,10 @@ test = 0.25
 [train]
 backbone = "squeezenet1_1"
 weights = "none"
+head = "linear"
+join = "channels"
+average = "none"
+draws = 1
 frames = 3
 epochs = 3
 batch = 8

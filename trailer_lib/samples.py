@@ -45,6 +45,10 @@ val = 0.2
 test = 0.25
 [train]
 weights = "none"
+head = "linear"  # features of random weights are worth no fit
+join = "channels"
+average = "none"
+draws = 1
 epochs = 16
 batch = 8
 lr = 1e-3

@@ -109,7 +109,7 @@ ORIGINAL = {
     "frames": 5, "join": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "head": "linear",
     "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3, "betas": (0.9, 0.9),
     "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1", "epochs": 50,
-    "batch": 32,
+    "batch": 32, "average": "none", "draws": 1,
 }  # fmt: skip
 SCHEMES: dict[str, dict[str, Any]] = {"default": {}, "original": ORIGINAL}
 
@@ -171,7 +171,7 @@ class TrainSettings(Settings):
     )
     frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
     join: str = option(
-        "channels",
+        "mean",
         "frames stacked into the first convolution; or seen one by one, their features averaged, weighted, or put"
         " into mean and sd, or quartiles",
         ("channels", "mean", "attention", "moments", "quantiles"),
@@ -187,7 +187,7 @@ class TrainSettings(Settings):
     )
     freeze: str = option("none", "what is not trained: 'none', 'backbone', or a number of its first stages, like '2'")
     head: str = option(
-        "linear",
+        "ridge",
         "the last layer: trained from random values; ridge regression on the frozen features first; or boosting or an"
         " mlp on frozen features",
         ("linear", "ridge", "boosting", "mlp"),
@@ -195,7 +195,7 @@ class TrainSettings(Settings):
     other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")
     reorder_frames: bool = option(False, "shuffle the frames' order; otherwise they stay in the film's order")
     drop_frames: float = option(0.0, "share of the frames hidden from the network in training", low=0.0, high=0.9)
-    draws: int = option(1, "tests average a film's answer over so many draws of frames", low=1, high=100)
+    draws: int = option(8, "tests average a film's answer over so many draws of frames", low=1, high=100)
     noise: float = option(0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0)
     flip: bool = option(True, "mirror half of the films left to right in training")
     crop: float = option(
@@ -208,7 +208,7 @@ class TrainSettings(Settings):
         0.0, "alpha of the Beta by which pairs of films and their scores are mixed; 0 is off", low=0.0
     )
     optimizer: str = option("adamw", "which optimiser", ("adam", "adamw", "sgd"))
-    lr: float = option(3e-4, "learning rate", low=0.0)
+    lr: float = option(1e-5, "learning rate; ten times as much undoes a fitted head", low=0.0)
     head_lr: float = option(0.0, "learning rate of the last layer and the attention; 0 takes lr", low=0.0)
     betas: tuple = option((0.9, 0.999), "Adam's decay rates")
     eps: float = option(1e-8, "Adam's epsilon", low=0.0)
@@ -222,15 +222,15 @@ class TrainSettings(Settings):
     gamma: float = option(0.1, "what the rate is multiplied by at a fall (step, plateau)", low=0.0, high=1.0)
     loss: str = option("mse", "on standardised scores", ("mse", "l1", "huber"))
     huber_delta: float = option(1.0, "huber: the error, in sd of the scores, from which it is absolute", low=1e-6)
-    epochs: int = option(20, "passes over the training films; 0 with a fitted head trains no further", low=0)
+    epochs: int = option(3, "passes over the training films; 0 with a fitted head trains no further", low=0)
     batch: int = option(16, "films a step", low=1)
     patience: int = option(0, "stop after so many epochs without a better validation loss; 0 never does", low=0)
     average: str = option(
-        "none",
+        "ema",
         "weights that are validated and saved: the last, or their moving (ema) or plain (swa) mean",
         ("none", "ema", "swa"),
     )
-    ema_decay: float = option(0.99, "share of the moving mean that a step keeps", low=0.0, high=1.0)
+    ema_decay: float = option(0.9, "share of the moving mean that a step keeps", low=0.0, high=1.0)
     swa_start: float = option(0.75, "share of the epochs after which the plain mean begins", low=0.0, high=1.0)
     seed: int = option(0, "first weights, order, draws and noise", low=0)
     precision: str = option("32-true", "Lightning's precision", ("32-true", "16-mixed", "bf16-mixed"))
