@@ -17,7 +17,7 @@ from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import read_model_file
 from trailer_lib.project import Project
-from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
+from trailer_lib.train import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 
 def val_loss(path: Path, data: Dataset) -> float:
@@ -116,9 +116,9 @@ def test_the_best_model_is_that_of_the_lowest_val_loss(dataset_root: Path, tmp_p
     assert val_loss(tmp_path / LAST, data) == pytest.approx(run.history.val_loss.iloc[-1], rel=1e-4)
 
 
-def test_training_writes_four_files_and_nothing_else(trained_root: Path) -> None:
+def test_training_writes_five_files_and_nothing_else(trained_root: Path) -> None:
     names = sorted(path.name for path in (trained_root / "models").iterdir())
-    assert names == sorted([BEST, LAST, HISTORY, RESULTS])
+    assert names == sorted([BEST, LAST, HISTORY, PREDICTIONS, RESULTS])
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])
