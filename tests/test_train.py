@@ -23,7 +23,7 @@ from trailer_lib.train import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 def val_loss(path: Path, data: Dataset) -> float:
     """The loss of a model file on the val films, computed anew."""
     model = read_model_file(path)
-    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"])
+    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"], draws=1)
     predicted = train.predict(model.network, data, settings, "val")
     truth = (data.split("val").score - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
