@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,13 +19,15 @@ import pytest
 import requests
 from conftest import pictures
 from disguises import REFUSED, Canary
+from server import Site, file
 
 from trailer_lib import app, visit
 from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor
 from trailer_lib.train import BEST
-from trailer_lib.visit import Visits
+from trailer_lib.visit import Visits, keep
+from trailer_lib.visit import drop as drop_upload
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -287,3 +290,126 @@ def test_the_pages_interface_for_programs_is_off(served: Served) -> None:
     found = requests.get(f"{served.address}gradio_api/info").json()
     assert found == {"named_endpoints": {}, "unnamed_endpoints": {}}
     assert requests.get(f"{served.address}openapi.json").status_code == 404
+
+
+@pytest.fixture(scope="module")
+def visits(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Visits:
+    return Visits(Predictor.load(root / "models" / BEST, root), tmp_path_factory.mktemp("scratch"))
+
+
+def told(visits: Visits, trailer: object, link: str = "") -> str:
+    """What a visitor reads in place of an answer, "" when there is an answer."""
+    answer, frames, similar = visits.answer(trailer and str(trailer), link, lambda share, step: None)
+    return "" if "<h3>" in answer and frames and similar else re.search('role="alert">(.*)</p>', answer)[1]
+
+
+def test_a_private_link_is_followed_only_where_that_is_allowed(visits: Visits, site: Site, trailer: Path) -> None:
+    site.pages["/a.mp4"] = file(trailer.read_bytes())
+    assert "leads to a private address" in told(visits, None, f"{site.url}/a.mp4")
+    assert site.requests == []
+    trusting = Visits(replace(visits.predictor, private_links=True), visits.scratch)
+    assert told(trusting, None, f"{site.url}/a.mp4") == ""
+    assert len(site.requests) == 1
+
+
+def test_too_long_a_video_is_refused(visits: Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(visits, trailer) == ""
+    monkeypatch.setattr(visit, "LONGEST", 6.0)
+    assert "trailer.mp4: 0 minutes long: at most 0 are taken" in told(visits, trailer)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (TrailerError("{root}/excels/a b.csv: no column\nof scores"), "excels/a b.csv: no column of scores"),
+        (TrailerError("/usr/lib/x/y.py and /opt/z.so are old: see https://a.org/b/c"), "y.py and z.so are old: see https://a.org/b/c"),
+        (TrailerError("C:\\Users\\me\\a.mp4: 3/4 of it is lost"), "a.mp4: 3/4 of it is lost"),
+        (MemoryError("in {root}/models"), visit.OUR_FAULT),
+        (FileNotFoundError(2, "No such file", "{root}/x"), visit.OUR_FAULT),
+    ],
+)  # fmt: skip
+def test_what_went_wrong_is_one_line_without_a_folder(
+    visits: Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
+) -> None:
+    error.args = tuple(str(part).format(root=visits.predictor.root) for part in error.args)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Predictor, "predict", fail)
+    assert told(visits, trailer) == line
+
+
+def test_a_warning_names_no_folder(visits: Visits, trailer: Path, tmp_path: Path) -> None:
+    (tmp_path / "excels").mkdir()
+    lost = Visits(replace(visits.predictor, root=tmp_path), visits.scratch)
+    named = Path(shutil.copy(trailer, tmp_path / "Film [tt8800003].mp4"))
+    assert "could not be looked up" in "".join(Predictor.predict(lost.predictor, named).warnings)
+    assert str(tmp_path) in "".join(Predictor.predict(lost.predictor, named).warnings)
+    answer, *_ = lost.answer(str(named), "", lambda share, step: None)
+    assert "could not be looked up" in answer and str(tmp_path) not in answer
+
+
+def test_equal_uploads_do_not_share_their_fate(tmp_path: Path) -> None:
+    upload = tmp_path / "hash" / "same.mp4"
+    upload.parent.mkdir()
+    upload.write_bytes(b"video")
+    first, second = keep(str(upload), None), keep(str(upload), None)
+    assert keep(str(upload), first) == first
+    drop_upload(first)
+    assert Path(second).read_bytes() == b"video" and not Path(first).exists()
+    drop_upload(second)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_upload_replaces_the_one_before(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").write_bytes(b"video")
+    before = keep(str(tmp_path / "one" / "a.mp4"), None)
+    after = keep(str(tmp_path / "two" / "a.mp4"), before)
+    assert Path(after).is_file() and not (tmp_path / "one").exists()
+    assert keep(None, after) is None and list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """A function that runs the command until the page is up, as if Ctrl-C came then."""
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "threading", SimpleNamespace(Event=lambda: SimpleNamespace(wait=stop)))
+    before = signal.getsignal(signal.SIGTERM)
+    yield lambda *words: main(["app", "--model", str(root / "models" / BEST), *map(str, words)])
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+def test_only_a_page_for_others_warns(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], host: str, warned: bool
+) -> None:
+    pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
+    port = free_port()
+    assert command("--host", host, "--port", port) == 0
+    printed = capsys.readouterr()
+    assert f":{port}/ (Ctrl-C stops it)" in printed.out
+    assert ("warning: " in printed.err) == warned
+
+
+def test_a_port_that_is_taken_is_named(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert command("--port", port) == 1
+    assert capsys.readouterr().err.strip().endswith(f"port {port}: is the port taken? Name another (--port)")
+
+
+def test_without_gradio_its_install_line_is_named(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert command() == 1
+    assert capsys.readouterr().err.strip() == "error: the page needs gradio: pip install 'trailer_lib[app]'"
