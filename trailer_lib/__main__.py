@@ -141,11 +141,11 @@ def evidence(args: argparse.Namespace) -> None:
 def predict(args: argparse.Namespace) -> None:
     if args.csv:
         return _predict_many(args)
-    from trailer_lib.predict import Predictor
+    from trailer_lib import early
 
     root = Project.open(args.root).root if args.root else None
     film = {"genres": args.genres} if args.genres else None
-    prediction = Predictor.load(args.model, root).predict(args.trailer, film)
+    prediction = early.predict(args.trailer, Path(args.model), root, film)
     if args.figure:
         _save(prediction.figure(), args.figure)
     print(json.dumps(prediction.to_dict()) if args.json else prediction)

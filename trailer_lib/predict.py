@@ -55,24 +55,30 @@ class Predictor:
         trailer: str | Path,
         film: dict[str, Any] | None = None,
         progress: Callable[[float, str], object] | None = None,
+        taken: Callable[[], Intake] | None = None,
     ) -> Prediction:
         """The answer to a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
         `film`: what is known of the film: genres ("Drama|Comedy" or a list), imdb_id; without it, it is looked up by
         an id in the trailer's name. `progress` is told how far along (0 to 1) the step begins that it names: "fetch",
-        "frames", "network", "similar". TrailerError when there is no trailer or no good frame in it.
+        "frames", "network", "similar". `taken` waits for frames that are being drawn already. TrailerError when there
+        is no trailer or no good frame in it.
         """
         clock = _Clock(progress)
-        taken = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
+        if taken:
+            clock.begin("frames")
+            drawn = taken()
+        else:
+            drawn = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
         clock.begin("network")
-        shown, places = distinct(draws(len(taken.pixels), self.learned.settings))
-        pictures = torch.from_numpy(shrunk(taken.pixels[shown], self.learned.dataset))
+        shown, places = distinct(draws(len(drawn.pixels), self.learned.settings))
+        pictures = torch.from_numpy(shrunk(drawn.pixels[shown], self.learned.dataset))
         seen = influence.answer(self.model.network, pictures.permute(0, 3, 1, 2), places)
         clock.begin("similar")
         film, lost = self._film(str(trailer), film)
         near = self.learned.index.nearest(seen.features) if self.learned.index else []
-        warnings = [*self.learned.doubts, *taken.warnings, *self.unlike(near, film), *lost]
-        return self._told(taken, shown, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
+        warnings = [*self.learned.doubts, *drawn.warnings, *self.unlike(near, film), *lost]
+        return self._told(drawn, shown, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
 
     def _told(self, taken: Intake, shown: np.ndarray, seen: Answer, timings: dict, **rest: Any) -> Prediction:
         learned, frames = self.learned, taken.pixels[shown]
