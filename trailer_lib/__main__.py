@@ -139,11 +139,13 @@ def evidence(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import Predictor
+    if args.csv:
+        return _predict_many(args)
+    from trailer_lib import early
 
     root = Project.open(args.root).root if args.root else None
     film = {"genres": args.genres} if args.genres else None
-    prediction = Predictor.load(args.model, root).predict(args.trailer, film)
+    prediction = early.predict(args.trailer, Path(args.model), root, film)
     if args.figure:
         _save(prediction.figure(), args.figure)
     print(json.dumps(prediction.to_dict()) if args.json else prediction)
@@ -160,6 +162,25 @@ def app(args: argparse.Namespace) -> None:
     from trailer_lib import app
 
     app.run(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
+
+
+def _predict_many(args: argparse.Namespace) -> None:
+    from trailer_lib.predict_many import predict_many
+
+    if unused := [name for name in ("genres", "json", "figure") if getattr(args, name)]:
+        raise TrailerError(f"--{unused[0]} is for one trailer: leave it out, or leave --csv out")
+    root = Project.open(args.root).root if args.root else None
+    counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
+    print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
+    if not counts["scored"] + counts["before"]:
+        raise TrailerError(f"{args.csv}: no trailer could be scored: see its column reason")
+
+
+def export(args: argparse.Namespace) -> None:
+    from trailer_lib.export import export
+
+    told = export(Path(args.model), Path(args.out))
+    print(f"{args.out}: {told['input']} -> {told['output']}; {told['verdict']}")
 
 
 def _save(figure: Any, name: str) -> None:
@@ -287,18 +308,29 @@ def _add_model_commands(commands: Any) -> None:
         _command(commands, report, "Write a training run as one page, and a model card.", "--out report.html")
     )
     added.add_argument("--out", metavar="FILE.html", default="report.html", help="the page; the card is beside it, .md")
-    added = _command(commands, predict, "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
-    added.add_argument("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one")
+    added = _command(commands, predict, "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt")
+    one = "a video, a folder of pictures, or a link to one"
+    added.add_argument("trailer", metavar="TRAILER", help=f"{one}; with --csv a folder of them, or a list (.txt, .csv)")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
     added.add_argument("--genres", help="the film's, like 'Drama|Comedy': the answer tells what they alone say")
     added.add_argument("--root", help="the project whose excels/ tell of films with an id in the trailer's name")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the answer as a picture")
+    added.add_argument("--csv", metavar="OUT.csv", help="score many trailers, a row each; goes on where it stopped")
+    added.add_argument("--workers", type=_from(1), metavar="K", default=2, help="with --csv: trailers decoded at once")
     added = _command(commands, app, "Answer trailers on a page in the browser.", "--model models/best_model.pt")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
     added.add_argument("--root", help="the project whose excels/ know films, and whose held_out/ has an example")
     added.add_argument("--host", default="127.0.0.1", help="the address to answer at; 0.0.0.0 lets others in")
     added.add_argument("--port", type=_from(1), default=7860)
+    added = _command(
+        commands,
+        export,
+        "Write a model as ONNX, to use without torch.",
+        "--model models/best_model.pt --out model.onnx",
+    )
+    added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
+    added.add_argument("--out", required=True, metavar="FILE.onnx")
 
 
 def _add_folds(added: argparse.ArgumentParser, repeats: int) -> None:

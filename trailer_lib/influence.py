@@ -113,8 +113,10 @@ def _stacked(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Answe
         scores.append(network.head(features[-1][None]).squeeze())
         left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
         with torch.no_grad():
-            for frame in left_out:
-                pulls[frame] += (scores[-1] - network.score(_without(frames, draw == frame)[None])[0]) / len(draws)
+            less = [_without(frames, draw == frame) for frame in left_out]
+            for part in range(0, len(less), PART):
+                moved = scores[-1] - network.score(torch.stack(less[part : part + PART]))
+                pulls[left_out[part : part + PART]] += moved / len(draws)
         if scores[-1].requires_grad:
             (slope,) = torch.autograd.grad(scores[-1], frames)
             heat = _add(heat, draw, _cells(slope * _change(frames.detach(), draw)))

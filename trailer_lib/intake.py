@@ -43,18 +43,19 @@ def take_in(
     root: Path,
     step: Callable[[str], object],
     private_links: bool = False,
+    threads: int = 0,
 ) -> Intake:
     """The frames of `trailer`, drawn and filtered by `settings`; `step` is told what begins: "fetch", "frames".
 
     TrailerError when there is no trailer or no good frame. Links: YouTube's and https ones to public addresses; with
-    `private_links` also to this machine and its network.
+    `private_links` also to this machine and its network. `threads` decode, 0 takes all cores.
     """
     _refuse_huge(settings)
     if LINK.match(str(trailer)):
-        return _from_link(str(trailer), settings, root, step, private_links)
+        return _from_link(str(trailer), settings, root, step, private_links, threads)
     step("frames")
     path = Path(trailer)
-    return _checked(_from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings))
+    return _checked(_from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads))
 
 
 def _refuse_huge(settings: ScrapeSettings) -> None:
@@ -78,7 +79,9 @@ def youtube_id(link: str) -> str:
     return found[0]
 
 
-def _from_link(link: str, settings: ScrapeSettings, root: Path, step: Callable[[str], object], private: bool) -> Intake:
+def _from_link(
+    link: str, settings: ScrapeSettings, root: Path, step: Callable[[str], object], private: bool, threads: int
+) -> Intake:
     step("fetch")
     video = youtube_id(link)
     if not video and not private and not links.is_public(urlsplit(link).hostname):
@@ -88,11 +91,11 @@ def _from_link(link: str, settings: ScrapeSettings, root: Path, step: Callable[[
     with files.scratch_folder() as scratch:
         path = sources.fetch(video, link, settings, root, scratch)
         step("frames")
-        return _checked(_from_video(path, video or links.shown(link), settings))
+        return _checked(_from_video(path, video or links.shown(link), settings, threads))
 
 
-def _from_video(path: Path, name: str, settings: ScrapeSettings) -> Intake:
-    picked = pick(path, "predict", settings, settings.height)
+def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -> Intake:
+    picked = pick(path, "predict", settings, settings.height, threads)
     kept = np.array([reason is None for reason in picked.reasons])
     seconds, notes = picked.frames.seconds, [picked.frames.note] if picked.frames.note else []
     if seconds[-1] < SHORTEST:

@@ -1,21 +1,28 @@
 """What the spreadsheets say of a trailer's film, found by an id in the trailer's name."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trailer_lib.ids import FILM_ID, YOUTUBE_ID
 from trailer_lib.intake import LINK, youtube_id
 from trailer_lib.project import Project
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def look_up(trailer: str, root: Path) -> dict[str, Any]:
     """The catalogue's row of the film (genres, year, imdb_id, ...), {} when no id is in the name or none is known."""
-    film_id, video_id = _ids(trailer)
-    if not (film_id or video_id) or not Project(root).excels.is_dir():
+    if not any(_ids(trailer)) or not Project(root).excels.is_dir():
         return {}
     from trailer_lib import catalog  # pandas, and some seconds for the tables
 
-    films = catalog.load(Project(root)).films
+    return find(trailer, catalog.load(Project(root)).films)
+
+
+def find(trailer: str, films: "pd.DataFrame") -> dict[str, Any]:
+    """The row of the catalogue's `films` that the name tells, {} when none."""
+    film_id, video_id = _ids(trailer)
     found = films[(films.imdb_id == film_id) | ((films.youtube_id == video_id) & (video_id != "") & ~films.shared)]
     return found.iloc[0].to_dict() if len(found) else {}
 

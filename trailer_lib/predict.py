@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from trailer_lib import conformal, genre, influence, known
 from trailer_lib.answer import Prediction
@@ -17,8 +16,8 @@ from trailer_lib.influence import Answer
 from trailer_lib.intake import Intake, take_in
 from trailer_lib.learned import Learned
 from trailer_lib.modelfile import ModelFile, read_model_file
-from trailer_lib.pictures import shrink, spread
-from trailer_lib.settings import TrainSettings
+from trailer_lib.shown import distinct, draws, shrunk
+from trailer_lib.similar import Neighbour
 
 STRONGEST = 3  # frames with a heat map
 STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # and how far along they begin
@@ -56,28 +55,30 @@ class Predictor:
         trailer: str | Path,
         film: dict[str, Any] | None = None,
         progress: Callable[[float, str], object] | None = None,
+        taken: Callable[[], Intake] | None = None,
     ) -> Prediction:
         """The answer to a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
         `film`: what is known of the film: genres ("Drama|Comedy" or a list), imdb_id; without it, it is looked up by
         an id in the trailer's name. `progress` is told how far along (0 to 1) the step begins that it names: "fetch",
-        "frames", "network", "similar". TrailerError when there is no trailer or no good frame in it.
+        "frames", "network", "similar". `taken` waits for frames that are being drawn already. TrailerError when there
+        is no trailer or no good frame in it.
         """
         clock = _Clock(progress)
-        taken = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
+        if taken:
+            clock.begin("frames")
+            drawn = taken()
+        else:
+            drawn = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
         clock.begin("network")
-        draws = _draws(len(taken.pixels), self.learned.settings)
-        shown, draws = np.unique(draws, return_inverse=True)
-        seen = self._answer(taken.pixels[shown], draws.reshape(-1, self.model.network.frames))
+        shown, places = distinct(draws(len(drawn.pixels), self.learned.settings))
+        pictures = torch.from_numpy(shrunk(drawn.pixels[shown], self.learned.dataset))
+        seen = influence.answer(self.model.network, pictures.permute(0, 3, 1, 2), places)
         clock.begin("similar")
         film, lost = self._film(str(trailer), film)
         near = self.learned.index.nearest(seen.features) if self.learned.index else []
-        warnings = [*self.learned.doubts, *taken.warnings, *self._unlike(near, film), *lost]
-        return self._told(taken, shown, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
-
-    def _answer(self, pixels: np.ndarray, draws: np.ndarray) -> Answer:
-        pictures = np.stack([shrink(Image.fromarray(frame), self.learned.dataset) for frame in pixels])
-        return influence.answer(self.model.network, torch.from_numpy(pictures).permute(0, 3, 1, 2), draws)
+        warnings = [*self.learned.doubts, *drawn.warnings, *self.unlike(near, film), *lost]
+        return self._told(drawn, shown, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
 
     def _told(self, taken: Intake, shown: np.ndarray, seen: Answer, timings: dict, **rest: Any) -> Prediction:
         learned, frames = self.learned, taken.pixels[shown]
@@ -104,7 +105,7 @@ class Predictor:
     def _genre(self, film: dict[str, Any]) -> float | None:
         return genre.answer(self.learned.genres, film.get("genres") or "")
 
-    def _unlike(self, near: list, film: dict[str, Any]) -> list[str]:
+    def unlike(self, near: list[Neighbour], film: dict[str, Any]) -> list[str]:
         """What the training films say against the answer."""
         index = self.learned.index
         if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:
@@ -113,14 +114,6 @@ class Predictor:
             far = near[0].distance / index.far
             return [f"Nothing like the training films: {far:.1f} times as far from them as 99 % of them are at most."]
         return []
-
-
-def _draws(kept: int, settings: TrainSettings) -> np.ndarray:
-    """Which of the kept frames the network is shown, as in the model's test: int [draws, frames]."""
-    if settings.draws == 1:
-        return spread(kept, settings.frames)[None]
-    rng, few = np.random.default_rng(settings.seed), kept < settings.frames
-    return np.stack([np.sort(rng.choice(kept, settings.frames, replace=few)) for _ in range(settings.draws)])
 
 
 def _heat(seen: Answer, places: np.ndarray, shape: tuple[int, int], fit: str) -> np.ndarray:
