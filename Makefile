@@ -29,7 +29,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 unit: $(VENV)/installed
-	$(BIN)/python -m pytest -q tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 torture: $(VENV)/installed
 	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/test_imdb.py \
