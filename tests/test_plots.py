@@ -245,6 +245,9 @@ def test_the_scheme_table_shows_each_with_its_interval_and_the_baselines_grey() 
     assert [bar.get_color() == plots.COLOURS["constant"] for bar in bars] == [False, False, True]
 
 
-def test_a_scheme_that_went_astray_does_not_flatten_the_others() -> None:
-    low, high = plots.scheme_table(scheme_results()).axes[0].get_xlim()
+def test_a_scheme_that_went_astray_is_told_in_words_and_does_not_flatten_the_others() -> None:
+    [axis] = plots.scheme_table(scheme_results()).axes
+    low, high = axis.get_xlim()
     assert high - low < 3
+    [said] = axis.texts
+    assert said.get_text() == "300.00 [200.00, 400.00] →" and said.get_position()[1] == 1

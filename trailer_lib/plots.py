@@ -15,6 +15,7 @@ from trailer_lib.dataset import SPLITS, Dataset, spread
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777", "genre only": "#aa3377"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
+ASTRAY = 2.0  # nMSE from which a scheme is not on the picture's scale
 PAGE = 10.0  # inches wide: what a notebook shows without shrinking
 
 
@@ -174,8 +175,11 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     axis.set_yticks(range(len(metrics)), metrics)
     axis.invert_yaxis()
     # A scheme that went astray can be off by hundreds; it must not flatten the rest.
-    ends = [end for metric in metrics.values() for end in (metric.low, metric.high, metric.value) if end < 2]
-    axis.set_xlim(min(ends) - 0.02, max(ends) + 0.02)
+    near = [metric for metric in metrics.values() if metric.value < ASTRAY] or list(metrics.values())
+    axis.set_xlim(min(metric.low for metric in near) - 0.02, max(metric.high for metric in near) + 0.02)
+    for place, metric in enumerate(metrics.values()):
+        if metric.value > axis.get_xlim()[1]:
+            axis.text(axis.get_xlim()[1], place, f"{metric} →", ha="right", va="bottom", fontsize=8)
     axis.set(xlabel="nMSE, 95 % interval", title=title)
     return _tidy(figure)
 

@@ -51,7 +51,7 @@ average = "none"
 draws = 1
 epochs = 16
 batch = 8
-lr = 1e-3
+lr = 3e-4
 """
 
 
