@@ -59,7 +59,7 @@ def trial(project: Project, data: Dataset, name: str, chosen: dict[str, Any]) ->
     if done.get("key") == key:
         return done
     wall, processor = time.perf_counter(), time.process_time()
-    run = train.train(project, settings, models=path.parent, data=data)
+    run = train.train(project, settings, models=path.parent, data=data, index=False)
     found = {
         "key": key,
         "seconds": round(time.perf_counter() - wall, 1),

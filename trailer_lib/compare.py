@@ -155,7 +155,7 @@ def _trained(project: Project, settings: TrainSettings, data: Dataset, folder: P
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / train.LAST).exists(), time.monotonic()
     with _unlogged():
-        run = train.train(project, replace(settings, resume=resume), models=folder, data=data)
+        run = train.train(project, replace(settings, resume=resume), models=folder, data=data, index=False)
     predicted = dict(zip(run.predictions.imdb_id, run.predictions.predicted.astype(float)))
     cost = None if resume else round(time.monotonic() - start, 1)
     done = {"wanted": wanted, "predicted": predicted, "seconds": cost}

@@ -56,11 +56,13 @@ def train(
     on_epoch: OnEpoch | None = None,
     models: Path | None = None,
     data: Dataset | None = None,
+    index: bool = True,
 ) -> Run:
     """Train on `data` and test the best epoch's model once; all is written to `models` or project.models.
 
     `data`: project.dataset if not given. `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr;
     without it a bar is drawn. A fitted head is epoch 0, and the whole training if nothing else is to be trained.
+    `index`: the model file gets the features of its train films, by which an answer shows films that are similar.
     Of the processes that torchrun starts each returns the result, and the first one writes the files.
     """
     contradictions.refuse(settings, processes.place().count)
@@ -77,7 +79,7 @@ def train(
             on_epoch(pd.DataFrame(module.history))
         else:
             _descend(module, data, models, cache, on_epoch)
-    return test(models, data)
+    return test(models, data, index)
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
@@ -184,7 +186,7 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
     network.train()
 
 
-def test(models: Path, data: Dataset) -> Run:
+def test(models: Path, data: Dataset, index: bool = True) -> Run:
     """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
 
     The file also gets its answers on the val films, whose errors say how far off an answer may be.
@@ -197,7 +199,9 @@ def test(models: Path, data: Dataset) -> Run:
     results["warnings"] = evaluate.warnings(results)
     results["verdict"] = evaluate.verdict(results)
     model.facts |= {"results": results, "validation": _validation(model, data)}
-    model.facts |= {"index": similar.build_index(model.network, data), "genre_ridge": genre.fit(data.split("train"))}
+    model.facts["genre_ridge"] = genre.fit(data.split("train"))
+    if index:
+        model.facts["index"] = similar.build_index(model.network, data)
     if processes.place().rank == 0:
         model.save(models / BEST)
         files.write_json(models / RESULTS, results)
