@@ -37,9 +37,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folds that are trained during a test, as scheme/fold, with "+" where one goes on."""
     started, whole = [], train.train
 
-    def watched(project: Project, settings: TrainSettings, models: Path, data: Dataset) -> train.Run:
+    def watched(project: Project, settings: TrainSettings, models: Path, data: Dataset, **rest: bool) -> train.Run:
         started.append(f"{models.parent.name}/{models.name[-1]}{'+' * settings.resume}")
-        return whole(project, settings, on_epoch=lambda history: None, models=models, data=data)
+        return whole(project, settings, on_epoch=lambda history: None, models=models, data=data, **rest)
 
     monkeypatch.setattr(train, "train", watched)
     monkeypatch.setattr(evaluate, "RESAMPLES", 50)
@@ -152,13 +152,13 @@ def test_a_training_that_was_stopped_goes_on(
     monkeypatch.setattr(evaluate, "RESAMPLES", 50)
     resumed = []
 
-    def stopped_once(project: Project, settings: TrainSettings, models: Path, data: Dataset) -> train.Run:
+    def stopped_once(project: Project, settings: TrainSettings, models: Path, data: Dataset, **rest: bool) -> train.Run:
         def stop(history: object) -> None:
             if len(history) == 1 and not settings.resume:
                 raise KeyboardInterrupt
 
         resumed.append(settings.resume)
-        return whole(project, settings, on_epoch=stop, models=models, data=data)
+        return whole(project, settings, on_epoch=stop, models=models, data=data, **rest)
 
     monkeypatch.setattr(train, "train", stopped_once)
     scheme = {"three frames": SCHEMES["three frames"]}
