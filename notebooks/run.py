@@ -68,7 +68,11 @@ def _is_bar(output: nbformat.NotebookNode, compared: bool) -> bool:
 
 def _small(png: str) -> str:
     """A PNG in base64 with 256 colours at most: a third of the bytes."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(256)
+    picture = (
+        Image.open(io.BytesIO(base64.b64decode(png)))
+        .convert("RGB")
+        .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
     data = io.BytesIO()
     picture.save(data, "PNG", optimize=True)
     return base64.b64encode(data.getvalue()).decode()
