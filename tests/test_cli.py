@@ -23,7 +23,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
 Copy = Callable[[Path], Project]
-COMMANDS = ["samples", "catalog", "frames", "filter", "scrape", "dataset", "train", "compare", "evidence", "predict"]
+COMMANDS = "samples catalog frames filter scrape dataset train compare evidence report predict app".split()
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

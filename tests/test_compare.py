@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,9 +38,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folds that are trained during a test, as scheme/fold, with "+" where one goes on."""
     started, whole = [], train.train
 
-    def watched(project: Project, settings: TrainSettings, models: Path, data: Dataset, **rest: bool) -> train.Run:
+    def watched(project: Project, settings: TrainSettings, **options: Any) -> train.Run:
+        models = options["models"]
         started.append(f"{models.parent.name}/{models.name[-1]}{'+' * settings.resume}")
-        return whole(project, settings, on_epoch=lambda history: None, models=models, data=data, **rest)
+        return whole(project, settings, on_epoch=lambda history: None, **options)
 
     monkeypatch.setattr(train, "train", watched)
     monkeypatch.setattr(evaluate, "RESAMPLES", 50)
@@ -152,13 +154,13 @@ def test_a_training_that_was_stopped_goes_on(
     monkeypatch.setattr(evaluate, "RESAMPLES", 50)
     resumed = []
 
-    def stopped_once(project: Project, settings: TrainSettings, models: Path, data: Dataset, **rest: bool) -> train.Run:
+    def stopped_once(project: Project, settings: TrainSettings, **options: Any) -> train.Run:
         def stop(history: object) -> None:
             if len(history) == 1 and not settings.resume:
                 raise KeyboardInterrupt
 
         resumed.append(settings.resume)
-        return whole(project, settings, on_epoch=stop, models=models, data=data, **rest)
+        return whole(project, settings, on_epoch=stop, **options)
 
     monkeypatch.setattr(train, "train", stopped_once)
     scheme = {"three frames": SCHEMES["three frames"]}
@@ -290,7 +292,7 @@ def settings_of(name: str) -> dict[str, TrainSettings]:
     return {scheme: TrainSettings.layered({name: chosen}) for scheme, chosen in schemes.items()}
 
 
-@pytest.mark.parametrize("name, count", [("schemes.toml", 7), ("original.toml", 32)])
+@pytest.mark.parametrize("name, count", [("schemes.toml", 9), ("original.toml", 32)])
 def test_the_librarys_schemes_are_different_settings(name: str, count: int) -> None:
     found = settings_of(name)
     assert len(found) == len(set(found.values())) == count

@@ -11,7 +11,7 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
 WRONG = [
-    ({"epochs": 0}, "epochs = 0 leaves head"),
+    ({"epochs": 0, "head": "linear"}, "epochs = 0 leaves head"),
     ({"head": "boosting"}, "set freeze = 'backbone'"),
     ({"head": "boosting", "freeze": "2"}, "set freeze = 'backbone'"),
     ({"amsgrad": True, "optimizer": "sgd"}, "set optimizer = 'adam'"),

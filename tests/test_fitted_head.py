@@ -18,7 +18,7 @@ from trailer_lib.batches import split_loader
 from trailer_lib.dataset import Dataset
 from trailer_lib.modelfile import read_model_file
 from trailer_lib.project import Project
-from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
+from trailer_lib.train import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 
 def val_mean(data: Dataset) -> float:
@@ -56,7 +56,7 @@ def test_a_fitted_head_alone_is_the_model(dataset_root: Path, tmp_path: Path, fi
     run = trained(Project(dataset_root), tmp_path, seen.append, head="ridge", **chosen)
     assert fits == ["ridge"] and len(seen) == 1
     assert run.history.epoch.tolist() == [0] and run.history.lr.tolist() == [0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, HISTORY, RESULTS])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, HISTORY, PREDICTIONS, RESULTS])
     model = read_model_file(tmp_path / BEST)
     assert model.network.head.bias.item() == pytest.approx(val_mean(Dataset.open(Project(dataset_root))))
     assert model.facts["head"] == {"kind": "ridge", "alpha": 3.0}

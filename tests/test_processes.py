@@ -13,7 +13,7 @@ from training import Copy, content
 
 from trailer_lib.modelfile import read_model_file
 from trailer_lib.processes import Place, place
-from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
+from trailer_lib.train import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 # Dropout draws in each process for itself, so it is off where two must equal one.
 MAIN = """
@@ -63,7 +63,9 @@ def test_two_processes_give_what_one_gives(two: tuple, copy_of: Copy, dataset_ro
 
 def test_two_processes_write_one_set_of_files_and_print_once(two: tuple) -> None:
     root, done = two
-    assert sorted(path.name for path in (root / "models").iterdir()) == sorted([BEST, LAST, HISTORY, RESULTS])
+    assert sorted(path.name for path in (root / "models").iterdir()) == sorted(
+        [BEST, LAST, HISTORY, PREDICTIONS, RESULTS]
+    )
     assert done.stdout.count("model: ") == 1
 
 

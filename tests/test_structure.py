@@ -14,7 +14,7 @@ from trailer_lib.settings import STAGES
 
 PACKAGE = Path(trailer_lib.__file__).parent
 MODULES = sorted(PACKAGE.glob("*.py"))
-HEAVY = {"torch", "torchvision", "lightning", "matplotlib", "pandas", "scipy", "sklearn", "av", "yt_dlp"}
+HEAVY = {"torch", "torchvision", "lightning", "matplotlib", "pandas", "scipy", "sklearn", "av", "yt_dlp", "gradio"}
 
 
 def loaded_by(*arguments: str) -> set[str]:
@@ -51,7 +51,7 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"], ["app", "--help"]])
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     loaded = loaded_by("-m", "trailer_lib", *words)
     assert "argparse" in loaded

@@ -10,20 +10,20 @@ import pandas as pd
 import pytest
 import torch
 from conftest import amount
-from training import Copy, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
+from training import Copy, Stop, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
 
 from trailer_lib import dataset, measure, module, train
 from trailer_lib.dataset import Dataset
-from trailer_lib.errors import TrailerError
+from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.modelfile import read_model_file
 from trailer_lib.project import Project
-from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
+from trailer_lib.train import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 
 def val_loss(path: Path, data: Dataset) -> float:
     """The loss of a model file on the val films, computed anew."""
     model = read_model_file(path)
-    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"])
+    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"], draws=1)
     predicted = train.predict(model.network, data, settings, "val")
     truth = (data.split("val").score - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
@@ -116,9 +116,17 @@ def test_the_best_model_is_that_of_the_lowest_val_loss(dataset_root: Path, tmp_p
     assert val_loss(tmp_path / LAST, data) == pytest.approx(run.history.val_loss.iloc[-1], rel=1e-4)
 
 
-def test_training_writes_four_files_and_nothing_else(trained_root: Path) -> None:
+def test_training_writes_five_files_and_nothing_else(trained_root: Path) -> None:
     names = sorted(path.name for path in (trained_root / "models").iterdir())
-    assert names == sorted([BEST, LAST, HISTORY, RESULTS])
+    assert names == sorted([BEST, LAST, HISTORY, PREDICTIONS, RESULTS])
+
+
+def test_a_new_model_removes_the_results_and_answers_of_the_last_one(dataset_root: Path, tmp_path: Path) -> None:
+    for name in (PREDICTIONS, RESULTS):
+        (tmp_path / name).write_text("another model's")
+    with pytest.raises(Stopped):
+        trained(Project(dataset_root), tmp_path, Stop(1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, LAST, HISTORY])
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])

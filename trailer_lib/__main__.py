@@ -149,6 +149,19 @@ def predict(args: argparse.Namespace) -> None:
     print(json.dumps(prediction.to_dict()) if args.json else prediction)
 
 
+def report(args: argparse.Namespace) -> None:
+    from trailer_lib import report
+
+    page, card = report.write(Project.open(args.root), Path(args.out))
+    print(f"report: {page}\nmodel card: {card}")
+
+
+def app(args: argparse.Namespace) -> None:
+    from trailer_lib import app
+
+    app.run(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
+
+
 def _save(figure: Any, name: str) -> None:
     from trailer_lib import files
 
@@ -270,6 +283,10 @@ def _add_model_commands(commands: Any) -> None:
     _add_folds(added, 3)
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the table as a picture")
+    added = _with_root(
+        _command(commands, report, "Write a training run as one page, and a model card.", "--out report.html")
+    )
+    added.add_argument("--out", metavar="FILE.html", default="report.html", help="the page; the card is beside it, .md")
     added = _command(commands, predict, "Score one trailer.", "trailer.mp4 --model models/best_model.pt")
     added.add_argument("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one")
     added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
@@ -277,6 +294,11 @@ def _add_model_commands(commands: Any) -> None:
     added.add_argument("--root", help="the project whose excels/ tell of films with an id in the trailer's name")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the answer as a picture")
+    added = _command(commands, app, "Answer trailers on a page in the browser.", "--model models/best_model.pt")
+    added.add_argument("--model", required=True, metavar="FILE", help="a best_model.pt")
+    added.add_argument("--root", help="the project whose excels/ know films, and whose held_out/ has an example")
+    added.add_argument("--host", default="127.0.0.1", help="the address to answer at; 0.0.0.0 lets others in")
+    added.add_argument("--port", type=_from(1), default=7860)
 
 
 def _add_folds(added: argparse.ArgumentParser, repeats: int) -> None:

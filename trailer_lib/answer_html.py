@@ -12,7 +12,7 @@ from trailer_lib.strip import Shot, Strip, small
 UP, DOWN = "#2a8bd6", "#d9622b"  # told apart by every kind of eye; on white and on black
 STYLE = """
 .answer{font:14px/1.45 system-ui,sans-serif;max-width:60em}
-.answer svg{width:100%;height:auto;max-width:40em;display:block;overflow:visible}
+.answer svg{width:100%;height:auto;max-width:30em;display:block;overflow:visible}
 .answer .alert{border-left:4px solid #d9622b;padding:.2em .7em;margin:.4em 0;background:#d9622b22}
 .answer h3,.answer h4{margin:.6em 0 .2em}.answer p{margin:.3em 0}
 .answer .shots{display:flex;flex-wrap:wrap;gap:8px}
@@ -25,15 +25,27 @@ STYLE = """
 
 def page(strip: Strip) -> str:
     """The strip as one element with its style; every text in it is escaped."""
-    alerts = "".join(f'<p class="alert" role="alert">{escape(text)}</p>' for text in strip.alerts)
+    return element("".join(parts(strip)))
+
+
+def parts(strip: Strip) -> tuple[str, str, str]:
+    """What belongs in an `element`: the score and all that is said of it, the frames, the similar films."""
     notes = "".join(f"<p>{escape(text)}</p>" for text in strip.notes)
-    parts = [
-        f"<style>{STYLE}</style>{alerts}<h3>{escape(strip.title)}</h3>{_scale(strip)}{notes}",
-        _shots("Frames, and by how many points each moved the answer", strip.frames),
-        _shots("Where in the frames that moved it most", strip.heat),
+    return (
+        f"{''.join(map(alert, strip.alerts))}<h3>{escape(strip.title)}</h3>{_scale(strip)}{notes}",
+        _shots("Frames, and by how many points each moved the answer", strip.frames)
+        + _shots("Where in the frames that moved it most", strip.heat),
         _shots("Training films most like it, to the model", strip.similar),
-    ]
-    return f'<div class="answer">{"".join(parts)}</div>'
+    )
+
+
+def alert(text: str) -> str:
+    return f'<p class="alert" role="alert">{escape(text)}</p>'
+
+
+def element(content: str) -> str:
+    """Parts and alerts with their style."""
+    return f'<div class="answer"><style>{STYLE}</style>{content}</div>'
 
 
 def _scale(strip: Strip) -> str:
@@ -43,7 +55,7 @@ def _scale(strip: Strip) -> str:
     marks = "".join(_mark(row, *mark) for row, mark in enumerate(strip.marks.items()))
     said = f"{strip.score:.1f}"
     return (
-        f'<svg viewBox="0 0 420 {58 + 14 * len(strip.marks)}" role="img" aria-label="{said} on a scale from 1 to 10">'
+        f'<svg viewBox="0 0 320 {58 + 14 * len(strip.marks)}" role="img" aria-label="{said} on a scale from 1 to 10">'
         f'<path d="M{_x(1)} 24H{_x(10)}" stroke="currentColor" stroke-opacity=".4" stroke-width="2"/>{bars}{numbers}'
         f'{marks}<circle cx="{_x(strip.score):.1f}" cy="24" r="7" fill="{UP}"/>'
         f"{_text(_x(strip.score), 11, said, 'font-size:14px;font-weight:bold')}</svg>"
@@ -60,7 +72,7 @@ def _bar(share: int, low: float, high: float) -> str:
 def _mark(row: int, name: str, points: float) -> str:
     place = _x(points)
     tick = f'<path d="M{place:.1f} 12V36" stroke="currentColor" stroke-width="2" stroke-dasharray="3 2"/>'
-    return tick + _text(min(max(place, 70), 350), 62 + 14 * row, f"{name} {points:.1f}")
+    return tick + _text(min(max(place, 70), 250), 62 + 14 * row, f"{name} {points:.1f}")
 
 
 def _text(x: float, y: float, text: str, style: str = "font-size:11px") -> str:
@@ -68,7 +80,7 @@ def _text(x: float, y: float, text: str, style: str = "font-size:11px") -> str:
 
 
 def _x(points: float) -> float:
-    return 15 + 390 * (points - 1) / 9
+    return 15 + 290 * (points - 1) / 9
 
 
 def _shots(title: str, shots: list[Shot]) -> str:

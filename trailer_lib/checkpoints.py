@@ -15,6 +15,7 @@ from trailer_lib.modelfile import ModelFile, save_tensors
 from trailer_lib.module import TrailerModule
 
 BEST, LAST, HISTORY, RESULTS = "best_model.pt", "last_model.pt", "history.csv", "results.json"
+PREDICTIONS = "predictions.csv"
 OnEpoch = Callable[[pd.DataFrame], None]
 
 
@@ -63,7 +64,8 @@ def out_of_patience(history: list[dict[str, float]], patience: int) -> bool:
 
 
 def save_best(models: Path, module: TrailerModule, network: FilmRegressor) -> None:
-    (models / RESULTS).unlink(missing_ok=True)  # another model's, from here on
+    for name in (RESULTS, PREDICTIONS):  # another model's, from here on
+        (models / name).unlink(missing_ok=True)
     ModelFile(network, module.file_facts()).save(models / BEST)
 
 

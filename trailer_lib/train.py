@@ -1,4 +1,4 @@
-"""A dataset -> models/: Lightning trains a regressor; best_model.pt, last_model.pt, history.csv, results.json."""
+"""A dataset -> models/: Lightning trains a regressor; two model files, its history, test answers and results."""
 
 import logging
 import warnings
@@ -22,6 +22,7 @@ from trailer_lib.checkpoints import (
     BEST,
     HISTORY,
     LAST,
+    PREDICTIONS,
     RESULTS,
     Checkpoints,
     OnEpoch,
@@ -39,6 +40,7 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
 LOG = logging.getLogger(__name__)
+PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # the columns of predictions.csv
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
 def test(models: Path, data: Dataset, index: bool = True) -> Run:
     """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
 
-    The file also gets its answers on the val films, whose errors say how far off an answer may be.
+    predictions.csv gets the answers on the test films, and the file those on the val films, whose errors say how far
+    off an answer may be.
     """
     model = read_model_file(models / BEST)
     films = data.split("test")
@@ -202,12 +205,14 @@ def test(models: Path, data: Dataset, index: bool = True) -> Run:
     model.facts["genre_ridge"] = genre.fit(data.split("train"))
     if index:
         model.facts["index"] = similar.build_index(model.network, data)
+    predictions = films.assign(predicted=points, error=points - films.score)
     if processes.place().rank == 0:
         model.save(models / BEST)
+        write_csv(models / PREDICTIONS, predictions[PREDICTED])
         files.write_json(models / RESULTS, results)
         for line in results["warnings"]:
             LOG.warning(line)
-    return Run(pd.read_csv(models / HISTORY), results, films.assign(predicted=points, error=points - films.score))
+    return Run(pd.read_csv(models / HISTORY), results, predictions)
 
 
 def _points(model: ModelFile, data: Dataset, split: str) -> np.ndarray:
