@@ -9,8 +9,8 @@ SAMPLES := $(CURDIR)/build/samples
 help:
 	@echo "make demo       sample trailers through the three notebooks to a score (about two minutes after the install)"
 	@echo "make test       lint, unit tests, and the notebooks on sample trailers"
-	@echo "make torture    kills, torn files, full disks and broken videos in full numbers (make test has a few of each)"
-	@echo "make notebooks  re-execute the committed notebooks on sample trailers"
+	@echo "make torture    kills, torn files, full disks, broken videos in full numbers (make test has a few of each)"
+	@echo "make notebooks  re-execute the committed notebooks on sample trailers, and make the README's picture"
 	@echo "make clean      remove what these made: .venv, demo, build"
 
 $(VENV)/installed: requirements.txt pyproject.toml
@@ -46,7 +46,7 @@ notebooks-test: samples
 notebooks: samples
 	$(BIN)/python notebooks/run.py $(SAMPLES) notebooks
 	$(BIN)/python -m trailer_lib predict $(SAMPLES)/held_out/sample00072.mp4 --model $(SAMPLES)/models/best_model.pt \
-		--figure notebooks/prediction.png
+		--genres "$$(sed -n 2p $(SAMPLES)/held_out/scores.csv | cut -d, -f5)" --figure notebooks/prediction.png
 
 clean:
 	rm -rf $(VENV) demo build

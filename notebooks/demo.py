@@ -39,7 +39,7 @@ def _score(root: Path, demo: Path) -> None:
     with open(root / "held_out" / "scores.csv", encoding="utf-8") as file:
         films = list(csv.DictReader(file))
     for film in films:
-        prediction = predictor.predict(root / "held_out" / film["file"])
+        prediction = predictor.predict(root / "held_out" / film["file"], {"genres": film["genres"]})
         prediction.figure().savefig(demo / f"{Path(film['file']).stem}.png", dpi=120)
         print(f"   {film['title']} ({film['year']}): predicted {prediction.score:.1f}, true {film['score']}")
     print(f"   {prediction.verdict}")

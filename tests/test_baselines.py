@@ -37,6 +37,15 @@ def test_nmse_of_the_train_mean_equals_its_formula() -> None:
     assert nmse(train, test, "constant") == pytest.approx(expected, abs=1e-6)
 
 
+def test_only_the_baselines_asked_for_answer() -> None:
+    train, test = films(), films(5, seed=1)
+    everyone = baselines.baselines(train, test)
+    found = baselines.baselines(train, test, ["genre only"])
+    assert list(found) == ["genre only"]
+    assert np.array_equal(found["genre only"], everyone["genre only"])
+    assert baselines.baselines(train.assign(genres=""), test, ["genre only"]) == {}
+
+
 def test_the_median_is_the_train_films() -> None:
     train = films(31)
     assert list(baselines.median(train, films(3))) == [train.score.median()] * 3

@@ -1,6 +1,7 @@
 """Schemes over the same folds: each fold trained once and resumed, one table, nothing trained when one is wrong."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,16 @@ def all_folds(*names: str) -> list[str]:
 
 def folder(project: Project, scheme: str, fold: int) -> Path:
     return project.models / "schemes" / scheme / f"repeat 0 fold {fold}"
+
+
+def test_the_warnings_of_folds_are_in_the_table_and_not_in_the_log(
+    dataset_root: Path, copy_of: Copy, runs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    results = compare.compare(copy_of(dataset_root), {"dead": {"epochs": 1, "lr": 0.0}}, FOLDS)
+    assert runs == all_folds("dead")
+    assert compare.table(results).remark["dead"] != ""
+    assert [record for record in caplog.records if record.name == train.LOG.name] == []
+    assert train.LOG.isEnabledFor(logging.WARNING)
 
 
 def test_the_table_ranks_the_schemes_above_the_baselines(compared: tuple[Path, dict]) -> None:

@@ -1,13 +1,14 @@
-"""Answers on a split: averaged over draws, the same every time; and the losses of the best constant."""
+"""Answers on a split: averaged over draws, the same every time; the losses of the best constant and of the genres."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize
 
-from trailer_lib import measure
+from trailer_lib import baselines, measure
 from trailer_lib.backbones import build
 from trailer_lib.batches import split_loader
 from trailer_lib.dataset import Dataset
@@ -56,3 +57,35 @@ def test_the_hubers_best_constant_is_found(data: Dataset, delta: float) -> None:
 
     expected = minimize(loss, [0.3], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}).fun
     assert measure.constant_losses(data, "huber", delta)["train"] == pytest.approx(expected, rel=1e-4)
+
+
+def with_genres(data: Dataset, genres: pd.Series) -> Dataset:
+    return Dataset(data.frames, data.films.assign(genres=genres), data.card)
+
+
+def told(data: Dataset) -> Dataset:
+    """The films' genres tell whether a score is above the mean."""
+    return with_genres(data, (data.films.score > data.films.score.mean()).map({True: "Drama", False: "Horror"}))
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
+def test_the_genres_loss_is_that_of_their_baseline(data: Dataset, loss: str) -> None:
+    told_data = told(data)
+    train, val = (told_data.split(name) for name in ("train", "val"))
+    sd = train.score.std(ddof=0)
+    answers = baselines.baselines(train, val)["genre only"]
+    error = torch.tensor((answers - val.score.to_numpy()) / sd)
+    huber = torch.nn.functional.huber_loss(error, torch.zeros_like(error)).item()
+    expected = {"mse": float((error**2).mean()), "l1": float(error.abs().mean()), "huber": huber}[loss]
+    assert measure.genre_loss(told_data, loss) == pytest.approx(expected)
+
+
+def test_genres_that_tell_beat_the_constant_and_others_do_not(data: Dataset) -> None:
+    constant = measure.constant_losses(data, "mse")["val"]
+    assert measure.genre_loss(told(data), "mse") < 0.7 * constant
+    same = with_genres(data, pd.Series("Drama", data.films.index))
+    assert measure.genre_loss(same, "mse") == pytest.approx(constant)
+
+
+def test_without_genres_there_is_no_such_loss(data: Dataset) -> None:
+    assert measure.genre_loss(with_genres(data, pd.Series("", data.films.index)), "mse") is None

@@ -1,7 +1,9 @@
 """The committed notebooks: thin, clean, small; and nbval notices when one draws nothing or counts otherwise."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,12 +62,21 @@ def test_every_setting_of_the_stage_stands_in_it_at_its_default(path: Path) -> N
 
     stage = {"1_scrape": "scrape", "2_create_dataset": "dataset", "3_train": "train"}[path.stem]
     lines = [line.strip() for cell in code_cells(path) for line in cell.source.splitlines()]
-    for name, value in STAGES[stage]().as_dict().items():
-        assert [line for line in lines if line.startswith(f"# {name}=") and shown(value) in line], name
+    stands = dict(choice(line) for line in lines if CHOICE.match(line))
+    assert stands == STAGES[stage]().as_dict()
 
 
-def shown(value: object) -> str:
-    return {3e-4: "3e-4", 1e-8: "1e-8"}.get(value, json.dumps(value)) if isinstance(value, float | str) else repr(value)
+CHOICE = re.compile(r"# \w+=.*,  # ")  # a commented-out setting, and beside it what else it may be
+
+
+def choice(line: str) -> tuple[str, object]:
+    [keyword] = ast.parse(f"dict({line.removeprefix('# ')}\n)", mode="eval").body.keywords
+    return keyword.arg, ast.literal_eval(keyword.value)
+
+
+def test_a_line_of_a_settings_cell_is_read_as_it_stands() -> None:
+    assert choice("# betas=(0.9, 0.999),  # (0.9, 0.9), the original's") == ("betas", (0.9, 0.999))
+    assert choice('# weights="DEFAULT",  # "none"') == ("weights", "DEFAULT")
 
 
 DATASET = FOLDER / "2_create_dataset.ipynb"

@@ -158,6 +158,26 @@ def test_the_learning_curve_has_both_losses_both_constants_and_the_best_epoch() 
     assert axis.get_title() == "epoch 4 of 10" and axis.get_ylabel().startswith("mse")
 
 
+def test_the_genres_have_a_line_of_their_own() -> None:
+    [axis] = plots.learning_curve(HISTORY, CONSTANTS, 10, "mse", 0.85).axes
+    [line] = [line for line in axis.lines if line.get_label() == "genre only, val"]
+    assert set(line.get_ydata()) == {0.85}
+    assert "genre only, val" not in {line.get_label() for line in curve_without_genres().lines}
+
+
+def curve_without_genres() -> Axes:
+    return plots.learning_curve(HISTORY, CONSTANTS, 10, "mse").axes[0]
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_a_fitted_head_is_epoch_0_on_the_curve(epochs: int) -> None:
+    history = HISTORY.assign(epoch=HISTORY.epoch - 1).head(epochs + 1)
+    [axis] = plots.learning_curve(history, CONSTANTS, epochs, "mse").axes
+    assert axis.get_xlim() == (-0.5, epochs + 0.5)
+    assert axis.get_xlabel() == "epoch (0: the fitted head)"
+    assert curve_without_genres().get_xlim()[0] == 0.5 and curve_without_genres().get_xlabel() == "epoch"
+
+
 def test_a_hopeless_first_epoch_does_not_flatten_the_curve() -> None:
     wild = pd.concat([HISTORY.assign(train_loss=900.0).head(1), HISTORY.iloc[1:]])
     [axis] = plots.learning_curve(wild, CONSTANTS, 10, "mse").axes
@@ -172,10 +192,11 @@ def test_the_live_curve_redraws_one_output(monkeypatch: pytest.MonkeyPatch) -> N
             shown.append(figure)
 
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: Handle())
-    live = plots.LiveCurve(CONSTANTS, 10, "mse")
+    live = plots.LiveCurve(CONSTANTS, 10, "mse", 0.85)
     for epochs in (1, 2):
         live(HISTORY.head(epochs))
     assert [figure.axes[0].get_title() for figure in shown] == ["epoch 1 of 10", "epoch 2 of 10"]
+    assert all("genre only, val" in {line.get_label() for line in figure.axes[0].lines} for figure in shown)
 
 
 def test_predicted_against_true_has_a_point_a_film_and_both_lines(data: Dataset) -> None:
@@ -186,7 +207,18 @@ def test_predicted_against_true_has_a_point_a_film_and_both_lines(data: Dataset)
     lines = {line.get_label(): line for line in axis.lines}
     assert set(lines["constant: train mean"].get_ydata()) == {6.1}
     assert list(lines["perfect"].get_xdata()) == list(lines["perfect"].get_ydata())
-    assert axis.get_title() == "nMSE 0.90 [0.80, 1.10]"
+    assert axis.get_title() == "trailer: nMSE 0.90 [0.80, 1.10]"
+
+
+def test_a_baselines_answers_stand_beside_on_the_same_scale(data: Dataset) -> None:
+    films = predictions_of(data)
+    answers = films.score.to_numpy() - 3.0
+    results = {**RESULTS, "metrics": {**RESULTS["metrics"], "genre only": METRICS}}
+    first, second = plots.predicted_against_true(films, results, {"genre only": answers}).axes
+    assert np.allclose(second.collections[0].get_offsets(), np.column_stack([films.score, answers]))
+    assert second.get_title() == "genre only: nMSE 0.90 [0.80, 1.10]"
+    assert first.get_xlim() == first.get_ylim() == second.get_xlim() == second.get_ylim()
+    assert first.get_ylim()[0] < answers.min()
 
 
 def test_the_largest_errors_come_first_with_both_scores(data: Dataset) -> None:
@@ -213,6 +245,9 @@ def test_the_scheme_table_shows_each_with_its_interval_and_the_baselines_grey() 
     assert [bar.get_color() == plots.COLOURS["constant"] for bar in bars] == [False, False, True]
 
 
-def test_a_scheme_that_went_astray_does_not_flatten_the_others() -> None:
-    low, high = plots.scheme_table(scheme_results()).axes[0].get_xlim()
+def test_a_scheme_that_went_astray_is_told_in_words_and_does_not_flatten_the_others() -> None:
+    [axis] = plots.scheme_table(scheme_results()).axes
+    low, high = axis.get_xlim()
     assert high - low < 3
+    [said] = axis.texts
+    assert said.get_text() == "300.00 [200.00, 400.00] →" and said.get_position()[1] == 1

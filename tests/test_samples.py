@@ -125,6 +125,7 @@ def test_the_join_drops_the_odd_rows_with_their_reasons(root: Path) -> None:
 def test_the_held_out_films_are_in_no_spreadsheet_and_in_no_catalogue(root: Path) -> None:
     held_out = pd.read_csv(root / "held_out" / "scores.csv")
     assert len(held_out) == HELD_OUT
+    assert all(set(genres.split("|")) <= set(samples.GENRES) for genres in held_out.genres)
     for file, title in zip(held_out.file, held_out.title):
         assert (root / "held_out" / file).is_file()
         assert not (root / "trailers" / file).exists()

@@ -12,7 +12,7 @@ import torch
 from conftest import amount
 from training import Copy, Stop, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
 
-from trailer_lib import dataset, module, train
+from trailer_lib import dataset, measure, module, train
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.modelfile import read_model_file
@@ -35,7 +35,7 @@ def val_loss(path: Path, data: Dataset) -> float:
 def test_it_learns_films_whose_score_shows(dataset_root: Path, tmp_path: Path) -> None:
     project = Project(dataset_root)
     history = trained(project, tmp_path, epochs=10).history
-    constants = train.constant_losses(Dataset.open(project), "mse")
+    constants = measure.constant_losses(Dataset.open(project), "mse")
     assert history.train_loss.iloc[-3:].max() < 0.8 * constants["train"]
     assert history.val_loss.min() < 0.8 * constants["val"]
 
@@ -185,7 +185,7 @@ def test_constant_losses_equal_their_formula(dataset_root: Path, loss: str) -> N
         expected = [1.0, ((unseen - known.mean()) ** 2).mean() / known.var()]
     else:
         expected = [np.abs(scores - np.median(known)).mean() / known.std() for scores in (known, unseen)]
-    assert list(train.constant_losses(data, loss).values()) == pytest.approx(expected)
+    assert list(measure.constant_losses(data, loss).values()) == pytest.approx(expected)
 
 
 def test_one_film_alone_can_be_the_test(dataset_root: Path, tmp_path: Path) -> None:

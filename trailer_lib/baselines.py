@@ -1,5 +1,6 @@
 """What needs no trailer: the constant, and what genres, running time, year and other metadata tell of a score."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,14 +57,19 @@ class TrackRecord(TransformerMixin, BaseEstimator):
         return people[people.name != ""].astype({"year": "int64"})
 
 
-def baselines(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Those of BASELINES whose columns are there, fitted on `train` and answered for `test`, in IMDb points.
+def baselines(train: pd.DataFrame, test: pd.DataFrame, names: Sequence[str] = BASELINES) -> dict[str, np.ndarray]:
+    """Those of `names` whose columns are there, fitted on `train` and answered for `test`, in IMDb points.
 
     "constant" is the train mean. The others are ridge or boosting, whichever cross-validation in `train` prefers.
     """
-    rest = [name for name in BASELINES[1:] if name not in left_out(train)]
-    answers = {name: stacking.best(candidates(train, name), train, train.score, test) for name in rest}
-    return {"constant": np.full(len(test), train.score.mean()), **answers}
+    missing = left_out(train)
+    return {name: _answers(train, test, name) for name in names if name not in missing}
+
+
+def _answers(train: pd.DataFrame, test: pd.DataFrame, name: str) -> np.ndarray:
+    if name == "constant":
+        return np.full(len(test), train.score.mean())
+    return stacking.best(candidates(train, name), train, train.score, test)
 
 
 def median(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:

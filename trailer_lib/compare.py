@@ -1,8 +1,11 @@
 """Several schemes of training on the same folds of the same films, in one table."""
 
 import json
+import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +154,8 @@ def _trained(project: Project, settings: TrainSettings, data: Dataset, folder: P
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / train.LAST).exists(), time.monotonic()
-    run = train.train(project, replace(settings, resume=resume), models=folder, data=data, index=False)
+    with _unlogged():
+        run = train.train(project, replace(settings, resume=resume), models=folder, data=data, index=False)
     predicted = dict(zip(run.predictions.imdb_id, run.predictions.predicted.astype(float)))
     cost = None if resume else round(time.monotonic() - start, 1)
     done = {"wanted": wanted, "predicted": predicted, "seconds": cost}
@@ -159,6 +163,17 @@ def _trained(project: Project, settings: TrainSettings, data: Dataset, folder: P
     for name in (train.BEST, train.LAST):  # a table of schemes would fill the disk with them
         (folder / name).unlink(missing_ok=True)
     return done
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """What there is to warn of in a fold of few films is said of all films together, in the table's remarks."""
+    level = train.LOG.level
+    train.LOG.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        train.LOG.setLevel(level)
 
 
 def _read(path: Path) -> dict:

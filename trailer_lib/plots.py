@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from trailer_lib import baselines, evaluate, frames
 from trailer_lib.dataset import SPLITS, Dataset, spread
 
-COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777"}
+COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777", "genre only": "#aa3377"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
+ASTRAY = 2.0  # nMSE from which a scheme is not on the picture's scale
 PAGE = 10.0  # inches wide: what a notebook shows without shrinking
 
 
@@ -86,18 +87,26 @@ def score_histogram(films: pd.DataFrame) -> Figure:
     return _tidy(figure)
 
 
-def learning_curve(history: pd.DataFrame, constants: dict[str, float], epochs: int, loss: str) -> Figure:
-    """Train and val loss by epoch, and the constant's on each: above its dashed line a curve has learnt nothing."""
+def learning_curve(
+    history: pd.DataFrame, constants: dict[str, float], epochs: int, loss: str, genre: float | None = None
+) -> Figure:
+    """Train and val loss by epoch, and the constant's on each: above its dashed line a curve has learnt nothing.
+
+    `genre`: the val loss of the genres alone, a dotted line. Epoch 0 is a head fitted on frozen features.
+    """
     figure, axis = plt.subplots(figsize=(PAGE * 0.7, 3.2), layout="constrained")
     for split in ("train", "val"):
         axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=COLOURS[split], label=split)
         axis.axhline(constants[split], color=COLOURS[split], linestyle="--", linewidth=1, label=f"constant, {split}")
+    if genre is not None:
+        axis.axhline(genre, color=COLOURS["genre only"], linestyle=":", linewidth=1.5, label="genre only, val")
     best = history.loc[history.val_loss.idxmin()]
     axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
-    axis.set(xlim=(0.5, epochs + 0.5), ylim=(-0.06 * max(constants.values()), 2 * max(constants.values())))
+    first = min(1, int(history.epoch.iloc[0]))
+    axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.06 * max(constants.values()), 2 * max(constants.values())))
     axis.set(
-        xlabel="epoch",
+        xlabel="epoch (0: the fitted head)" if first == 0 else "epoch",
         ylabel=f"{loss} of standardised scores",
         title=f"epoch {int(history.epoch.iloc[-1])} of {epochs}",
     )
@@ -109,27 +118,36 @@ def learning_curve(history: pd.DataFrame, constants: dict[str, float], epochs: i
 class LiveCurve:
     """The learning curve as a notebook output that is redrawn after every epoch: pass it as `train(on_epoch=...)`."""
 
-    def __init__(self, constants: dict[str, float], epochs: int, loss: str) -> None:
+    def __init__(self, constants: dict[str, float], epochs: int, loss: str, genre: float | None = None) -> None:
         from IPython.display import Markdown, display  # only notebooks have it
 
-        self.arguments = (constants, epochs, loss)
+        self.arguments = (constants, epochs, loss, genre)
         self.handle = display(Markdown("*the curve appears after the first epoch*"), display_id=True)
 
     def __call__(self, history: pd.DataFrame) -> None:
         self.handle.update(learning_curve(history, *self.arguments))
 
 
-def predicted_against_true(predictions: pd.DataFrame, results: dict) -> Figure:
-    """Each test film's predicted score against its true one, with the diagonal (perfect) and the constant."""
-    figure, axis = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
-    axis.scatter(predictions.score, predictions.predicted, s=18, color=COLOURS["test"], label="test films")
-    everything = pd.concat([predictions.score, predictions.predicted])
+def predicted_against_true(
+    predictions: pd.DataFrame, results: dict, others: dict[str, np.ndarray] | None = None
+) -> Figure:
+    """Each test film's predicted score against its true one, with the diagonal (perfect) and the constant.
+
+    `others`: baseline -> its answers for the same films, float [films], a panel each beside it on the same scale.
+    """
+    answers = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
+    everything = np.concatenate([predictions.score, *answers.values()])
     ends = (everything.min() - 0.3, everything.max() + 0.3)
-    axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
-    axis.axhline(results["train_mean"], color=COLOURS["constant"], linestyle="--", label="constant: train mean")
-    metric = evaluate.Metric(**results["metrics"]["trailer"]["nMSE"])
-    axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", ylabel="predicted", title=f"nMSE {metric}")
-    axis.legend(frameon=False, fontsize=8)
+    figure, axes = plt.subplots(1, len(answers), figsize=(4.6 * len(answers), 4.4), squeeze=False, layout="constrained")
+    for axis, (who, answer) in zip(axes[0], answers.items()):
+        colour = COLOURS["test" if who == "trailer" else "genre only"]
+        axis.scatter(predictions.score, answer, s=18, color=colour, label="test films")
+        axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
+        axis.axhline(results["train_mean"], color=COLOURS["constant"], linestyle="--", label="constant: train mean")
+        metric = evaluate.Metric(**results["metrics"][who]["nMSE"])
+        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=f"{who}: nMSE {metric}")
+    axes[0, 0].set_ylabel("predicted")
+    axes[0, 0].legend(frameon=False, fontsize=8)
     return _tidy(figure)
 
 
@@ -157,8 +175,11 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     axis.set_yticks(range(len(metrics)), metrics)
     axis.invert_yaxis()
     # A scheme that went astray can be off by hundreds; it must not flatten the rest.
-    ends = [end for metric in metrics.values() for end in (metric.low, metric.high, metric.value) if end < 2]
-    axis.set_xlim(min(ends) - 0.02, max(ends) + 0.02)
+    near = [metric for metric in metrics.values() if metric.value < ASTRAY] or list(metrics.values())
+    axis.set_xlim(min(metric.low for metric in near) - 0.02, max(metric.high for metric in near) + 0.02)
+    for place, metric in enumerate(metrics.values()):
+        if metric.value > axis.get_xlim()[1]:
+            axis.text(axis.get_xlim()[1], place, f"{metric} →", ha="right", va="bottom", fontsize=8)
     axis.set(xlabel="nMSE, 95 % interval", title=title)
     return _tidy(figure)
 

@@ -51,7 +51,7 @@ average = "none"
 draws = 1
 epochs = 16
 batch = 8
-lr = 1e-3
+lr = 3e-4
 """
 
 
@@ -95,8 +95,8 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
     _write_trailer_list(root / "excels" / "ml-youtube.csv", known)
     _write_csv(
         root / "held_out" / "scores.csv",
-        ["file", "title", "year", "score"],
-        [[f"{film.youtube_id}.mp4", film.title, film.year, film.score] for film in unseen],
+        ["file", "title", "year", "score", "genres"],
+        [[f"{film.youtube_id}.mp4", film.title, film.year, film.score, "|".join(film.genres)] for film in unseen],
     )
     files.write_text(root / "settings.toml", SETTINGS)
     jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in known if film.damage != "missing"]

@@ -32,7 +32,7 @@ from trailer_lib.checkpoints import (
 )
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import Stopped, TrailerError
-from trailer_lib.measure import constant_losses, mean_loss, predict  # noqa: F401 notebook 3 asks train for it
+from trailer_lib.measure import mean_loss, predict
 from trailer_lib.modelfile import ModelFile, read_model_file
 from trailer_lib.module import TrailerModule
 from trailer_lib.progress import bar
