@@ -213,3 +213,24 @@ def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(AttributeError):
         settings.films = 3
     assert settings.films == ScrapeSettings().films
+
+
+def test_a_scheme_is_over_the_file_and_under_what_is_named_beside_it(project: Project) -> None:
+    write_settings(project, "[train]\nlr = 0.5\nweights = 'none'\n")
+    settings = project.settings("train", scheme="original", epochs=3)
+    assert (settings.lr, settings.epochs, settings.pixels, settings.weights) == (1e-3, 3, "raw", "none")
+    origins = {name: origin for name, _, origin, _ in settings.rows()}
+    assert (origins["lr"], origins["epochs"]) == ("scheme 'original'", "this cell")
+
+
+def test_without_a_scheme_in_the_cell_the_files_own_one_holds_and_its_other_values_are_over_it(
+    project: Project,
+) -> None:
+    write_settings(project, "[train]\nscheme = 'original'\nlr = 0.5\n")
+    assert (project.settings("train").lr, project.settings("train").pixels) == (0.5, "raw")
+    assert project.settings("train", scheme="default").pixels == "imagenet"
+
+
+def test_a_scheme_that_is_unknown_names_the_nearest() -> None:
+    with pytest.raises(TrailerError, match="setting scheme = 'orignal': did you mean 'original'"):
+        TrainSettings.layered({"test": {"scheme": "orignal"}})

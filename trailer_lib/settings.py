@@ -56,10 +56,14 @@ class Settings:
 
 
 def _with_scheme(layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The layers, below them what the scheme means that the last of them to name one names."""
-    names = [layer["scheme"] for layer in layers.values() if "scheme" in layer]
-    scheme = SCHEMES.get(names[-1], {}) if names and isinstance(names[-1], str) else {}
-    return {f"scheme {names[-1]!r}": scheme, **layers} if scheme else layers
+    """The layers, and right below the last one that names a scheme what the scheme means."""
+    naming = [origin for origin, layer in layers.items() if isinstance(layer.get("scheme"), str)][-1:]
+    found = {}
+    for origin, layer in layers.items():
+        if [origin] == naming:
+            found[f"scheme {layer['scheme']!r}"] = SCHEMES.get(layer["scheme"], {})
+        found[origin] = layer
+    return found
 
 
 def _html_row(row: tuple[str, str, str, str]) -> str:
