@@ -15,8 +15,8 @@ SIZES = ("360p", "720p")
 TEXT = """# Benchmarks
 
 Made by `frames.py` from `frames.json`; do not edit.
-What trailers and metadata tell of a score is in [EVIDENCE.md](EVIDENCE.md); which schemes learn from few films in
-[RECIPES.md](RECIPES.md) (made films, best possible error known) and [POSTERS.md](POSTERS.md) (real pictures, real scores).
+What trailers and metadata tell of a score is in [EVIDENCE.md](EVIDENCE.md); which schemes learn from few films is
+in [RECIPES.md](RECIPES.md) (made films, best possible error known) and [POSTERS.md](POSTERS.md) (real pictures).
 `training.py`, `predict.py` and `app.py` time a training step, an answer, and the page.
 
 ```

@@ -155,5 +155,13 @@ def test_any_number_of_frames_is_drawn(count: int) -> None:
     frames = np.zeros((count, 36, 64, 3), np.uint8)
     many = answer(frames=frames, seconds=np.arange(count), pulls=np.zeros(count), strongest=np.array([0]),
                   heat=np.zeros((1, 36, 64), np.float32))  # fmt: skip
-    assert len([axis for axis in many.figure().axes if axis.images]) == count + 1 + 5
+    assert len([axis for axis in many.figure().axes if axis.images]) == min(count, 10) + 1 + 5
     many.figure().savefig(io.BytesIO())
+
+
+def test_of_many_frames_those_that_moved_the_answer_most_are_shown_in_the_films_order() -> None:
+    pulls = np.linspace(-0.1, 0.4, 40)
+    many = answer(frames=np.zeros((40, 90, 160, 3), np.uint8), seconds=np.arange(40.0), pulls=pulls).strip()
+    assert [shot.caption for shot in many.frames] == [f"{n:.1f} s: {pulls[n]:+.2f}" for n in range(30, 40)]
+    assert "Of 40 frames the 10 that moved it most are shown." in many.notes
+    assert not any("frames the" in note for note in answer().strip().notes)

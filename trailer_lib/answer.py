@@ -12,6 +12,8 @@ from trailer_lib.strip import Shot, Strip
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOTS = 10  # frames that are shown; several draws are of many more
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -108,10 +110,13 @@ class Prediction:
     def strip(self) -> Strip:
         """What the HTML and the figure show."""
         captions = self._captions()
-        frames = [Shot(*row) for row in zip(map(strip.small, self.frames), captions, self.pulls.tolist())]
-        frames = [Shot(shot.picture, f"{shot.caption}: {_signed(shot.pull)}", shot.pull) for shot in frames]
+        most = np.sort(np.argsort(-np.abs(self.pulls), kind="stable")[:SHOTS]).tolist()
+        frames = [
+            Shot(strip.small(self.frames[place]), f"{captions[place]}: {_signed(pull)}", pull)
+            for place, pull in zip(most, self.pulls[most].tolist())
+        ]
         heat = [
-            Shot(strip.overlay(frames[place].picture, heat), captions[place])
+            Shot(strip.overlay(strip.small(self.frames[place]), heat), captions[place])
             for place, heat in zip(self.strongest, self.heat)
         ]
         similar = [Shot(film.picture, f"{film.title} ({film.year}): {film.score:.1f}") for film in self.similar]
@@ -135,6 +140,9 @@ class Prediction:
             reason,
             f"The mean of the {self.films} films it learnt from is {self.constant:.1f}.{genre}",
             self.verdict,
+            f"Of {len(self.frames)} frames the {SHOTS} that moved it most are shown."
+            if len(self.frames) > SHOTS
+            else "",
         ]
         return [line for line in lines if line and not any(line in warning for warning in self.warnings)]
 

@@ -70,7 +70,10 @@ def fit(kind: str, features: np.ndarray, target: np.ndarray, seed: int) -> tuple
     `kind`: "ridge", "boosting" or "mlp". How strongly it is held back is chosen by cross-validation in these films.
     """
     if len(features) < LEAST_FILMS:
-        raise TrailerError(f"head={kind!r}: {len(features)} train films, at least {LEAST_FILMS} are needed to fit one")
+        raise TrailerError(
+            f"head={kind!r}: {len(features)} train films, at least {LEAST_FILMS} are needed to fit one: scrape more, or"
+            " set head='linear'"
+        )
     fitters: dict[str, Callable] = {"ridge": _ridge, "boosting": _boosting, "mlp": _mlp}
     return fitters[kind](features, target, seed)
 

@@ -15,8 +15,8 @@ from conftest import SETTINGS, add_folder, amount, fictional_film, write_tables
 from training import RANDOM_PARTS, assert_same_checkpoint
 
 from trailer_lib import dataset, files
+from trailer_lib.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 from trailer_lib.project import Project
-from trailer_lib.train import BEST, HISTORY, LAST, RESULTS
 
 FILMS, KILLS, A_RUN = 64, amount(30, 3), 3
 # The average, the patience and the plateau each have a state that must outlive a kill.
@@ -109,5 +109,5 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[P
         assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
         assert results(models) == results(root / "models")
         files.remove_temporary(models)
-        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS}
+        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS, PREDICTIONS}
         print(f"{total} kills, after these epochs: {seen}", flush=True)
