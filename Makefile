@@ -33,7 +33,7 @@ unit: $(VENV)/installed
 
 torture: $(VENV)/installed
 	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/test_imdb.py \
-		tests/test_store.py
+		tests/test_store.py tests/test_resume.py tests/test_train.py tests/test_predict.py tests/test_conformal.py
 
 samples: $(VENV)/installed
 	rm -rf $(SAMPLES)
