@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 import trials
 
@@ -167,7 +168,7 @@ def main() -> None:
     if not POSTERS.is_dir():
         sys.exit(f"{POSTERS}: not here, and nothing else has posters with scores")
     results = {
-        "machine": trials.machine(),
+        "machine": machine.facts(trials.PACKAGES),
         "command": f"python benchmarks/posters.py --folds {args.folds} --original-epochs {args.original_epochs}",
         "folds": args.folds,
         "original epochs": args.original_epochs,

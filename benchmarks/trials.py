@@ -1,12 +1,8 @@
 """What the benchmarks of training share: a scheme trained once and remembered, ids of weights, intervals, a table."""
 
-import importlib.metadata
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +28,6 @@ Statistic = Callable[[list[np.ndarray]], float]
 def weights() -> str:
     """The ImageNet weights of MobileNetV2: the file of ../shared where it is, else torchvision's, downloaded."""
     return str(TRUNK) if TRUNK.exists() else "DEFAULT"
-
-
-def machine() -> dict[str, Any]:
-    """Where and with what the figures were measured."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")]
-    return {
-        "date": date.today().isoformat(),
-        "processor": f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 1),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-    }
 
 
 def trial(project: Project, data: Dataset, name: str, chosen: dict[str, Any]) -> dict[str, Any]:
