@@ -13,7 +13,7 @@ import torch
 from trailer_lib import files, heads
 from trailer_lib.backbones import FilmRegressor
 from trailer_lib.dataset import Dataset, spread
-from trailer_lib.pooling import pool
+from trailer_lib.pooling import pool, width
 from trailer_lib.progress import bar
 from trailer_lib.settings import TrainSettings
 
@@ -35,7 +35,8 @@ def fit_head(network: FilmRegressor, data: Dataset, settings: TrainSettings, cac
     network.to("cpu")
     scores = films.score.to_numpy(np.float64)
     target = (scores - scores.mean()) / (scores.std() or 1.0)
-    network.head, facts = heads.fit(settings.head, features, target, settings.seed)
+    blocks = network.blocks * width(network.join)
+    network.head, facts = heads.fit(settings.head, features, target, settings.seed, blocks)
     seconds = round(time.monotonic() - began, 1)
     return {"head": settings.head, "films": len(films), "features": features.shape[1], **facts, "seconds": seconds}
 
@@ -101,7 +102,7 @@ class Features:
 
 def weights_hash(network: FilmRegressor) -> bytes:
     """A hash of all that decides a picture's features, the picture aside."""
-    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels")).encode())
+    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels", network.depth)).encode())
     named = {**network.backbone.state_dict(), "mean": network.mean, "sd": network.sd}
     for name, tensor in named.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

@@ -169,7 +169,7 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
     }
     network = build(
         settings.backbone, settings.frames, settings.join, weights, first_conv=settings.first_conv,
-        pixels=settings.pixels, freeze=settings.freeze,
+        pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
     )  # fmt: skip
     _try_once(network, data.frames.shape[1], settings)
     return TrailerModule(network, settings, facts | {"weights": network.report})
