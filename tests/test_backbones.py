@@ -266,7 +266,9 @@ def test_a_whole_file_keeps_the_hidden_layers_of_a_classifier(weights_of: Callab
 
 def model_file(path: Path, **choices: Any) -> FilmRegressor:
     """A network as a training leaves it: the kernels of its stacked frames differ."""
-    settings = TrainSettings(**{"backbone": "squeezenet1_1", "join": "channels", "depth": "last", "head": "linear"} | choices)
+    settings = TrainSettings(
+        **{"backbone": "squeezenet1_1", "join": "channels", "depth": "last", "head": "linear"} | choices
+    )
     network = build("squeezenet1_1", settings.frames, settings.join, "none", pixels=settings.pixels)
     nn.init.normal_(first_convolution(network).weight, std=0.05)
     ModelFile(network, {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}).save(path)

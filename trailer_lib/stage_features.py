@@ -67,7 +67,7 @@ def _places_last(module: nn.Module, inputs: tuple) -> Tensor | None:
     Transformers give tokens [n, places, channels], or as Swin does [n, height, width, channels].
     """
     if not (inputs and isinstance(inputs[0], Tensor)):
-        raise TrailerError(f"features='stages': {type(module).__name__} gets no map of features: set features='last'")
+        raise TrailerError(f"depth='stages': {type(module).__name__} gets no map of features: set depth='last'")
     map_ = inputs[0]
     if map_.ndim == 3:
         return map_.transpose(1, 2)
