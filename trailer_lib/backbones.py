@@ -86,10 +86,13 @@ class FilmRegressor(nn.Module):
 
     def features(self, frames: Tensor) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> what the head sees: float [films, n]."""
-        unpooled = self.unpooled(frames)
+        return self.joined(self.unpooled(frames))
+
+    def joined(self, unpooled: Tensor) -> Tensor:
+        """The backbone's features of frames [..., frames, n] -> what the head sees of the films: [..., n]."""
         if self.attention is None:
             return pool(unpooled, self.join)
-        return (self.attention(unpooled).softmax(1) * unpooled).sum(1)
+        return (self.attention(unpooled).softmax(-2) * unpooled).sum(-2)
 
     def score(self, frames: Tensor) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> standardised scores [films]."""

@@ -12,6 +12,7 @@ import torch
 
 from trailer_lib import files, heads
 from trailer_lib.backbones import FilmRegressor
+from trailer_lib.batches import FilmBatches
 from trailer_lib.dataset import Dataset, spread
 from trailer_lib.pooling import pool, width
 from trailer_lib.progress import bar
@@ -53,6 +54,24 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
     features = Features(network.eval(), data.frames, pictures, cache)
     pooled = (pool(torch.from_numpy(features[dealt[row]]), network.join) for row in bar(rows, desc="features"))
     return np.stack([drawn.mean(0).numpy() for drawn in pooled])
+
+
+def answers(
+    network: FilmRegressor, data: Dataset, rows: np.ndarray, batches: dict[int, FilmBatches], cache: Path
+) -> np.ndarray:
+    """The network's standardised answers out of kept features, to frames seen one by one: float32 [epochs, films].
+
+    `rows` of data.films, with the frames of every epoch in `batches`. The backbone must be as it was before training.
+    """
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    device, films = network.mean.device, []
+    features = Features(network.eval(), data.frames, np.arange(len(data.frames))[:, None], cache)
+    with torch.inference_mode():
+        for row in rows:
+            places = np.stack([drawn.places(epoch, row) for epoch, drawn in batches.items()])
+            films.append(network.joined(torch.from_numpy(features[places]).to(device)))
+        found = network.head(torch.stack(films, 1).flatten(0, 1)).view(len(batches), len(rows))
+    return found.cpu().numpy()
 
 
 def draws(count: int, frames: int) -> np.ndarray:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from trailer_lib.backbones import FilmRegressor
-from trailer_lib.pooling import pool
 
 PART = 16  # pictures that go through a backbone at once
 COARSE = 8  # cells on the shorter side of a heat map of stacked frames
@@ -52,14 +51,14 @@ def answer(network: FilmRegressor, frames: Tensor, draws: np.ndarray) -> Answer:
 
 def _one_by_one(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Answer:
     rows, maps = _watched(network, normal)
-    features = torch.stack([_pooled(network, rows[draw]) for draw in draws])
+    features = torch.stack([network.joined(rows[draw]) for draw in draws])
     score = network.head(features).mean()
     heat = torch.cat([_heat(score, part) for part in maps]) if maps[0] and score.requires_grad else None
     with torch.no_grad():
         pulls = torch.zeros(len(normal))
         for draw, seen in zip(draws, features):
             left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
-            less = [_pooled(network, rows[draw[draw != frame]]) for frame in left_out]
+            less = [network.joined(rows[draw[draw != frame]]) for frame in left_out]
             if less:
                 pulls[left_out] += (network.head(seen[None]) - network.head(torch.stack(less)))[:, 0] / len(draws)
     return Answer(float(score.detach()), features.detach().mean(0).numpy(), pulls.numpy(), heat)
@@ -73,13 +72,6 @@ def _heat(score: Tensor, maps: list[Tensor]) -> Tensor:
         shares = [map_ * map_[0].numel() for map_ in moved]
         moved = [nn.functional.interpolate(map_, (FINE, FINE), mode="bilinear", antialias=True) for map_ in shares]
     return sum(moved)[:, 0].abs().detach()
-
-
-def _pooled(network: FilmRegressor, rows: Tensor) -> Tensor:
-    """The backbone's features of some frames [frames, n] -> the film's, joined as FilmRegressor.features does."""
-    if network.attention is None:
-        return pool(rows, network.join)
-    return (network.attention(rows).softmax(0) * rows).sum(0)
 
 
 @dataclass
