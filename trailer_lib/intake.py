@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from PIL import Image
 
-from trailer_lib import files, filters, frames, links, sources
+from trailer_lib import files, filters, frames, links
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.ids import YOUTUBE_ID
 from trailer_lib.pick import pick
@@ -25,15 +25,17 @@ LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 @dataclass(frozen=True)
 class Intake:
-    """Good frames of a trailer, uint8 [n, height, width, 3], at `seconds` [n] (nan where unknown), of `sampled` ones.
+    """Good frames of a trailer, uint8 [n, height, width, 3], at `seconds` [n] (nan where unknown).
 
-    `warnings`: what about the trailer makes an answer doubtful, a sentence each.
+    `kept` are good of `sampled` ones; all of them, or those that a model is shown (shown.dealt). `warnings`: what about
+    the trailer makes an answer doubtful, a sentence each.
     """
 
     name: str
     pixels: np.ndarray
     seconds: np.ndarray
     sampled: int
+    kept: int
     warnings: tuple[str, ...]
 
 
@@ -82,6 +84,8 @@ def youtube_id(link: str) -> str:
 def _from_link(
     link: str, settings: ScrapeSettings, root: Path, step: Callable[[str], object], private: bool, threads: int
 ) -> Intake:
+    from trailer_lib import sources  # requests, which a file does not need
+
     step("fetch")
     video = youtube_id(link)
     if not video and not private and not links.is_public(urlsplit(link).hostname):
@@ -102,7 +106,7 @@ def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -
         notes.append(f"The video is about {seconds[-1]:.0f} s long: too short for a trailer.")
     if seconds[-1] > LONGEST:
         notes.append(f"The video is about {seconds[-1] / 60:.0f} minutes long: is it the film instead of its trailer?")
-    return Intake(name, picked.frames.pixels[kept], seconds[kept], len(kept), tuple(notes))
+    return Intake(name, picked.frames.pixels[kept], seconds[kept], len(kept), int(kept.sum()), tuple(notes))
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> Intake:
@@ -122,7 +126,7 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> Intake:
     seconds = scraped.get("seconds")
     known = isinstance(seconds, list) and len(seconds) == len(paths)
     times = np.array(seconds, np.float64) if known else np.full(len(paths), np.nan)
-    return Intake(folder.name, pixels[kept], times[kept], len(paths), ())
+    return Intake(folder.name, pixels[kept], times[kept], len(paths), int(kept.sum()), ())
 
 
 def _alike(paths: list[Path], height: int) -> np.ndarray:
@@ -135,7 +139,7 @@ def _alike(paths: list[Path], height: int) -> np.ndarray:
 
 
 def _checked(taken: Intake) -> Intake:
-    if len(taken.pixels) >= GOOD:
+    if taken.kept >= GOOD:
         return taken
-    few = f"Only {len(taken.pixels)} good frames in it, of {taken.sampled}: an answer from so few says little."
+    few = f"Only {taken.kept} good frames in it, of {taken.sampled}: an answer from so few says little."
     return replace(taken, warnings=(*taken.warnings, few))
