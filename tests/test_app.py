@@ -232,14 +232,11 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
 @pytest.fixture(scope="module")
 def disguised(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     """The 14 files, each with what the page says of it."""
-    folder, found = tmp_path_factory.mktemp("disguises"), {}
-    for make, reason in REFUSED:
-        make(folder / f"{make.__name__}.mp4", canary)
-        found[folder / f"{make.__name__}.mp4"] = reason
-    odd = {disguises.one_pixel: "1 of 10|of 10", disguises.still_of_8k: "of 10"}
-    for make, said in (odd | {disguises.hundred_thousand_frames: "67 minutes long: at most 30"}).items():
-        make(folder / f"{make.__name__}.mp4")
-        found[folder / f"{make.__name__}.mp4"] = said
+    folder = tmp_path_factory.mktemp("disguises")
+    odd = {"one_pixel": "of 10", "still_of_8k": "of 10", "hundred_thousand_frames": "67 minutes long: at most 30"}
+    found = {folder / f"{name}.mp4": said for name, said in (REFUSED | odd).items()}
+    for path in found:
+        disguises.make(path.stem, path, canary)
     return found
 
 
