@@ -142,6 +142,14 @@ def test_a_link_gives_the_frames_of_its_file(site: Site, clip: Path) -> None:
     assert len(site.requests) == 1
 
 
+def test_a_link_to_too_long_a_video_is_refused(site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.pages["/a.mp4"] = file(clip.read_bytes())
+    monkeypatch.setattr(intake, "MOST_SECONDS", 6.0)
+    with pytest.raises(TrailerError, match=r"/a\.mp4: 0 minutes long: at most 0 are taken from a link or an upload"):
+        take_in(f"{site.url}/a.mp4", SETTINGS, Path("."), lambda step: None, private_links=True)
+    assert len(taken(clip).pixels)  # a file of one's own may be as long as it is
+
+
 def test_a_model_file_can_not_ask_for_more_pictures_than_fit(clip: Path) -> None:
     with pytest.raises(TrailerError, match="the model file asks for 600 frames of 4320 lines"):
         taken(clip, count=600, height=4320)

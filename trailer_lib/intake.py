@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from trailer_lib import files, filters, frames, links
+from trailer_lib.container import probe
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.ids import YOUTUBE_ID
 from trailer_lib.pick import pick
@@ -17,6 +18,7 @@ from trailer_lib.settings import ScrapeSettings
 
 GOOD = 5  # frames: the original's fewest
 SHORTEST, LONGEST = 10.0, 600.0  # seconds of what is called a trailer
+MOST_SECONDS = 1800.0  # of a video that comes from elsewhere, by a link or an upload: half an hour
 MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
 MOST_BYTES = 4e9  # of the pictures that a model file may ask to be drawn, before the filter
 YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
@@ -95,7 +97,18 @@ def _from_link(
     with files.scratch_folder() as scratch:
         path = sources.fetch(video, link, settings, root, scratch)
         step("frames")
+        refuse_long(path, video or links.shown(link))
         return _checked(_from_video(path, video or links.shown(link), settings, threads))
+
+
+def refuse_long(path: Path, name: str) -> None:
+    """TrailerError when the video is longer than MOST_SECONDS, told without decoding it."""
+    minutes = probe(path).duration / 60
+    if minutes > MOST_SECONDS / 60:
+        at_most = f"at most {MOST_SECONDS / 60:.0f} are taken"
+        raise TrailerError(
+            f"{name}: {minutes:.0f} minutes long: {at_most} from a link or an upload; a trailer has about 2"
+        )
 
 
 def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -> Intake:
