@@ -27,7 +27,7 @@ Drawn = tuple[ScrapeSettings, TrainSettings]  # how frames are drawn, and which 
 def predict(trailer: str, model: Path, root: Path | None, film: dict[str, Any] | None) -> "Prediction":
     """What `Predictor.load(model, root).predict(trailer, film)` gives, sooner."""
     settings = drawn_by(model)
-    with _drawing(trailer, settings, root or Path.cwd()) as taken, _uncollected():
+    with _drawing(trailer, settings) as taken, _uncollected():
         from trailer_lib.predict import Predictor
 
         predictor = Predictor.load(model, root, mapped=True)
@@ -47,7 +47,7 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _drawing(trailer: str, settings: Drawn | None, root: Path) -> Iterator[Callable | None]:
+def _drawing(trailer: str, settings: Drawn | None) -> Iterator[Callable | None]:
     """Begin to draw the frames; the function that is given waits for them. None without settings.
 
     A process and not a thread: importing holds Python's lock, for which decoding would wait a thousand times.
@@ -57,7 +57,7 @@ def _drawing(trailer: str, settings: Drawn | None, root: Path) -> Iterator[Calla
         return
     context = get_context("spawn")
     there, here = context.Pipe(duplex=False)
-    process = context.Process(target=_draw, args=(here, trailer, *settings, root), daemon=True)
+    process = context.Process(target=_draw, args=(here, trailer, *settings), daemon=True)
     with _no_ctrl_c():  # which reaches both: this one alone decides what stops
         process.start()
     here.close()  # so that the pipe ends with the process
@@ -78,13 +78,13 @@ def _no_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _draw(pipe: Connection, trailer: str, scrape: ScrapeSettings, train: TrainSettings, root: Path) -> None:
+def _draw(pipe: Connection, trailer: str, scrape: ScrapeSettings, train: TrainSettings) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was downloaded is cleared away
         from trailer_lib import intake, shown
 
         others = max(1, (os.cpu_count() or 1) - 1)  # a core is busy with torch
-        pipe.send(shown.dealt(intake.take_in(trailer, scrape, root, lambda step: None, threads=others), train))
+        pipe.send(shown.dealt(intake.take_in(trailer, scrape, lambda step: None, threads=others), train))
     except KeyboardInterrupt:
         pass
     except shown.FAILURES as error:

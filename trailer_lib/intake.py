@@ -44,7 +44,6 @@ class Intake:
 def take_in(
     trailer: str | Path,
     settings: ScrapeSettings,
-    root: Path,
     step: Callable[[str], object],
     private_links: bool = False,
     threads: int = 0,
@@ -56,7 +55,7 @@ def take_in(
     """
     _refuse_huge(settings)
     if LINK.match(str(trailer)):
-        return _from_link(str(trailer), settings, root, step, private_links, threads)
+        return _from_link(str(trailer), settings, step, private_links, threads)
     step("frames")
     path = Path(trailer)
     return _checked(_from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads))
@@ -84,21 +83,28 @@ def youtube_id(link: str) -> str:
 
 
 def _from_link(
-    link: str, settings: ScrapeSettings, root: Path, step: Callable[[str], object], private: bool, threads: int
+    link: str, settings: ScrapeSettings, step: Callable[[str], object], private: bool, threads: int
 ) -> Intake:
-    from trailer_lib import sources  # requests, which a file does not need
-
     step("fetch")
     video = youtube_id(link)
     if not video and not private and not links.is_public(urlsplit(link).hostname):
         raise SourceError("refused", f"{links.shown(link)}: leads to a private address: give a public one", True)
-    # The cookies that a model's maker used are named in its file, and are none of this machine's.
-    settings = replace(settings, source="youtube" if video else "links", cookies="")
     with files.scratch_folder() as scratch:
-        path = sources.fetch(video, link, settings, root, scratch)
+        path = _fetched(video, link, settings.height, scratch)
         step("frames")
         refuse_long(path, video or links.shown(link))
         return _checked(_from_video(path, video or links.shown(link), settings, threads))
+
+
+def _fetched(video: str, link: str, height: int, scratch: Path) -> Path:
+    """Without the cookies that a model's maker used: they are named in its file, and are none of this machine's."""
+    if video:
+        from trailer_lib import youtube  # yt-dlp is slow to import
+
+        return youtube.fetch(video, scratch, height, longest=MOST_SECONDS)
+    from trailer_lib import sources  # requests, which a file does not need
+
+    return sources.fetch("", link, ScrapeSettings(source="links"), scratch, scratch)
 
 
 def refuse_long(path: Path, name: str) -> None:

@@ -72,7 +72,7 @@ class Predictor:
             clock.begin("frames")
             drawn, places = taken()
         else:
-            drawn = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
+            drawn = take_in(trailer, self.learned.scrape, clock.begin, self.private_links)
             drawn, places = dealt(drawn, self.learned.settings)
         clock.begin("network")
         pictures = torch.from_numpy(shrunk(drawn.pixels, self.learned.dataset))

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -57,7 +56,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def _shown(task: Task) -> Shown:
-    taken = intake.take_in(task.trailer, task.settings, Path.cwd(), lambda step: None, threads=1)
+    taken = intake.take_in(task.trailer, task.settings, lambda step: None, threads=1)
     taken, places = dealt(taken, task.train)
     return Shown(shrunk(taken.pixels, task.dataset), places, taken.sampled, taken.kept, taken.warnings)
 
