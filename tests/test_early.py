@@ -1,5 +1,6 @@
 """The early start changes nothing but the wait: same answer, same errors, and nothing in a model file is run."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -37,6 +38,7 @@ def told(prediction: object) -> dict:
 
 def test_the_answer_is_the_predictors(trailer: Path, best: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = early.predict(str(trailer), best, None, {"genres": "Drama"})
+    assert gc.isenabled()
     assert list(found.timings) == ["frames", "network", "similar"]
     assert told(found) == told(Predictor.load(best).predict(str(trailer), {"genres": "Drama"}))
     monkeypatch.setattr(early, "drawn_by", lambda model: None)
