@@ -23,22 +23,23 @@ from trailer_lib.project import Project
 
 HERE = Path(__file__).resolve().parent
 SIZE, FRAMES = 96, 12
-PLAIN = {"head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "freeze": "none", "draws": 1, "warmup": 0}
+PLAIN = {"freeze": "none", "depth": "last", "head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "draws": 1}
+LAST = {"freeze": "none", "depth": "last"}  # the head fitted on the last layer's features, then all trained gently
 SCHEMES: dict[str, dict[str, Any]] = {
     "original": {"scheme": "original"},
     "random first kernel, normalised, AdamW": PLAIN | {"join": "channels", "first_conv": "random"},
     "repeated kernel": PLAIN | {"join": "channels"},
     "mean of frames, random head": PLAIN | {"join": "mean"},
-    "frozen + ridge, mean": {"join": "mean", "head": "ridge", "freeze": "backbone"},
-    "frozen + ridge, mean and sd": {"join": "moments", "head": "ridge", "freeze": "backbone"},
-    "frozen + boosting": {"join": "moments", "head": "boosting", "freeze": "backbone"},
     "default": {},
+    "default, last layer only": {"depth": "last"},
+    "default, mean and sd over frames": {"join": "moments"},
+    "default, boosting": {"head": "boosting"},
     "default, stacked frames": {"join": "channels"},
-    "default, without averaged weights": {"average": "none"},
-    "default, ten times the rate": {"lr": 1e-4},
-    "default, mixup": {"mixup": 0.4},
-    "default, frames dropped": {"drop_frames": 0.3},
     "default, answers of 1 draw": {"draws": 1},
+    "default, then fine-tuned": {"freeze": "none"},
+    "last layer only, then fine-tuned": LAST,
+    "last layer only, then fine-tuned at ten times the rate": LAST | {"lr": 1e-4},
+    "last layer only, then fine-tuned with mixup": LAST | {"mixup": 0.4},
 }
 TEXT = """# Which scheme learns from few films
 

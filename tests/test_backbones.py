@@ -29,8 +29,8 @@ def frames_of(films: int, frames: int, size: int = 64, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (films, frames, 3, size, size), dtype=torch.uint8, generator=generator)
 
 
-def chosen(backbone: str, frames: int, join: str) -> TrainSettings:
-    return TrainSettings(backbone=backbone, frames=frames, join=join)
+def chosen(backbone: str, frames: int, join: str, depth: str = "last") -> TrainSettings:
+    return TrainSettings(backbone=backbone, frames=frames, join=join, depth=depth)
 
 
 def answer(network: FilmRegressor, frames: Tensor) -> Tensor:
@@ -266,7 +266,9 @@ def test_a_whole_file_keeps_the_hidden_layers_of_a_classifier(weights_of: Callab
 
 def model_file(path: Path, **choices: Any) -> FilmRegressor:
     """A network as a training leaves it: the kernels of its stacked frames differ."""
-    settings = TrainSettings(**{"backbone": "squeezenet1_1", "join": "channels", "head": "linear"} | choices)
+    settings = TrainSettings(
+        **{"backbone": "squeezenet1_1", "join": "channels", "depth": "last", "head": "linear"} | choices
+    )
     network = build("squeezenet1_1", settings.frames, settings.join, "none", pixels=settings.pixels)
     nn.init.normal_(first_convolution(network).weight, std=0.05)
     ModelFile(network, {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}).save(path)
@@ -473,11 +475,12 @@ def test_a_damaged_download_is_an_error(empty_hub: Path, spoil: Callable[[Path],
 # A network and back.
 
 
+@pytest.mark.parametrize("depth", ["last", "stages"])
 @pytest.mark.parametrize("join", JOINS)
 @pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5"])
-def test_a_restored_network_answers_as_before(backbone: str, join: str) -> None:
-    network, frames = build(backbone, 2, join, "none"), frames_of(2, 2)
-    again = restore(chosen(backbone, 2, join), network.report, dict(network.state_dict()))
+def test_a_restored_network_answers_as_before(backbone: str, join: str, depth: str) -> None:
+    network, frames = build(backbone, 2, join, "none", depth=depth), frames_of(2, 2)
+    again = restore(chosen(backbone, 2, join, depth), network.report, dict(network.state_dict()))
     assert torch.equal(answer(again, frames), answer(network, frames))
     assert again.report == network.report
 

@@ -106,7 +106,7 @@ def test_no_film_is_lost_among_processes_when_one_batch_holds_them_all(data: Dat
 
 
 def places(data: Dataset, row: int, epoch: int = 0, **chosen: object) -> np.ndarray:
-    return FilmBatches(data, **{"count": 8, "seed": 0} | chosen)._places(epoch, row) - data.films["first"][row]
+    return FilmBatches(data, **{"count": 8, "seed": 0} | chosen).places(epoch, row) - data.films["first"][row]
 
 
 def test_other_frames_are_drawn_from_all_kept_ones_each_epoch(data: Dataset) -> None:

@@ -12,7 +12,7 @@ from trailer_lib import frozen
 from trailer_lib.backbones import FilmRegressor, build
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.modelfile import ModelFile, read_model_file
+from trailer_lib.modelfile import FORMAT, ModelFile, read_model_file
 from trailer_lib.pooling import JOINS
 from trailer_lib.settings import TrainSettings
 
@@ -61,7 +61,7 @@ def network_of(join: str = "mean", freeze: str = "backbone", seed: int = 0) -> F
 
 
 def settings_of(join: str = "mean", head: str = "ridge", freeze: str = "backbone") -> TrainSettings:
-    return TrainSettings(backbone="squeezenet1_1", frames=FRAMES, join=join, freeze=freeze, head=head)
+    return TrainSettings(backbone="squeezenet1_1", frames=FRAMES, join=join, freeze=freeze, head=head, depth="last")
 
 
 def test_draws_deal_every_frame_once_and_spread_each_draw() -> None:
@@ -178,7 +178,13 @@ def test_a_fitted_head_predicts_films_it_has_not_seen(join: str, tmp_path: Path)
 def test_a_frozen_model_is_an_ordinary_model_file(head: str, tmp_path: Path) -> None:
     network, data, settings = network_of("moments"), made_dataset(), settings_of("moments", head)
     frozen.fit_head(network, data, settings, tmp_path / "features")
-    facts = {"format": 1, "settings": settings.as_dict(), "weights": network.report, "score_mean": 6, "score_sd": 1}
+    facts = {
+        "format": FORMAT,
+        "settings": settings.as_dict(),
+        "weights": network.report,
+        "score_mean": 6,
+        "score_sd": 1,
+    }
     ModelFile(network, facts).save(tmp_path / "model.pt")
     again = read_model_file(tmp_path / "model.pt").network
     frames = torch.from_numpy(data.frames[:6]).permute(0, 3, 1, 2).unflatten(0, (2, 3))

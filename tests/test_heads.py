@@ -120,3 +120,22 @@ def test_a_head_is_exported_to_onnx(kind: str, few: None, tmp_path: Any) -> None
     session = runtime.InferenceSession(tmp_path / "head.onnx")
     [found] = session.run(None, {"features": FEATURES})
     assert np.allclose(found[:, 0], answers(head, FEATURES), atol=1e-5)
+
+
+def test_blocks_count_alike_however_many_features_they_have() -> None:
+    """A signal in 2 features beside 300 of noise: as a block of its own it is found, in the crowd it drowns."""
+    rng = np.random.default_rng(5)
+    few, many = rng.standard_normal((200, 2)), rng.standard_normal((200, 300))
+    features, target = np.hstack([few, many]).astype(np.float32), few.sum(1) / 2**0.5
+    new = rng.standard_normal((1000, 302)).astype(np.float32)
+    missed = []
+    for blocks in ([2, 300], [302]):
+        head, _ = heads.fit("ridge", features, target, 0, blocks)
+        missed.append(float(((answers(head, new) - new[:, :2].sum(1) / 2**0.5) ** 2).mean()))
+    assert missed[0] < 0.05 < 0.2 < missed[1]
+
+
+@pytest.mark.parametrize("kind", ["ridge", "mlp"])
+def test_one_block_is_none(kind: str, few: None) -> None:
+    one, none = (heads.fit(kind, FEATURES, TARGET, 0, blocks)[0].state_dict() for blocks in ([20], ()))
+    assert all(torch.equal(one[name], none[name]) for name in one)

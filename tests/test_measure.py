@@ -12,6 +12,7 @@ from trailer_lib import baselines, measure
 from trailer_lib.backbones import build
 from trailer_lib.batches import split_loader
 from trailer_lib.dataset import Dataset
+from trailer_lib.pooling import JOINS
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
@@ -21,27 +22,39 @@ def data(dataset_root: Path) -> Dataset:
     return Dataset.open(Project(dataset_root))
 
 
-def test_an_answer_is_the_mean_over_the_draws(data: Dataset) -> None:
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_an_answer_is_the_mean_over_the_draws(data: Dataset, tmp_path: Path, freeze: str, join: str) -> None:
     torch.manual_seed(0)
-    network = build("squeezenet1_1", 3, "mean", "none")
-    settings = TrainSettings(frames=3, batch=4, draws=5)
-    found = measure.predict(network, data, settings, "test")
+    network = build("squeezenet1_1", 3, join, "none", depth="stages")
+    settings = TrainSettings(frames=3, batch=4, draws=5, freeze=freeze, join=join)
+    found = measure.predict(network, data, settings, "test", tmp_path)
     with torch.inference_mode():
         each = [
             torch.cat([network(frames) for frames, *_ in split_loader(data, settings, "test", k)]) for k in range(5)
         ]
     torch.testing.assert_close(torch.from_numpy(found), torch.stack(each).mean(0))
     assert not torch.allclose(each[0], each[1])
-    np.testing.assert_array_equal(found, measure.predict(network, data, settings, "test"))
+    np.testing.assert_array_equal(found, measure.predict(network, data, settings, "test", tmp_path))
 
 
-def test_more_draws_differ_less(data: Dataset) -> None:
+def test_what_an_untrained_backbone_sees_is_computed_once(data: Dataset, tmp_path: Path) -> None:
+    network, settings = build("squeezenet1_1", 3, "mean", "none"), TrainSettings(frames=3, draws=2)
+    first = measure.predict(network, data, settings, "test", tmp_path)
+    network.unpooled = None  # to ask the backbone again would be an error
+    assert np.array_equal(measure.predict(network, data, settings, "test", tmp_path), first)
+    with pytest.raises(TypeError):
+        measure.predict(network, data, settings, "test", tmp_path / "elsewhere")
+
+
+def test_more_draws_differ_less(data: Dataset, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build("squeezenet1_1", 2, "mean", "none")
     spreads = []
     for draws in (2, 30):
         answers = [
-            measure.predict(network, data, TrainSettings(frames=2, draws=draws, seed=seed), "val") for seed in range(4)
+            measure.predict(network, data, TrainSettings(frames=2, draws=draws, seed=seed), "val", tmp_path)
+            for seed in range(4)
         ]
         spreads.append(np.std(answers, 0).mean())
     assert spreads[1] < 0.6 * spreads[0]

@@ -77,7 +77,9 @@ def test_a_saved_model_is_read_as_it_was(trained_root: Path, tmp_path: Path, map
     ids=str,
 )
 def test_every_choice_of_a_network_is_restored(tmp_path: Path, choices: dict) -> None:
-    settings = TrainSettings(backbone="squeezenet1_1", weights="none", frames=2, **choices)
+    settings = TrainSettings(
+        backbone="squeezenet1_1", weights="none", frames=2, **{"depth": "last", "freeze": "none"} | choices
+    )
     asked = {name: value for name, value in choices.items() if name != "head"}
     network = build("squeezenet1_1", 2, weights="none", **asked).eval()
     facts = {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}
@@ -150,7 +152,9 @@ def test_a_hostile_file_is_refused_and_runs_nothing(content: dict, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "facts", [None, {}, {"format": 2}, {"format": "1"}, [1, 2]], ids=["none", "empty", "newer", "text", "list"]
+    "facts",
+    [None, {}, {"format": FORMAT + 1}, {"format": str(FORMAT)}, [1, 2]],
+    ids=["none", "empty", "newer", "text", "list"],
 )
 def test_a_file_of_another_format_is_refused(content: dict, tmp_path: Path, facts: object) -> None:
     torch.save({"state_dict": content["state_dict"], "trailer_lib": facts}, tmp_path / "other.pt")

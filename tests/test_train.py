@@ -23,8 +23,8 @@ from trailer_lib.train import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 def val_loss(path: Path, data: Dataset) -> float:
     """The loss of a model file on the val films, computed anew."""
     model = read_model_file(path)
-    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"], draws=1)
-    predicted = train.predict(model.network, data, settings, "val")
+    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"], draws=1, freeze="none")
+    predicted = train.predict(model.network, data, settings, "val", path.parent / "unused")
     truth = (data.split("val").score - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
 
@@ -157,7 +157,7 @@ def test_the_model_file_holds_its_own_results(trained_root: Path) -> None:
 def test_the_test_result_is_that_of_the_best_model_on_the_test_films(trained_root: Path, copy_of: Copy) -> None:
     project = copy_of(trained_root)
     data = Dataset.open(project)
-    run = train.test(project.models, data)
+    run = train.test(project.models, data, project.models / "features")
     assert set(run.predictions.index) == set(data.split("test").index)
     for row, film in run.predictions.iterrows():
         model = read_model_file(project.models / BEST)
@@ -169,7 +169,7 @@ def test_the_test_result_is_that_of_the_best_model_on_the_test_films(trained_roo
 
 def test_the_metrics_are_those_of_the_predictions(trained_root: Path, copy_of: Copy) -> None:
     project = copy_of(trained_root)
-    run = train.test(project.models, Dataset.open(project))
+    run = train.test(project.models, Dataset.open(project), project.models / "features")
     found = run.results["metrics"]["trailer"]
     assert found["MAE"]["value"] == pytest.approx(run.predictions.error.abs().mean())
     assert found["nMSE"]["value"] == pytest.approx(
@@ -281,7 +281,9 @@ def test_the_model_file_holds_its_answers_on_the_val_films(trained_root: Path) -
     films, kept = data.split("val"), model.facts["validation"]
     assert kept["imdb_id"] == films.imdb_id.tolist() and kept["score"] == films.score.tolist()
     settings = Project(trained_root).settings("train")
-    assert kept["predicted"] == pytest.approx(model.points(train.predict(model.network, data, settings, "val")))
+    assert kept["predicted"] == pytest.approx(
+        model.points(train.predict(model.network, data, settings, "val", trained_root / "unused"))
+    )
 
 
 def test_another_split_column_trains_and_tests_on_its_films(dataset_root: Path, tmp_path: Path) -> None:

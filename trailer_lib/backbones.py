@@ -12,6 +12,7 @@ from trailer_lib import heads, timm_backbones, torchvision_backbones
 from trailer_lib.errors import TrailerError, nearest
 from trailer_lib.pooling import JOINS, pool, width
 from trailer_lib.settings import TrainSettings
+from trailer_lib.stage_features import stage_features, stage_widths
 from trailer_lib.stages import freeze as freeze_stages
 from trailer_lib.trunk import Trunk, of_one_frame, stack_frames, stacked_kernels
 from trailer_lib.weights import Weights, fill, load, read, report_of, whole
@@ -25,18 +26,23 @@ class FilmRegressor(nn.Module):
     Input uint8 [films, frames, 3, height, width] RGB; output float32 [films], in sd of the train scores.
     `report` says in a line what the weights filled and what starts at random. `frozen` lists the parts of the backbone
     that are not trained: without gradients, and in eval mode also while the rest is trained. So is the whole backbone
-    under a `fitted` head: what it was fitted on are the features of that mode.
+    under a `fitted` head: what it was fitted on are the features of that mode. `blocks` are the numbers of features
+    that come from one stage each: of the last one alone, or with depth="stages" of all (stage_features).
     """
 
     def __init__(
-        self, trunk: Trunk, frames: int, join: str, report: str, pixels: str = "imagenet", freeze: str = "none"
-    ) -> None:
+        self, trunk: Trunk, frames: int, join: str, report: str, pixels: str = "imagenet", freeze: str = "none",
+        depth: str = "last",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.backbone, self.size, self.width = trunk.network, trunk.size, trunk.features
-        self.frames, self.join, self.pixels, self.report = frames, join, pixels, report
+        self.backbone, self.size = trunk.network, trunk.size
+        self.frames, self.join, self.pixels, self.report, self.depth = frames, join, pixels, report, depth
+        channels = 3 * frames if join == "channels" else 3
+        self.blocks = stage_widths(trunk.network, channels, trunk.size) if depth == "stages" else (trunk.features,)
+        self.width = sum(self.blocks)
         self.frozen, self.fitted = freeze_stages(trunk.network, freeze), False
-        self.head: nn.Module = nn.Linear(trunk.features * width(join), 1)
-        self.attention = _even_attention(trunk.features) if join == "attention" else None
+        self.head: nn.Module = nn.Linear(self.width * width(join), 1)
+        self.attention = _even_attention(self.width) if join == "attention" else None
         self.register_buffer("mean", torch.tensor(trunk.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(trunk.sd).view(3, 1, 1), persistent=False)
         self.train()
@@ -58,14 +64,18 @@ class FilmRegressor(nn.Module):
             return pictures.flip(-3).float()
         return (pictures / 255.0 - self.mean) / self.sd
 
-    def unpooled(self, frames: Tensor) -> Tensor:
+    def unpooled(self, frames: Tensor, watched: list[Tensor] | None = None) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> the backbone's features [films, frames, n].
 
-        Stacked frames ("channels") have one row of features: [films, 1, n].
+        Stacked frames ("channels") have one row of features: [films, 1, n]. `watched`: see stage_features.
         """
-        if self.join == "channels":
-            return self.backbone(self._sized(frames.flatten(1, 2))).unsqueeze(1)
-        return self.backbone(self._sized(frames.flatten(0, 1))).unflatten(0, frames.shape[:2])
+        stacked = self.join == "channels"
+        pictures = self._sized(frames.flatten(1, 2) if stacked else frames.flatten(0, 1))
+        if self.depth == "stages":
+            features = stage_features(self.backbone, pictures, watched)
+        else:
+            features = self.backbone(pictures)
+        return features.unsqueeze(1) if stacked else features.unflatten(0, frames.shape[:2])
 
     def _sized(self, pictures: Tensor) -> Tensor:
         """Pictures in the only size the backbone takes, if it has one: position embeddings are made for it."""
@@ -76,10 +86,13 @@ class FilmRegressor(nn.Module):
 
     def features(self, frames: Tensor) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> what the head sees: float [films, n]."""
-        unpooled = self.unpooled(frames)
+        return self.joined(self.unpooled(frames))
+
+    def joined(self, unpooled: Tensor) -> Tensor:
+        """The backbone's features of frames [..., frames, n] -> what the head sees of the films: [..., n]."""
         if self.attention is None:
             return pool(unpooled, self.join)
-        return (self.attention(unpooled).softmax(1) * unpooled).sum(1)
+        return (self.attention(unpooled).softmax(-2) * unpooled).sum(-2)
 
     def score(self, frames: Tensor) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> standardised scores [films]."""
@@ -131,6 +144,7 @@ def build(
     first_conv: str = "repeat",
     pixels: str = "imagenet",
     freeze: str = "none",
+    depth: str = "last",
 ) -> FilmRegressor:
     """A regressor over `frames` frames on a torchvision classifier, or with "timm:NAME" on a model of timm.
 
@@ -139,7 +153,8 @@ def build(
     first_conv="random" replaced by a random one. The other joins show the untouched backbone every frame: "mean" and
     "attention" average its features, "moments" gives their mean and sd, "quantiles" their quartiles.
     `weights`: "DEFAULT" (the library's own, downloaded), "none", a file, or another model's best_model.pt; what can't
-    be had is an error. `freeze`: "none", "backbone", or a number of first stages (stages.stages), like "2".
+    be had is an error. `freeze`: "none", "backbone", or a number of first stages (stages.stages), like "2". `depth`:
+    the head sees the features of the "last" layer, or of all "stages".
     """
     if join not in JOINS:
         raise TrailerError(f"unknown join {join!r}: {nearest(join, JOINS)}")
@@ -156,7 +171,7 @@ def build(
     learned = [tensor.shape for tensor in trunk.network.state_dict().values()]
     if first_conv == "repeat" and any(kernel.shape not in learned for kernel in kernels.values()):
         report += "; its frames' kernels summed in the first layer"
-    return FilmRegressor(trunk, frames, join, report, pixels, freeze)
+    return FilmRegressor(trunk, frames, join, report, pixels, freeze, depth)
 
 
 def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
@@ -177,7 +192,9 @@ def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> F
     trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
     if settings.join == "channels":
         stack_frames(trunk, settings.frames, "random", {})  # what the state replaces need not be tried out
-    regressor = FilmRegressor(trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze)
+    regressor = FilmRegressor(
+        trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze, settings.depth
+    )
     regressor.head = heads.like(state, regressor.head)
     load(regressor, state, strict=True, assign=True)
     return regressor

@@ -44,12 +44,13 @@ class FilmBatches:
         A film's seed is a number that (seed, epoch, film) decide.
         """
         rows = np.array([row for _, row in keys])
-        places = np.stack([self._places(epoch, row) for epoch, row in keys])
+        places = np.stack([self.places(epoch, row) for epoch, row in keys])
         frames = self.data.frames[places.ravel()].reshape(*places.shape, *self.data.frames.shape[1:])
         seeds = [seed_of(self.seed or 0, epoch, self.ids[row]) for epoch, row in keys]
         return frames, self.scores[rows].astype(np.float32), rows, seeds
 
-    def _places(self, epoch: int, row: int) -> np.ndarray:
+    def places(self, epoch: int, row: int) -> np.ndarray:
+        """Which of data.frames are the film's in `row` this epoch: int [count]."""
         first, available = self.first[row], self.available[row]
         if self.seed is None:
             return first + spread(available, self.count)
@@ -104,9 +105,14 @@ def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place())
     return _loader(films, sampler, settings, settings.batch // place.count, drop_last)
 
 
+def tested(data: Dataset, settings: TrainSettings, draw: int | None = None) -> FilmBatches:
+    """Films with frames spread evenly, or random draw `draw`, which is these batches' epoch."""
+    return FilmBatches(data, settings.frames, None if draw is None else settings.seed, other_frames=True)
+
+
 def split_loader(data: Dataset, settings: TrainSettings, split: str, draw: int | None = None) -> DataLoader:
     """Batches as `train_loader`'s of all films of a split, in order: frames spread evenly, or random draw `draw`."""
-    films = FilmBatches(data, settings.frames, None if draw is None else settings.seed, other_frames=True)
+    films = tested(data, settings, draw)
     sampler = EpochSampler(data.split(split).index.to_numpy(), settings, False, Place(), False)
     sampler.set_epoch(draw or 0)
     return _loader(films, sampler, settings, settings.batch, False)

@@ -12,8 +12,9 @@ import torch
 
 from trailer_lib import files, heads
 from trailer_lib.backbones import FilmRegressor
+from trailer_lib.batches import FilmBatches
 from trailer_lib.dataset import Dataset, spread
-from trailer_lib.pooling import pool
+from trailer_lib.pooling import pool, width
 from trailer_lib.progress import bar
 from trailer_lib.settings import TrainSettings
 
@@ -35,7 +36,8 @@ def fit_head(network: FilmRegressor, data: Dataset, settings: TrainSettings, cac
     network.to("cpu")
     scores = films.score.to_numpy(np.float64)
     target = (scores - scores.mean()) / (scores.std() or 1.0)
-    network.head, facts = heads.fit(settings.head, features, target, settings.seed)
+    blocks = network.blocks * width(network.join)
+    network.head, facts = heads.fit(settings.head, features, target, settings.seed, blocks)
     seconds = round(time.monotonic() - began, 1)
     return {"head": settings.head, "films": len(films), "features": features.shape[1], **facts, "seconds": seconds}
 
@@ -52,6 +54,24 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
     features = Features(network.eval(), data.frames, pictures, cache)
     pooled = (pool(torch.from_numpy(features[dealt[row]]), network.join) for row in bar(rows, desc="features"))
     return np.stack([drawn.mean(0).numpy() for drawn in pooled])
+
+
+def answers(
+    network: FilmRegressor, data: Dataset, rows: np.ndarray, batches: dict[int, FilmBatches], cache: Path
+) -> np.ndarray:
+    """The network's standardised answers out of kept features, to frames seen one by one: float32 [epochs, films].
+
+    `rows` of data.films, with the frames of every epoch in `batches`. The backbone must be as it was before training.
+    """
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    device, films = network.mean.device, []
+    features = Features(network.eval(), data.frames, np.arange(len(data.frames))[:, None], cache)
+    with torch.inference_mode():
+        for row in rows:
+            places = np.stack([drawn.places(epoch, row) for epoch, drawn in batches.items()])
+            films.append(network.joined(torch.from_numpy(features[places]).to(device)))
+        found = network.head(torch.stack(films, 1).flatten(0, 1)).view(len(batches), len(rows))
+    return found.cpu().numpy()
 
 
 def draws(count: int, frames: int) -> np.ndarray:
@@ -101,7 +121,7 @@ class Features:
 
 def weights_hash(network: FilmRegressor) -> bytes:
     """A hash of all that decides a picture's features, the picture aside."""
-    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels")).encode())
+    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels", network.depth)).encode())
     named = {**network.backbone.state_dict(), "mean": network.mean, "sd": network.sd}
     for name, tensor in named.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

@@ -1,7 +1,7 @@
 """Heads that scikit-learn fits on features, as torch modules: a fitted network is then like any other."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ LEAST_SCALE = 0.01  # of the features' root mean square sd
 RIDGE_ALPHAS = np.logspace(0, 7, 29)
 MLP_ALPHAS, MLP_WIDTH = (0.1, 1.0, 10.0, 100.0, 1000.0), 64
 TREES, TREE_DEPTH, TREE_RATE = 400, 3, 0.03
+Fitted = tuple[nn.Module, dict[str, Any]]
 
 
 class Trees(nn.Module):
@@ -64,10 +65,12 @@ def _perceptron(features: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
 
-def fit(kind: str, features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+def fit(kind: str, features: np.ndarray, target: np.ndarray, seed: int, blocks: Sequence[int] = ()) -> Fitted:
     """A head fitted to `features` float32 [films, n] and `target` [films], and facts about it.
 
     `kind`: "ridge", "boosting" or "mlp". How strongly it is held back is chosen by cross-validation in these films.
+    `blocks`: the numbers of features that belong together, all of them if none are given; ridge and mlp give each block
+    the same weight, so that a network's few early features count as much as its many late ones.
     """
     if len(features) < LEAST_FILMS:
         raise TrailerError(
@@ -75,28 +78,31 @@ def fit(kind: str, features: np.ndarray, target: np.ndarray, seed: int) -> tuple
             " set head='linear'"
         )
     fitters: dict[str, Callable] = {"ridge": _ridge, "boosting": _boosting, "mlp": _mlp}
-    return fitters[kind](features, target, seed)
+    return fitters[kind](features, target, seed, blocks or [features.shape[1]])
 
 
-def _ridge(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+def _ridge(features: np.ndarray, target: np.ndarray, seed: int, blocks: Sequence[int]) -> Fitted:
     """Ridge regression on standardised features; alpha by leave-one-out, which has a closed form."""
     from sklearn.linear_model import RidgeCV
 
-    mean, scale = _standard(features)
+    mean, scale = _standard(features, blocks)
     model = RidgeCV(RIDGE_ALPHAS).fit((features - mean) / scale, target)
     head = nn.Linear(features.shape[1], 1)
     _set_linear(head, model.coef_[None] / scale, model.intercept_ - model.coef_ / scale @ mean)
     return head, {"alpha": float(model.alpha_), "cv_mse": -float(model.best_score_)}
 
 
-def _standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the scale that standardise each feature, float64 [n].
+def _standard(features: np.ndarray, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the scale that standardise each feature, and give each block the same sum of squares; float64 [n].
 
     A feature that hardly moves in these films is not blown up: in another film it may be a thousand of its sds away.
     """
     sds = features.std(0, dtype=np.float64)
-    floor = LEAST_SCALE * np.sqrt((sds**2).mean())
-    return features.mean(0, dtype=np.float64), np.maximum(sds, floor or 1.0)
+    scale = []
+    for part in np.split(sds, np.cumsum(blocks)[:-1]):
+        floor = LEAST_SCALE * np.sqrt((part**2).mean())
+        scale.append(np.maximum(part, floor or 1.0) * np.sqrt(len(part) * len(blocks) / len(sds)))
+    return features.mean(0, dtype=np.float64), np.concatenate(scale)
 
 
 def _set_linear(layer: nn.Linear, weight: np.ndarray, bias: np.ndarray | float) -> None:
@@ -105,7 +111,7 @@ def _set_linear(layer: nn.Linear, weight: np.ndarray, bias: np.ndarray | float) 
         layer.bias.copy_(torch.as_tensor(bias))
 
 
-def _mlp(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+def _mlp(features: np.ndarray, target: np.ndarray, seed: int, blocks: Sequence[int]) -> Fitted:
     """One hidden layer on standardised features, stopped early; its L2 by 5-fold cross-validation."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV
@@ -113,7 +119,7 @@ def _mlp(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module
 
     net = MLPRegressor(hidden_layer_sizes=(MLP_WIDTH,), early_stopping=True, max_iter=500, random_state=seed)
     search = GridSearchCV(net, {"alpha": MLP_ALPHAS}, cv=_folds(seed), scoring="neg_mean_squared_error")
-    mean, scale = _standard(features)
+    mean, scale = _standard(features, blocks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 500 epochs are enough
         net = search.fit((features - mean) / scale, target).best_estimator_
@@ -129,7 +135,7 @@ def _folds(seed: int) -> Any:
     return KFold(FOLDS, shuffle=True, random_state=seed)
 
 
-def _boosting(features: np.ndarray, target: np.ndarray, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+def _boosting(features: np.ndarray, target: np.ndarray, seed: int, blocks: Sequence[int]) -> Fitted:
     """Gradient boosting (Friedman 2002) with few features a split; the number of trees by 5-fold cross-validation."""
     losses = np.zeros(TREES)
     for train, test in _folds(seed).split(features):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from trailer_lib.backbones import FilmRegressor
-from trailer_lib.pooling import pool
 
 PART = 16  # pictures that go through a backbone at once
 COARSE = 8  # cells on the shorter side of a heat map of stacked frames
+FINE = 16  # cells on each side of a heat map of all stages
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,27 @@ def answer(network: FilmRegressor, frames: Tensor, draws: np.ndarray) -> Answer:
 
 def _one_by_one(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Answer:
     rows, maps = _watched(network, normal)
-    features = torch.stack([_pooled(network, rows[draw]) for draw in draws])
+    features = torch.stack([network.joined(rows[draw]) for draw in draws])
     score = network.head(features).mean()
-    slopes = torch.autograd.grad(score, maps) if maps and score.requires_grad else []
-    heat = torch.cat([(slope * map_).sum(1).abs().detach() for slope, map_ in zip(slopes, maps)]) if slopes else None
+    heat = torch.cat([_heat(score, part) for part in maps]) if maps[0] and score.requires_grad else None
     with torch.no_grad():
         pulls = torch.zeros(len(normal))
         for draw, seen in zip(draws, features):
             left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
-            less = [_pooled(network, rows[draw[draw != frame]]) for frame in left_out]
+            less = [network.joined(rows[draw[draw != frame]]) for frame in left_out]
             if less:
                 pulls[left_out] += (network.head(seen[None]) - network.head(torch.stack(less)))[:, 0] / len(draws)
     return Answer(float(score.detach()), features.detach().mean(0).numpy(), pulls.numpy(), heat)
 
 
-def _pooled(network: FilmRegressor, rows: Tensor) -> Tensor:
-    """The backbone's features of some frames [frames, n] -> the film's, joined as FilmRegressor.features does."""
-    if network.attention is None:
-        return pool(rows, network.join)
-    return (network.attention(rows).softmax(0) * rows).sum(0)
+def _heat(score: Tensor, maps: list[Tensor]) -> Tensor:
+    """Slope times activation, summed over the channels of all maps [frames, channels, height, width] of a picture."""
+    slopes = torch.autograd.grad(score, maps, retain_graph=True)
+    moved = [(slope * map_).sum(1, keepdim=True) for slope, map_ in zip(slopes, maps)]
+    if len(moved) > 1:  # maps of many sizes, whose places add up to the same picture
+        shares = [map_ * map_[0].numel() for map_ in moved]
+        moved = [nn.functional.interpolate(map_, (FINE, FINE), mode="bilinear", antialias=True) for map_ in shares]
+    return sum(moved)[:, 0].abs().detach()
 
 
 @dataclass
@@ -88,17 +90,20 @@ class _LastMap:
         return self.found[0].clone()  # the next layer may work in place
 
 
-def _watched(network: FilmRegressor, normal: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The backbone's features of each frame [frames, n], and the maps that they are slopes of, a part of frames each.
+def _watched(network: FilmRegressor, normal: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+    """The backbone's features of each frame [frames, n], and the maps in which a head's slopes end, by parts of frames.
 
-    Gradient times activation of the last map is Grad-CAM (Selvaraju et al. 2017), here place by place.
+    Gradient times activation of the last map is Grad-CAM (Selvaraju et al. 2017), here place by place. Where the head
+    sees all stages, each one's map is watched, as LayerCAM (Jiang et al. 2021) adds maps up.
     """
     last, rows, maps = _LastMap(), [], []
     hooks = [module.register_forward_hook(last) for module in network.backbone.modules()]
     try:
         for part in normal.split(PART):
-            rows.append(network.unpooled(part[None])[0])
-            maps += last.found
+            last.found.clear()
+            stages: list[Tensor] = []
+            rows.append(network.unpooled(part[None], stages)[0])
+            maps.append([map_ for map_ in [*stages, *last.found] if map_.ndim == 4])
     finally:
         for hook in hooks:
             hook.remove()

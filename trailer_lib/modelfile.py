@@ -13,7 +13,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.settings import TrainSettings
 from trailer_lib.weights import bounded, load_file
 
-FORMAT = 1
+FORMAT = 2
 PREFIX = "network."
 
 

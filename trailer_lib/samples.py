@@ -46,6 +46,8 @@ test = 0.25
 [train]
 weights = "none"
 head = "linear"  # features of random weights are worth no fit
+freeze = "none"
+depth = "last"
 join = "channels"
 average = "none"
 draws = 1

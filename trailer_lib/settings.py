@@ -110,10 +110,10 @@ def _span(low: float | None, high: float | None) -> str:
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
 # It read BGR from 0 to 255, replaced the first convolution by a random one, and trained with the absolute error.
 ORIGINAL = {
-    "frames": 5, "join": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "head": "linear",
-    "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3, "betas": (0.9, 0.9),
-    "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1", "epochs": 50,
-    "batch": 32, "average": "none", "draws": 1,
+    "frames": 5, "join": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "depth": "last",
+    "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3,
+    "betas": (0.9, 0.9), "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1",
+    "epochs": 50, "batch": 32, "average": "none", "draws": 1,
 }  # fmt: skip
 SCHEMES: dict[str, dict[str, Any]] = {"default": {}, "original": ORIGINAL}
 
@@ -189,7 +189,14 @@ class TrainSettings(Settings):
     pixels: str = option(
         "imagenet", "what the network sees: normalised RGB, or the original's BGR from 0 to 255", ("imagenet", "raw")
     )
-    freeze: str = option("none", "what is not trained: 'none', 'backbone', or a number of its first stages, like '2'")
+    freeze: str = option(
+        "backbone", "what is not trained: the 'backbone', 'none', or a number of its first stages, like '2'"
+    )
+    depth: str = option(
+        "stages",
+        "features the head sees: the backbone's last ones, or those of all its stages (means and sds of their maps)",
+        ("last", "stages"),
+    )
     head: str = option(
         "ridge",
         "the last layer: trained from random values; ridge regression on the frozen features first; or boosting or an"

@@ -81,7 +81,7 @@ def train(
             on_epoch(pd.DataFrame(module.history))
         else:
             _descend(module, data, models, cache, on_epoch)
-    return test(models, data, index)
+    return test(models, data, cache, index)
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
@@ -90,7 +90,7 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
 
     module.facts["head"] = frozen.fit_head(module.network, data, module.settings, cache)
     module.network.fitted = True
-    losses = {f"{split}_loss": mean_loss(module, data, split) for split in ("train", "val")}
+    losses = {f"{split}_loss": mean_loss(module, data, split, cache) for split in ("train", "val")}
     module.history.append({"epoch": 0, **losses, "lr": 0.0})
     module.network.train()
     if processes.place().rank == 0:
@@ -169,7 +169,7 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
     }
     network = build(
         settings.backbone, settings.frames, settings.join, weights, first_conv=settings.first_conv,
-        pixels=settings.pixels, freeze=settings.freeze,
+        pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
     )  # fmt: skip
     _try_once(network, data.frames.shape[1], settings)
     return TrailerModule(network, settings, facts | {"weights": network.report})
@@ -188,7 +188,7 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
     network.train()
 
 
-def test(models: Path, data: Dataset, index: bool = True) -> Run:
+def test(models: Path, data: Dataset, cache: Path, index: bool = True) -> Run:
     """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
 
     predictions.csv gets the answers on the test films, and the file those on the val films, whose errors say how far
@@ -196,12 +196,12 @@ def test(models: Path, data: Dataset, index: bool = True) -> Run:
     """
     model = read_model_file(models / BEST)
     films = data.split("test")
-    points = _points(model, data, "test")
+    points = _points(model, data, "test", cache)
     results = evaluate.compare_with_baselines(data.split("train"), films, points, "trailer")
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
     results["warnings"] = evaluate.warnings(results)
     results["verdict"] = evaluate.verdict(results)
-    model.facts |= {"results": results, "validation": _validation(model, data)}
+    model.facts |= {"results": results, "validation": _validation(model, data, cache)}
     model.facts["genre_ridge"] = genre.fit(data.split("train"))
     if index:
         model.facts["index"] = similar.build_index(model.network, data)
@@ -215,15 +215,15 @@ def test(models: Path, data: Dataset, index: bool = True) -> Run:
     return Run(pd.read_csv(models / HISTORY), results, predictions)
 
 
-def _points(model: ModelFile, data: Dataset, split: str) -> np.ndarray:
+def _points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
     settings = TrainSettings.layered({"the model file": model.facts["settings"]})
-    return model.points(predict(model.network, data, settings, split))
+    return model.points(predict(model.network, data, settings, split, cache))
 
 
-def _validation(model: ModelFile, data: Dataset) -> dict[str, list]:
+def _validation(model: ModelFile, data: Dataset, cache: Path) -> dict[str, list]:
     """The val films' ids, scores and predicted scores, in IMDb points."""
     films = data.split("val")
-    predicted = _points(model, data, "val").tolist()
+    predicted = _points(model, data, "val", cache).tolist()
     return {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist(), "predicted": predicted}
 
 
