@@ -56,38 +56,18 @@ def laid(folder: Path) -> Iterator[Canary]:
     server.server_close()
 
 
-def playlist_of_a_file(path: Path, canary: Canary) -> None:
-    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{canary.file}\n#EXT-X-ENDLIST\n")
-
-
-def playlist_of_a_url(path: Path, canary: Canary) -> None:
-    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{canary.url}\n#EXT-X-ENDLIST\n")
-
-
-def concat_script(path: Path, canary: Canary) -> None:
-    path.write_text(f"ffconcat version 1.0\nfile '{canary.file}'\nfile '{canary.url}'\n")
-
-
-def manifest(path: Path, canary: Canary) -> None:
-    stream = f"<AdaptationSet><Representation id='0'><BaseURL>{canary.url}</BaseURL></Representation></AdaptationSet>"
-    path.write_text(f"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period>{stream}</Period></MPD>")
-
-
-def drawing(path: Path, canary: Canary) -> None:
-    images = f"<image xlink:href='{canary.url}'/><image xlink:href='file://{canary.file}'/>"
-    path.write_text(f"<svg xmlns='http://www.w3.org/2000/svg' width='64' height='48'>{images}</svg>")
-
-
-def error_page(path: Path, canary: Canary) -> None:
-    path.write_text(f"<!DOCTYPE html><title>429</title><video src='{canary.url}'></video>")
-
-
-def nothing(path: Path, canary: Canary) -> None:
-    path.write_bytes(b"")
-
-
-def playlist_behind_a_mark(path: Path, canary: Canary) -> None:
-    path.write_bytes(b"\0\0\0\x18ftypisom\n" + f"#EXTM3U\n#EXTINF:1,\n{canary.url}\n#EXT-X-ENDLIST\n".encode())
+TEXTS = {
+    "playlist_of_a_file": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{file}\n#EXT-X-ENDLIST\n",
+    "playlist_of_a_url": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n",
+    "playlist_behind_a_mark": "\0\0\0\x18ftypisom\n#EXTM3U\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n",
+    "concat_script": "ffconcat version 1.0\nfile '{file}'\nfile '{url}'\n",
+    "manifest": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period><AdaptationSet>"
+    "<Representation id='0'><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "drawing": "<svg xmlns='http://www.w3.org/2000/svg' width='64' height='48'>"
+    "<image xlink:href='{url}'/><image xlink:href='file://{file}'/></svg>",
+    "error_page": "<!DOCTYPE html><title>429</title><video src='{url}'></video>",
+    "nothing": "",
+}
 
 
 def sound(path: Path, canary: Canary) -> None:
@@ -116,29 +96,25 @@ def film_kept_elsewhere(path: Path, canary: Canary) -> None:
     path.write_bytes(data)
 
 
-REFUSED = [
-    (playlist_of_a_file, "not a video"),
-    (playlist_of_a_url, "not a video"),
-    (concat_script, "not a video"),
-    (manifest, "not a video"),
-    (drawing, "not a video"),
-    (error_page, "not a video"),
-    (nothing, "not a video"),
-    (playlist_behind_a_mark, "not readable as video"),
-    (sound, "no video stream"),
-    (sound_with_a_cover, "no video stream"),
-    (film_kept_elsewhere, "holds no frames|not one frame|not readable"),
-]
+VIDEOS = {function.__name__: function for function in (sound, sound_with_a_cover, film_kept_elsewhere)}
+REFUSED = dict.fromkeys(TEXTS, "not a video") | {
+    "playlist_behind_a_mark": "not readable as video",
+    "sound": "no video stream",
+    "sound_with_a_cover": "no video stream",
+    "film_kept_elsewhere": "holds no frames|not one frame|not readable",
+}
+ODD = {
+    "one_pixel": "color=red:size=1x1:rate=25:duration=1 -c:v libx264 -pix_fmt yuv444p",
+    "still_of_8k": "testsrc2=size=7680x4320:rate=25:duration=0.04 -c:v libx264 -preset ultrafast -pix_fmt yuv420p",
+    "hundred_thousand_frames": "color=red:size=16x16:rate=25:duration=4000 -c:v mpeg4 -g 300",
+}
 
 
-def one_pixel(path: Path) -> None:
-    ffmpeg("-f", "lavfi", "-i", "color=red:size=1x1:rate=25:duration=1", *"-c:v libx264 -pix_fmt yuv444p".split(), path)
-
-
-def still_of_8k(path: Path) -> None:
-    source = "testsrc2=size=7680x4320:rate=25:duration=0.04"
-    ffmpeg("-f", "lavfi", "-i", source, *"-c:v libx264 -preset ultrafast -pix_fmt yuv420p".split(), path)
-
-
-def hundred_thousand_frames(path: Path) -> None:
-    ffmpeg("-f", "lavfi", "-i", "color=red:size=16x16:rate=25:duration=4000", "-c:v", "mpeg4", "-g", 300, path)
+def make(name: str, path: Path, canary: Canary) -> None:
+    """Write the disguise or the odd video of this name."""
+    if name in TEXTS:
+        path.write_text(TEXTS[name].format(file=canary.file, url=canary.url))
+    elif name in ODD:
+        ffmpeg("-f", "lavfi", "-i", *ODD[name].split(), path)
+    else:
+        VIDEOS[name](path, canary)

@@ -21,7 +21,7 @@ from conftest import pictures
 from disguises import REFUSED, Canary
 from server import Site, file
 
-from trailer_lib import app, visit
+from trailer_lib import app, intake, visit
 from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor
@@ -33,6 +33,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 QUIET = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
 LARGEST = 5_000_000  # bytes of an upload to the page of the tests
+WAITING = 3  # visitors at most
 SECONDS = 20_000  # milliseconds, in truth: what a step of the page may take
 
 
@@ -81,6 +82,7 @@ def served(root: Path) -> Iterator[Served]:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # `serving` sets both: put back what was there
         patch.setenv("GRADIO_TEMP_DIR", "")
         patch.setattr(app, "LARGEST", LARGEST)
+        patch.setattr(app, "WAITING", WAITING)
         predictor = Watched.load(root / "models" / BEST, root)
         with app.serving(predictor, "127.0.0.1", free_port()) as address:
             predictor.served = Served(address, predictor)
@@ -223,6 +225,23 @@ def test_two_at_once_are_answered_one_after_the_other(
     assert not uploads()
 
 
+def test_a_full_queue_is_said_in_a_sentence_and_passes(
+    visitor: Callable[[], Any], served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [visitor() for _ in range(WAITING + 2)]  # one is answered, and one is too many
+    buttons = [page.get_by_role("button", name="Try an example") for page in pages]
+    monkeypatch.setattr(served, "slow", 5.0)
+    for place, (page, button) in enumerate(zip(pages, buttons)):
+        button.click()
+        page.get_by_text(re.compile("processing" if place == 0 else "queue: |currently busy")).wait_for()
+        if place:  # the first one's answer has begun
+            monkeypatch.setattr(served, "slow", 0.0)
+    assert pages[-1].get_by_text("This application is currently busy. Please try again.").is_visible()
+    assert all(score(page).startswith("example.mp4: ") for page in pages[:-1])
+    buttons[-1].click()
+    assert score(pages[-1]).startswith("example.mp4: ")
+
+
 @pytest.fixture(scope="module")
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
     with disguises.laid(tmp_path_factory.mktemp("canary")) as canary:
@@ -232,14 +251,11 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
 @pytest.fixture(scope="module")
 def disguised(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     """The 14 files, each with what the page says of it."""
-    folder, found = tmp_path_factory.mktemp("disguises"), {}
-    for make, reason in REFUSED:
-        make(folder / f"{make.__name__}.mp4", canary)
-        found[folder / f"{make.__name__}.mp4"] = reason
-    odd = {disguises.one_pixel: "1 of 10|of 10", disguises.still_of_8k: "of 10"}
-    for make, said in (odd | {disguises.hundred_thousand_frames: "67 minutes long: at most 30"}).items():
-        make(folder / f"{make.__name__}.mp4")
-        found[folder / f"{make.__name__}.mp4"] = said
+    folder = tmp_path_factory.mktemp("disguises")
+    odd = {"one_pixel": "of 10", "still_of_8k": "of 10", "hundred_thousand_frames": "67 minutes long: at most 30"}
+    found = {folder / f"{name}.mp4": said for name, said in (REFUSED | odd).items()}
+    for path in found:
+        disguises.make(path.stem, path, canary)
     return found
 
 
@@ -314,7 +330,7 @@ def test_a_private_link_is_followed_only_where_that_is_allowed(visits: Visits, s
 
 def test_too_long_a_video_is_refused(visits: Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(visits, trailer) == ""
-    monkeypatch.setattr(visit, "LONGEST", 6.0)
+    monkeypatch.setattr(intake, "MOST_SECONDS", 6.0)
     assert "trailer.mp4: 0 minutes long: at most 0 are taken" in told(visits, trailer)
 
 

@@ -1,5 +1,6 @@
 """What a user calls a trailer becomes frames: videos, folders and links; the rest is refused in one line."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ SETTINGS = ScrapeSettings(count=20, filter="none")
 
 
 def taken(trailer: str | Path, **chosen: object) -> Intake:
-    return take_in(trailer, ScrapeSettings(**({"count": 20, "filter": "none"} | chosen)), Path("."), lambda step: None)
+    return take_in(trailer, ScrapeSettings(**({"count": 20, "filter": "none"} | chosen)), lambda step: None)
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +91,16 @@ def test_a_link_to_youtube_is_fetched_by_its_id(
 ) -> None:
     asked = []
 
-    def fetch(youtube_id: str, scratch: Path, height: int, cookies: Path | None = None) -> Path:
-        asked.append((youtube_id, height, cookies))
+    def fetch(
+        youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf
+    ) -> Path:
+        asked.append((youtube_id, height, cookies, longest))
         return clip
 
     monkeypatch.setattr(youtube, "fetch", fetch)
     found = taken(link, cookies="secret.txt")  # which a stranger's model file may name
     assert found.name == "abcdefghij1" and len(found.pixels) == 20
-    assert asked == [("abcdefghij1", 360, None)]
+    assert asked == [("abcdefghij1", 360, None, intake.MOST_SECONDS)]
 
 
 @pytest.mark.parametrize("link", ["https://notyoutube.com/watch?v=abcdefghij1", "https://youtube.com.evil.example/x"])
@@ -134,12 +137,20 @@ def test_this_machine_and_its_network_are_not_asked(link: str, monkeypatch: pyte
 def test_a_link_gives_the_frames_of_its_file(site: Site, clip: Path) -> None:
     site.pages["/a.mp4"] = file(clip.read_bytes())
     link, steps = f"{site.url}/a.mp4?key=secret", []
-    found = take_in(link, SETTINGS, Path("."), steps.append, private_links=True)
+    found = take_in(link, SETTINGS, steps.append, private_links=True)
     assert steps == ["fetch", "frames"] and "secret" not in found.name
     assert np.array_equal(found.pixels, taken(clip).pixels)
     with pytest.raises(SourceError, match="private"):
         taken(link)
     assert len(site.requests) == 1
+
+
+def test_a_link_to_too_long_a_video_is_refused(site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.pages["/a.mp4"] = file(clip.read_bytes())
+    monkeypatch.setattr(intake, "MOST_SECONDS", 6.0)
+    with pytest.raises(TrailerError, match=r"/a\.mp4: 0 minutes long: at most 0 are taken from a link or an upload"):
+        take_in(f"{site.url}/a.mp4", SETTINGS, lambda step: None, private_links=True)
+    assert len(taken(clip).pixels)  # a file of one's own may be as long as it is
 
 
 def test_a_model_file_can_not_ask_for_more_pictures_than_fit(clip: Path) -> None:

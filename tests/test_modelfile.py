@@ -31,8 +31,10 @@ def content(trained_root: Path) -> dict:
 
 
 def assert_refused(path: Path) -> str:
-    """One line of error that names the file, and not a file more or less in its folder."""
+    """One line of error that names the file, mapped or not, and not a file more or less in its folder."""
     before = sorted(path.parent.iterdir())
+    with pytest.raises(TrailerError):
+        read_model_file(path, mapped=True)
     with pytest.raises(TrailerError) as caught:
         read_model_file(path)
     assert path.name in str(caught.value) and "\n" not in str(caught.value)
@@ -49,11 +51,12 @@ def test_a_model_file_is_a_network_ready_to_answer(trained_root: Path, name: str
     assert answer.shape == (2,) and answer.isfinite().all()
 
 
-def test_a_saved_model_is_read_as_it_was(trained_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_saved_model_is_read_as_it_was(trained_root: Path, tmp_path: Path, mapped: bool) -> None:
     model = read_model_file(trained_root / "models" / BEST)
     model.facts["note"] = "kept"
     model.save(tmp_path / "again.pt")
-    again = read_model_file(tmp_path / "again.pt")
+    again = read_model_file(tmp_path / "again.pt", mapped)
     before, after = model.network.state_dict(), again.network.state_dict()
     indices = again.facts.pop("index"), model.facts.pop("index")  # of tensors, whose == is no answer
     assert again.facts == model.facts and torch.equal(*(index["features"] for index in indices))
@@ -88,6 +91,17 @@ def test_every_choice_of_a_network_is_restored(tmp_path: Path, choices: dict) ->
     assert [tensor.requires_grad for tensor in again.parameters()] == [
         tensor.requires_grad for tensor in network.parameters()
     ]
+
+
+def test_a_file_of_half_precision_answers_in_the_networks(content: dict, tmp_path: Path) -> None:
+    content["state_dict"] = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in content["state_dict"].items()
+    }
+    torch.save(content, tmp_path / "half.pt")
+    network = read_model_file(tmp_path / "half.pt").network
+    assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 3, 32, 32, dtype=torch.uint8)).isfinite().all()
 
 
 def test_a_file_from_before_a_setting_existed_is_read_with_its_default(content: dict, tmp_path: Path) -> None:

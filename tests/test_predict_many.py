@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import pictures
 
+from trailer_lib import files
 from trailer_lib import predict_many as many
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.predict import Predictor
@@ -145,6 +146,17 @@ def test_ctrl_c_ends_the_command_in_a_line(folder: Path, best: Path, tmp_path: P
     assert process.returncode == 1 and "run it again to go on" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     assert predict_many(folder, best, out)["scored"] <= 3 and len(rows_of(out)) == 5
+
+
+def test_a_second_run_into_the_same_table_is_refused(table: tuple[Path, dict], folder: Path, best: Path) -> None:
+    out, before = table[0], table[0].read_bytes()
+    with (
+        files.only_run(out),
+        pytest.raises(TrailerError, match=rf"out\.csv: process {os.getpid()} on .* is filling it"),
+    ):
+        predict_many(folder, best, out)
+    assert out.read_bytes() == before
+    assert predict_many(folder, best, out)["before"] == 3
 
 
 def test_a_worker_that_dies_costs_a_row(folder: Path, best: Path, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def kinds() -> set[str]:
 
 
 def test_what_passes_has_a_remedy_and_what_is_final_needs_none() -> None:
-    final = {"private", "members only", "age limit", "not in this country", "unavailable", "too large"}
+    final = {"private", "members only", "age limit", "not in this country", "unavailable", "too large", "too long"}
     assert {kind for kind in kinds() if not sources.remedy(kind)} == final
     assert set(sources.REMEDIES) <= kinds()
     assert set(sources.REMEDIES) >= sources.STOPPING

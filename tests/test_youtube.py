@@ -6,6 +6,7 @@ is taken by one on loopback, which yt-dlp's generic extractor reads with the sam
 
 import contextlib
 import errno
+import math
 import os
 import re
 import socket
@@ -253,10 +254,10 @@ HLS = stream("hls", 480, protocol="m3u8_native", acodec=None)
 DASH = stream("dash", 480, protocol="http_dash_segments")
 
 
-def chosen(streams: list[dict], height: int = 360, **info: object) -> str:
+def chosen(streams: list[dict], height: int = 360, longest: float = math.inf, **info: object) -> str:
     """The format_id that yt-dlp takes with our options, from a list as YouTube gives it, last the best."""
     facts = {"id": VIDEO, "title": "T", "extractor": "youtube", "extractor_key": "Youtube", "formats": streams}
-    with youtube.Downloader(youtube.options(Path("x"), height, youtube.Log())) as downloader:
+    with youtube.Downloader(youtube.options(Path("x"), height, youtube.Log(), longest)) as downloader:
         return downloader.process_ie_result(facts | info, download=False)["format_id"]
 
 
@@ -325,6 +326,14 @@ def test_what_is_live_is_left_for_later(state: str) -> None:
         chosen([stream("135", 480)], live_status=state)
     assert (caught.value.kind, caught.value.permanent) == ("live", False)
     assert chosen([stream("135", 480)], live_status="was_live") == "135"
+
+
+def test_too_long_a_video_is_refused_before_its_download() -> None:
+    with pytest.raises(SourceError, match=f"{VIDEO}: 31 minutes long: at most 30 are taken from a link") as caught:
+        chosen([stream("135", 480)], longest=1800.0, duration=1860)
+    assert (caught.value.kind, caught.value.permanent) == ("too long", True)
+    assert chosen([stream("135", 480)], longest=1800.0, duration=1800) == "135"
+    assert chosen([stream("135", 480)], duration=1860) == "135"
 
 
 def test_youtube_alone_is_read_and_nothing_runs_or_asks_elsewhere() -> None:

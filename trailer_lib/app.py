@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
+from trailer_lib.intake import MOST_SECONDS
 from trailer_lib.predict import Predictor
 from trailer_lib.sources import SUFFIXES
-from trailer_lib.visit import LARGEST, LONGEST, Parts, Visits, drop, keep
+from trailer_lib.visit import LARGEST, Parts, Visits, drop, keep
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -29,8 +30,8 @@ STEPS = {
 PLACEHOLDER = "https://www.youtube.com/watch?v=..."
 TITLE = "A trailer's IMDb score"
 LIMITS = (
-    f"Up to {LARGEST // 1_000_000} MB and {LONGEST / 60:.0f} minutes; links: YouTube's, and https ones to a video. One"
-    " trailer is answered at a time, others wait. Uploads are deleted after the answer."
+    f"Up to {LARGEST // 1_000_000} MB and {MOST_SECONDS / 60:.0f} minutes; links: YouTube's, and https ones to a video."
+    " One trailer is answered at a time, others wait. Uploads are deleted after the answer."
 )
 CSS = """
 footer {display: none !important}

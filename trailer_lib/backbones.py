@@ -124,9 +124,7 @@ class _NoFirstValues(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if function in (Tensor.normal_, Tensor.uniform_) or getattr(function, "__module__", "") == nn.init.__name__:
-            tensor = kwargs["tensor"] if "tensor" in kwargs else args[0]
-            # stack_frames tries the first convolution out, and what is in fresh memory may be no number.
-            return tensor if tensor.ndim == 2 else tensor.detach().zero_()
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return function(*args, **kwargs)
 
 
@@ -193,12 +191,12 @@ def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> F
         network = library.create(name)
     trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
     if settings.join == "channels":
-        stack_frames(trunk, settings.frames, settings.first_conv, {})
+        stack_frames(trunk, settings.frames, "random", {})  # what the state replaces need not be tried out
     regressor = FilmRegressor(
         trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze, settings.depth
     )
     regressor.head = heads.like(state, regressor.head)
-    load(regressor, state, strict=True)
+    load(regressor, state, strict=True, assign=True)
     return regressor
 
 

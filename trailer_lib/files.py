@@ -50,15 +50,19 @@ def room(path: Path, needed: Callable[[], int]) -> Iterator[None]:
 
 
 @contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; TrailerError when another one holds it. The lock goes with its process."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+def only_run(place: Path) -> Iterator[None]:
+    """Hold a folder or a file for this process; TrailerError when another one holds it.
+
+    The lock goes with its process. A file may be replaced meanwhile, so that its lock lies beside it.
+    """
+    lock = place / LOCK if place.is_dir() else place.with_name(f".{place.name}{LOCK}")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
     try:
-        _lock(descriptor, folder)
+        _lock(descriptor, place)
         os.ftruncate(descriptor, 0)
         try:
-            with room(folder / LOCK, lambda: len(holder)):
+            with room(lock, lambda: len(holder)):
                 os.write(descriptor, holder)
             yield
         finally:
@@ -67,16 +71,15 @@ def only_run(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, folder: Path) -> None:
+def _lock(descriptor: int, place: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        raise TrailerError(
-            f"{folder}: {holder} is filling it: wait for it or stop it; several machines share one run by executor=..."
-        ) from None
+        share = "; several machines share one run by executor=..." if place.is_dir() else ""
+        raise TrailerError(f"{place}: {holder} is filling it: wait for it or stop it{share}") from None
     except OSError as error:  # a network disk without locks
-        print(f"{folder}: no lock to be had ({error.strerror}): see that only one run fills it", file=sys.stderr)
+        print(f"{place}: no lock to be had ({error.strerror}): see that only one run fills it", file=sys.stderr)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from PIL import Image
 
-from trailer_lib import files, filters, frames, links, sources
+from trailer_lib import files, filters, frames, links
+from trailer_lib.container import probe
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.ids import YOUTUBE_ID
 from trailer_lib.pick import pick
@@ -17,6 +18,7 @@ from trailer_lib.settings import ScrapeSettings
 
 GOOD = 5  # frames: the original's fewest
 SHORTEST, LONGEST = 10.0, 600.0  # seconds of what is called a trailer
+MOST_SECONDS = 1800.0  # of a video that comes from elsewhere, by a link or an upload: half an hour
 MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
 MOST_BYTES = 4e9  # of the pictures that a model file may ask to be drawn, before the filter
 YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
@@ -25,22 +27,23 @@ LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 @dataclass(frozen=True)
 class Intake:
-    """Good frames of a trailer, uint8 [n, height, width, 3], at `seconds` [n] (nan where unknown), of `sampled` ones.
+    """Good frames of a trailer, uint8 [n, height, width, 3], at `seconds` [n] (nan where unknown).
 
-    `warnings`: what about the trailer makes an answer doubtful, a sentence each.
+    `kept` are good of `sampled` ones; all of them, or those that a model is shown (shown.dealt). `warnings`: what about
+    the trailer makes an answer doubtful, a sentence each.
     """
 
     name: str
     pixels: np.ndarray
     seconds: np.ndarray
     sampled: int
+    kept: int
     warnings: tuple[str, ...]
 
 
 def take_in(
     trailer: str | Path,
     settings: ScrapeSettings,
-    root: Path,
     step: Callable[[str], object],
     private_links: bool = False,
     threads: int = 0,
@@ -52,7 +55,7 @@ def take_in(
     """
     _refuse_huge(settings)
     if LINK.match(str(trailer)):
-        return _from_link(str(trailer), settings, root, step, private_links, threads)
+        return _from_link(str(trailer), settings, step, private_links, threads)
     step("frames")
     path = Path(trailer)
     return _checked(_from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads))
@@ -80,18 +83,38 @@ def youtube_id(link: str) -> str:
 
 
 def _from_link(
-    link: str, settings: ScrapeSettings, root: Path, step: Callable[[str], object], private: bool, threads: int
+    link: str, settings: ScrapeSettings, step: Callable[[str], object], private: bool, threads: int
 ) -> Intake:
     step("fetch")
     video = youtube_id(link)
     if not video and not private and not links.is_public(urlsplit(link).hostname):
         raise SourceError("refused", f"{links.shown(link)}: leads to a private address: give a public one", True)
-    # The cookies that a model's maker used are named in its file, and are none of this machine's.
-    settings = replace(settings, source="youtube" if video else "links", cookies="")
     with files.scratch_folder() as scratch:
-        path = sources.fetch(video, link, settings, root, scratch)
+        path = _fetched(video, link, settings.height, scratch)
         step("frames")
+        refuse_long(path, video or links.shown(link))
         return _checked(_from_video(path, video or links.shown(link), settings, threads))
+
+
+def _fetched(video: str, link: str, height: int, scratch: Path) -> Path:
+    """Without the cookies that a model's maker used: they are named in its file, and are none of this machine's."""
+    if video:
+        from trailer_lib import youtube  # yt-dlp is slow to import
+
+        return youtube.fetch(video, scratch, height, longest=MOST_SECONDS)
+    from trailer_lib import sources  # requests, which a file does not need
+
+    return sources.fetch("", link, ScrapeSettings(source="links"), scratch, scratch)
+
+
+def refuse_long(path: Path, name: str) -> None:
+    """TrailerError when the video is longer than MOST_SECONDS, told without decoding it."""
+    minutes = probe(path).duration / 60
+    if minutes > MOST_SECONDS / 60:
+        at_most = f"at most {MOST_SECONDS / 60:.0f} are taken"
+        raise TrailerError(
+            f"{name}: {minutes:.0f} minutes long: {at_most} from a link or an upload; a trailer has about 2"
+        )
 
 
 def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -> Intake:
@@ -102,7 +125,7 @@ def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -
         notes.append(f"The video is about {seconds[-1]:.0f} s long: too short for a trailer.")
     if seconds[-1] > LONGEST:
         notes.append(f"The video is about {seconds[-1] / 60:.0f} minutes long: is it the film instead of its trailer?")
-    return Intake(name, picked.frames.pixels[kept], seconds[kept], len(kept), tuple(notes))
+    return Intake(name, picked.frames.pixels[kept], seconds[kept], len(kept), int(kept.sum()), tuple(notes))
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> Intake:
@@ -122,7 +145,7 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> Intake:
     seconds = scraped.get("seconds")
     known = isinstance(seconds, list) and len(seconds) == len(paths)
     times = np.array(seconds, np.float64) if known else np.full(len(paths), np.nan)
-    return Intake(folder.name, pixels[kept], times[kept], len(paths), ())
+    return Intake(folder.name, pixels[kept], times[kept], len(paths), int(kept.sum()), ())
 
 
 def _alike(paths: list[Path], height: int) -> np.ndarray:
@@ -135,7 +158,7 @@ def _alike(paths: list[Path], height: int) -> np.ndarray:
 
 
 def _checked(taken: Intake) -> Intake:
-    if len(taken.pixels) >= GOOD:
+    if taken.kept >= GOOD:
         return taken
-    few = f"Only {len(taken.pixels)} good frames in it, of {taken.sampled}: an answer from so few says little."
+    few = f"Only {taken.kept} good frames in it, of {taken.sampled}: an answer from so few says little."
     return replace(taken, warnings=(*taken.warnings, few))

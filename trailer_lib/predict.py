@@ -16,7 +16,7 @@ from trailer_lib.influence import Answer
 from trailer_lib.intake import Intake, take_in
 from trailer_lib.learned import Learned
 from trailer_lib.modelfile import ModelFile, read_model_file
-from trailer_lib.shown import distinct, draws, shrunk
+from trailer_lib.shown import dealt, shrunk
 from trailer_lib.similar import Neighbour
 
 STRONGEST = 3  # frames with a heat map
@@ -39,9 +39,12 @@ class Predictor:
         self.model.network.eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, path: str | Path, root: str | Path | None = None) -> "Predictor":
-        """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
-        model = read_model_file(Path(path))
+    def load(cls, path: str | Path, root: str | Path | None = None, mapped: bool = False) -> "Predictor":
+        """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested.
+
+        `mapped`: as weights.load_file has it, for one answer at once.
+        """
+        model = read_model_file(Path(path), mapped)
         try:
             return cls(model, None if root is None else Path(root))
         except TrailerError as error:
@@ -55,41 +58,41 @@ class Predictor:
         trailer: str | Path,
         film: dict[str, Any] | None = None,
         progress: Callable[[float, str], object] | None = None,
-        taken: Callable[[], Intake] | None = None,
+        taken: Callable[[], tuple[Intake, np.ndarray]] | None = None,
     ) -> Prediction:
         """The answer to a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
         `film`: what is known of the film: genres ("Drama|Comedy" or a list), imdb_id; without it, it is looked up by
         an id in the trailer's name. `progress` is told how far along (0 to 1) the step begins that it names: "fetch",
-        "frames", "network", "similar". `taken` waits for frames that are being drawn already. TrailerError when there
-        is no trailer or no good frame in it.
+        "frames", "network", "similar". `taken` waits for what `dealt` gives, where that is being drawn already.
+        TrailerError when there is no trailer or no good frame in it.
         """
         clock = _Clock(progress)
         if taken:
             clock.begin("frames")
-            drawn = taken()
+            drawn, places = taken()
         else:
-            drawn = take_in(trailer, self.learned.scrape, self.root or Path.cwd(), clock.begin, self.private_links)
+            drawn = take_in(trailer, self.learned.scrape, clock.begin, self.private_links)
+            drawn, places = dealt(drawn, self.learned.settings)
         clock.begin("network")
-        shown, places = distinct(draws(len(drawn.pixels), self.learned.settings))
-        pictures = torch.from_numpy(shrunk(drawn.pixels[shown], self.learned.dataset))
+        pictures = torch.from_numpy(shrunk(drawn.pixels, self.learned.dataset))
         seen = influence.answer(self.model.network, pictures.permute(0, 3, 1, 2), places)
         clock.begin("similar")
         film, lost = self._film(str(trailer), film)
         near = self.learned.index.nearest(seen.features) if self.learned.index else []
         warnings = [*self.learned.doubts, *drawn.warnings, *self.unlike(near, film), *lost]
-        return self._told(drawn, shown, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
+        return self._told(drawn, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
 
-    def _told(self, taken: Intake, shown: np.ndarray, seen: Answer, timings: dict, **rest: Any) -> Prediction:
-        learned, frames = self.learned, taken.pixels[shown]
+    def _told(self, taken: Intake, seen: Answer, timings: dict, **rest: Any) -> Prediction:
+        learned, frames = self.learned, taken.pixels
         score = float(self.model.points(np.float64(seen.score)))
         strongest = np.argsort(-np.abs(seen.pulls), kind="stable")[:STRONGEST]
         found, reason = conformal.intervals(score, learned.truth, learned.predicted)
         return Prediction(
             trailer=taken.name, score=score, intervals=found, no_interval=reason, constant=learned.constant,
-            frames=frames, seconds=taken.seconds[shown], pulls=seen.pulls * self.model.facts["score_sd"],
+            frames=frames, seconds=taken.seconds, pulls=seen.pulls * self.model.facts["score_sd"],
             strongest=strongest, heat=_heat(seen, strongest, frames.shape[1:3], learned.dataset.fit), timings=timings,
-            sampled=taken.sampled, kept=len(taken.pixels), results=learned.results, verdict=learned.verdict,
+            sampled=taken.sampled, kept=taken.kept, results=learned.results, verdict=learned.verdict,
             films=learned.films, **rest,
         )  # fmt: skip
 

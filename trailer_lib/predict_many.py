@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trailer_lib import conformal, known, pool
+from trailer_lib import conformal, files, known, pool
 from trailer_lib.errors import Stopped
 from trailer_lib.predict import Predictor
 from trailer_lib.progress import bar
@@ -33,14 +33,22 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
 
     Trailers that `out` has a score of by the same model file are not done again. One that can't be scored costs a row
     with the reason. `root`: the project whose spreadsheets know the films' ids. {"scored", "failed", "before"}: how
-    many. Stopped on Ctrl-C; the rows so far are kept.
+    many. Stopped on Ctrl-C; the rows so far are kept. TrailerError while another run fills `out`.
     """
-    trailers, predictor, made_by = find(place), Predictor.load(model), fingerprint(model)
+    trailers = find(place)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with files.only_run(out):
+        return _filled(trailers, model, out, workers, root)
+
+
+def _filled(trailers: list[Trailer], model: Path, out: Path, workers: int, root: Path | None) -> dict[str, int]:
+    predictor, made_by = Predictor.load(model), fingerprint(model)
     trailers = _identified(trailers, root) if root else trailers
-    table = Rows(out, made_by)
-    tasks = [_task(predictor, trailer) for trailer in trailers if trailer.name not in table.done]
-    counts = {"scored": 0, "failed": 0, "before": len(trailers) - len(tasks)}
+    counts = {"scored": 0, "failed": 0, "before": 0}
     try:
+        table = Rows(out, made_by)
+        tasks = [_task(predictor, trailer) for trailer in trailers if trailer.name not in table.done]
+        counts["before"] = len(trailers) - len(tasks)
         with bar(total=len(trailers), initial=counts["before"], desc="predicting", unit="trailer") as progress:
             for rows in _answered(predictor, tasks, workers):
                 table.append([row | {"model": made_by} for row in rows])

@@ -1,16 +1,18 @@
 """A trailer -> the pictures that a model is shown, without torch, so that a worker that decodes starts at once."""
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from trailer_lib import intake
 from trailer_lib.errors import TrailerError
+from trailer_lib.intake import Intake
 from trailer_lib.pictures import shrink, spread
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
+
+FAILURES = (TrailerError, OSError, MemoryError)  # of a trailer; told as text: not every error survives a pipe
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,27 @@ def show(task: Task) -> tuple[Shown | str, float]:
     start = time.perf_counter()
     try:
         found = _shown(task)
-    except (TrailerError, OSError, MemoryError) as error:  # told as text: not every error survives a pipe
-        text = str(error) if isinstance(error, TrailerError) else f"{type(error).__name__}: {error}"
-        found = " ".join(text.split())[:300]
+    except FAILURES as error:
+        found = in_a_line(error)[:300]
     return found, time.perf_counter() - start
 
 
+def in_a_line(error: Exception) -> str:
+    text = str(error) if isinstance(error, TrailerError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 def _shown(task: Task) -> Shown:
-    taken = intake.take_in(task.trailer, task.settings, Path.cwd(), lambda step: None, threads=1)
-    shown, places = distinct(draws(len(taken.pixels), task.train))
-    pictures = shrunk(taken.pixels[shown], task.dataset)
-    return Shown(pictures, places, taken.sampled, len(taken.pixels), taken.warnings)
+    taken = intake.take_in(task.trailer, task.settings, lambda step: None, threads=1)
+    taken, places = dealt(taken, task.train)
+    return Shown(shrunk(taken.pixels, task.dataset), places, taken.sampled, taken.kept, taken.warnings)
+
+
+def dealt(taken: Intake, settings: TrainSettings) -> tuple[Intake, np.ndarray]:
+    """The frames that any draw takes, in order, and the draws as places among them: int [draws, frames]."""
+    drawn = draws(taken.kept, settings)
+    shown, places = np.unique(drawn, return_inverse=True)
+    return replace(taken, pixels=taken.pixels[shown], seconds=taken.seconds[shown]), places.reshape(drawn.shape)
 
 
 def draws(kept: int, settings: TrainSettings) -> np.ndarray:
@@ -62,12 +74,6 @@ def draws(kept: int, settings: TrainSettings) -> np.ndarray:
         return spread(kept, settings.frames)[None]
     rng, few = np.random.default_rng(settings.seed), kept < settings.frames
     return np.stack([np.sort(rng.choice(kept, settings.frames, replace=few)) for _ in range(settings.draws)])
-
-
-def distinct(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The frames that any draw takes, in order, and the draws as places among them."""
-    shown, places = np.unique(draws, return_inverse=True)
-    return shown, places.reshape(draws.shape)
 
 
 def shrunk(pixels: np.ndarray, settings: DatasetSettings) -> np.ndarray:

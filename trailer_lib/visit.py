@@ -11,13 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trailer_lib import answer_html, links
-from trailer_lib.container import probe
+from trailer_lib import answer_html, intake, links
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor
 
 LARGEST = 200_000_000  # bytes of an upload
-LONGEST = 1800.0  # seconds of an uploaded video: half an hour
 FOLDERS = re.compile(r"(?<![\w:/.])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\"]+[/\\])+")  # before a file's name
 NOTHING = "Drop a trailer, or paste a link to one."
 OUR_FAULT = "This machine could not answer, and its console says why: try another trailer."
@@ -61,9 +59,11 @@ class Visits:
     def answer(self, upload: str | None, link: str, progress: Callable[[float, str], object]) -> Parts:
         """The answer to an upload, else to a link; in its place one line when there is none."""
         try:
-            trailer = self._checked(upload) if upload else links.checked(link.strip()) if link.strip() else None
-            if trailer is None:
+            if upload:
+                intake.refuse_long(Path(upload), Path(upload).name)
+            elif not link.strip():
                 raise TrailerError(NOTHING)
+            trailer = upload or links.checked(link.strip())
             strip = self.predictor.predict(trailer, progress=progress).strip()
             strip = replace(strip, alerts=[self.public(text) for text in strip.alerts])
             answer, frames, similar = map(answer_html.element, answer_html.parts(strip))
@@ -73,13 +73,6 @@ class Visits:
         except Exception:  # a visitor's file must not end the page, whatever it does to the libraries
             traceback.print_exc(file=sys.stderr)
             return answer_html.element(answer_html.alert(OUR_FAULT)), "", ""
-
-    def _checked(self, upload: str) -> str:
-        seconds = probe(Path(upload)).duration
-        if seconds > LONGEST:
-            minutes = f"{seconds / 60:.0f} minutes long: at most {LONGEST / 60:.0f}"
-            raise TrailerError(f"{Path(upload).name}: {minutes} are taken here, and a trailer has about 2")
-        return upload
 
     def public(self, text: str) -> str:
         """The text in one line and without this machine's folders."""

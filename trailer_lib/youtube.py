@@ -2,9 +2,11 @@
 
 import errno
 import io
+import math
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,13 +92,14 @@ class Downloader(yt_dlp.YoutubeDL):
             raise
 
 
-def fetch(youtube_id: str, scratch: Path, height: int, cookies: Path | None = None) -> Path:
+def fetch(youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf) -> Path:
     """Download a trailer without its sound into `scratch`; SourceError when it can't be had.
 
-    The stream is the smallest of at least `height` lines, else the tallest, in H.264, VP9 or AV1.
+    The stream is the smallest of at least `height` lines, else the tallest, in H.264, VP9 or AV1. A video of more than
+    `longest` seconds is refused before it is downloaded.
     """
     log = Log()
-    with Downloader(options(scratch, height, log) | _cookie_option(cookies)) as downloader:
+    with Downloader(options(scratch, height, log, longest) | _cookie_option(cookies)) as downloader:
         try:
             downloader.extract_info(WATCH.format(youtube_id))
         except yt_dlp.utils.YoutubeDLError as error:
@@ -109,7 +112,7 @@ def fetch(youtube_id: str, scratch: Path, height: int, cookies: Path | None = No
     return found[0]
 
 
-def options(scratch: Path, height: int, log: Log) -> dict[str, Any]:
+def options(scratch: Path, height: int, log: Log, longest: float = math.inf) -> dict[str, Any]:
     """yt-dlp's options: one file, no sound, nothing merged, nothing converted, no other program but a runtime."""
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
     return {
@@ -122,7 +125,7 @@ def options(scratch: Path, height: int, log: Log) -> dict[str, Any]:
         "fixup": "never",
         "allowed_extractors": EXTRACTORS,
         "noplaylist": True,
-        "match_filter": _refuse_live,
+        "match_filter": partial(_refuse, longest),
         "progress_hooks": [_refuse_large],
         # Neither title nor id: both are other people's text.
         "outtmpl": str(scratch).replace("%", "%%") + "/trailer.%(ext)s",
@@ -140,9 +143,13 @@ def options(scratch: Path, height: int, log: Log) -> dict[str, Any]:
     }
 
 
-def _refuse_live(info: dict[str, Any], *_: Any, **__: Any) -> None:
+def _refuse(longest: float, info: dict[str, Any], *_: Any, **__: Any) -> None:
     if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
         raise SourceError("live", f"{info.get('id')}: is live, or will be: not a trailer yet", permanent=False)
+    minutes = (info.get("duration") or 0) / 60
+    if minutes > longest / 60:
+        text = f"{info.get('id')}: {minutes:.0f} minutes long: at most {longest / 60:.0f} are taken from a link"
+        raise SourceError("too long", text, permanent=True)
 
 
 def _refuse_large(state: dict[str, Any]) -> None:

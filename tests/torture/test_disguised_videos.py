@@ -4,24 +4,13 @@ A canary server on loopback counts requests and a canary file shows by its acces
 left to itself takes the bait, which the first test shows, so that the others can fail.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from disguises import (
-    REFUSED,
-    Canary,
-    concat_script,
-    film_kept_elsewhere,
-    hundred_thousand_frames,
-    laid,
-    one_pixel,
-    playlist_of_a_file,
-    playlist_of_a_url,
-    still_of_8k,
-)
+from disguises import REFUSED, Canary, laid, make
 
 from trailer_lib.video import VideoError, sample_frames
 
@@ -33,17 +22,17 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
 
 
 @pytest.mark.parametrize(
-    ("make", "options"),
+    ("name", "options"),
     [
-        (playlist_of_a_file, {"allowed_extensions": "ALL", "extension_picky": "0"}),
-        (playlist_of_a_url, {"allowed_extensions": "ALL", "extension_picky": "0"}),
-        (concat_script, {"safe": "0"}),
-        (film_kept_elsewhere, {"enable_drefs": "1", "use_absolute_path": "1"}),
+        ("playlist_of_a_file", {"allowed_extensions": "ALL", "extension_picky": "0"}),
+        ("playlist_of_a_url", {"allowed_extensions": "ALL", "extension_picky": "0"}),
+        ("concat_script", {"safe": "0"}),
+        ("film_kept_elsewhere", {"enable_drefs": "1", "use_absolute_path": "1"}),
     ],
 )
-def test_the_baits_work(canary: Canary, tmp_path: Path, make: Callable, options: dict[str, str]) -> None:
-    path = tmp_path / ("bait.m3u8" if "playlist" in make.__name__ else "bait.mp4")
-    make(path, canary)
+def test_the_baits_work(canary: Canary, tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    path = tmp_path / ("bait.m3u8" if "playlist" in name else "bait.mp4")
+    make(name, path, canary)
     canary.set_up()
     whitelist = {"protocol_whitelist": "file,http,tcp"}
     with av.open(str(path), options=options | whitelist) as container:
@@ -52,11 +41,11 @@ def test_the_baits_work(canary: Canary, tmp_path: Path, make: Callable, options:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".m3u8"])
-@pytest.mark.parametrize(("make", "reason"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("name", "reason"), REFUSED.items(), ids=list(REFUSED))
 def test_a_disguise_is_refused_with_its_reason_and_touches_nothing(
-    canary: Canary, tmp_path: Path, make: Callable, reason: str, suffix: str
+    canary: Canary, tmp_path: Path, name: str, reason: str, suffix: str
 ) -> None:
-    make(tmp_path / "made.mp4", canary)
+    make(name, tmp_path / "made.mp4", canary)
     path = (tmp_path / "made.mp4").rename(tmp_path / f"disguise{suffix}")
     canary.set_up()
     with pytest.raises(VideoError, match=reason) as refusal:
@@ -67,11 +56,11 @@ def test_a_disguise_is_refused_with_its_reason_and_touches_nothing(
 
 
 @pytest.mark.parametrize(
-    ("make", "shape"),
-    [(one_pixel, (1, 1, 3)), (still_of_8k, (360, 640, 3)), (hundred_thousand_frames, (16, 16, 3))],
+    ("name", "shape"),
+    [("one_pixel", (1, 1, 3)), ("still_of_8k", (360, 640, 3)), ("hundred_thousand_frames", (16, 16, 3))],
 )
-def test_an_odd_video_gives_frames(tmp_path: Path, make: Callable, shape: tuple[int, int, int]) -> None:
-    make(tmp_path / "odd.mp4")
+def test_an_odd_video_gives_frames(canary: Canary, tmp_path: Path, name: str, shape: tuple[int, int, int]) -> None:
+    make(name, tmp_path / "odd.mp4", canary)
     frames = sample_frames(tmp_path / "odd.mp4", 100, 0, "key", height=360)
     assert frames.pixels.shape == (100, *shape)
     assert frames.pixels.mean() > 20
