@@ -271,7 +271,9 @@ def model_file(path: Path, **choices: Any) -> FilmRegressor:
     )
     network = build("squeezenet1_1", settings.frames, settings.join, "none", pixels=settings.pixels)
     nn.init.normal_(first_convolution(network).weight, std=0.05)
-    ModelFile(network, {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}).save(path)
+    ModelFile(
+        network, {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report, "blocks": [512]}
+    ).save(path)
     return network
 
 
@@ -480,7 +482,7 @@ def test_a_damaged_download_is_an_error(empty_hub: Path, spoil: Callable[[Path],
 @pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5"])
 def test_a_restored_network_answers_as_before(backbone: str, join: str, depth: str) -> None:
     network, frames = build(backbone, 2, join, "none", depth=depth), frames_of(2, 2)
-    again = restore(chosen(backbone, 2, join, depth), network.report, dict(network.state_dict()))
+    again = restore(chosen(backbone, 2, join, depth), network.report, dict(network.state_dict()), network.blocks)
     assert torch.equal(answer(again, frames), answer(network, frames))
     assert again.report == network.report
 

@@ -19,6 +19,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.export import Points, export
 from trailer_lib.modelfile import ModelFile, read_model_file
 from trailer_lib.pooling import JOINS
+from trailer_lib.stage_features import stage_widths
 from trailer_lib.train import BEST
 from trailer_lib.trunk import Trunk, stack_frames
 
@@ -72,7 +73,9 @@ def small(join: str, depth: str = "last") -> FilmRegressor:
     trunk = Trunk(layers, 8, ("0",))
     if join == "channels":
         stack_frames(trunk, FRAMES, "repeat", {})
-    network = FilmRegressor(trunk, FRAMES, join, "", depth=depth)
+    channels = 3 * FRAMES if join == "channels" else 3
+    blocks = stage_widths(trunk, channels) if depth == "stages" else ()
+    network = FilmRegressor(trunk, FRAMES, join, "", blocks=blocks)
     if network.attention is not None:
         nn.init.normal_(network.attention.weight)
     return network

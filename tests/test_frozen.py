@@ -182,6 +182,7 @@ def test_a_frozen_model_is_an_ordinary_model_file(head: str, tmp_path: Path) -> 
         "format": FORMAT,
         "settings": settings.as_dict(),
         "weights": network.report,
+        "blocks": list(network.blocks),
         "score_mean": 6,
         "score_sd": 1,
     }

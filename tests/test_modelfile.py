@@ -82,7 +82,7 @@ def test_every_choice_of_a_network_is_restored(tmp_path: Path, choices: dict) ->
     )
     asked = {name: value for name, value in choices.items() if name != "head"}
     network = build("squeezenet1_1", 2, weights="none", **asked).eval()
-    facts = {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report}
+    facts = {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report, "blocks": [512]}
     ModelFile(network, facts).save(tmp_path / "model.pt")
     again = read_model_file(tmp_path / "model.pt").network
     frames = torch.randint(0, 256, (2, 2, 3, 48, 48), dtype=torch.uint8)
@@ -102,6 +102,27 @@ def test_a_file_of_half_precision_answers_in_the_networks(content: dict, tmp_pat
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, 3, 32, 32, dtype=torch.uint8)).isfinite().all()
+
+
+def test_numbers_of_features_that_only_add_up_are_found_by_the_first_picture(content: dict, tmp_path: Path) -> None:
+    content["trailer_lib"]["blocks"] = [256, 256]
+    torch.save(content, tmp_path / "odd.pt")
+    network = read_model_file(tmp_path / "odd.pt").network
+    with pytest.raises(TrailerError, match="features, not 512: train it again"):
+        network(torch.zeros(2, 3, 3, 32, 32, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    "blocks", [None, [], [513], [256, 256, 1], [-1, 513], ["512"], [2**40], [0, 512]], ids=lambda blocks: str(blocks)
+)
+def test_wrong_numbers_of_features_are_refused(content: dict, tmp_path: Path, blocks: list | None) -> None:
+    assert content["trailer_lib"]["blocks"] == [512]
+    content["trailer_lib"]["blocks"] = blocks
+    torch.save(content, tmp_path / "odd.pt")
+    if blocks == []:  # the last stage alone, as it is
+        assert read_model_file(tmp_path / "odd.pt").network.blocks == (512,)
+    else:
+        assert_refused(tmp_path / "odd.pt")
 
 
 def test_a_file_from_before_a_setting_existed_is_read_with_its_default(content: dict, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from trailer_lib import heads
 from trailer_lib.backbones import build
 from trailer_lib.errors import TrailerError
 from trailer_lib.stage_features import stage_features, stage_widths
+from trailer_lib.trunk import Trunk
 
 KINDS = {  # stages of a convolutional net, hidden layers of a classifier, tokens, maps with the channels last
     "resnet18": (64, (128, 128, 256, 512, 512)),
@@ -59,14 +60,14 @@ def test_no_hook_is_left_behind_even_by_a_network_that_fails() -> None:
     network = models.resnet18().eval()
     with pytest.raises(RuntimeError):
         stage_features(network, pictures_of(2, 64)[:, :1])
-    stage_widths(network, 3, 0)
+    stage_widths(Trunk(network, 0, ()), 3)
     assert not any(part._forward_pre_hooks for part in network.modules())
 
 
 def test_asking_for_the_widths_changes_no_tensor() -> None:
     network = models.mobilenet_v3_small().train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    stage_widths(network, 3, 0)
+    stage_widths(Trunk(network, 0, ()), 3)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
@@ -81,7 +82,7 @@ def test_a_network_whose_stages_hand_on_no_map_is_refused_in_a_line() -> None:
             return self.second(input1=means, input2=means)
 
     with pytest.raises(TrailerError, match=r"depth='stages': Bilinear gets no map of features: set depth='last'"):
-        stage_widths(Pair(), 3, 0)
+        stage_widths(Trunk(Pair(), 0, ()), 3)
 
 
 def test_slopes_reach_every_stage() -> None:

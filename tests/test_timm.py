@@ -28,7 +28,7 @@ def test_a_timm_model_learns_and_is_restored(name: str) -> None:
     network.train()(frames).sum().backward()
     assert [name for name, tensor in network.named_parameters() if tensor.grad is None] == []
     settings = TrainSettings(backbone=f"timm:{name}", frames=3, join=join)
-    again = restore(settings, network.report, network.state_dict()).eval()
+    again = restore(settings, network.report, network.state_dict(), network.blocks).eval()
     with torch.inference_mode():
         assert torch.equal(again(frames), network.eval()(frames))
 

@@ -18,6 +18,7 @@ from trailer_lib.trunk import Trunk, of_one_frame, stack_frames, stacked_kernels
 from trailer_lib.weights import Weights, fill, load, read, report_of, whole
 
 TIMM = "timm:"
+MOST_FEATURES = 1_000_000  # of a picture, that a model file may claim; ViT-H has 83,200
 
 
 class FilmRegressor(nn.Module):
@@ -27,18 +28,17 @@ class FilmRegressor(nn.Module):
     `report` says in a line what the weights filled and what starts at random. `frozen` lists the parts of the backbone
     that are not trained: without gradients, and in eval mode also while the rest is trained. So is the whole backbone
     under a `fitted` head: what it was fitted on are the features of that mode. `blocks` are the numbers of features
-    that come from one stage each: of the last one alone, or with depth="stages" of all (stage_features).
+    that come from one stage each: of all stages (stage_widths), or by default of the last one alone.
     """
 
     def __init__(
         self, trunk: Trunk, frames: int, join: str, report: str, pixels: str = "imagenet", freeze: str = "none",
-        depth: str = "last",
+        blocks: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.backbone, self.size = trunk.network, trunk.size
-        self.frames, self.join, self.pixels, self.report, self.depth = frames, join, pixels, report, depth
-        channels = 3 * frames if join == "channels" else 3
-        self.blocks = stage_widths(trunk.network, channels, trunk.size) if depth == "stages" else (trunk.features,)
+        self.frames, self.join, self.pixels, self.report = frames, join, pixels, report
+        self.blocks = blocks or (trunk.features,)
         self.width = sum(self.blocks)
         self.frozen, self.fitted = freeze_stages(trunk.network, freeze), False
         self.head: nn.Module = nn.Linear(self.width * width(join), 1)
@@ -71,11 +71,15 @@ class FilmRegressor(nn.Module):
         """
         stacked = self.join == "channels"
         pictures = self._sized(frames.flatten(1, 2) if stacked else frames.flatten(0, 1))
-        if self.depth == "stages":
-            features = stage_features(self.backbone, pictures, watched)
-        else:
-            features = self.backbone(pictures)
+        features = self._features(pictures, watched)
+        if features.shape[1] != self.width:  # what a model file says is only checked here
+            raise TrailerError(f"the network gives {features.shape[1]} features, not {self.width}: train it again")
         return features.unsqueeze(1) if stacked else features.unflatten(0, frames.shape[:2])
+
+    def _features(self, pictures: Tensor, watched: list[Tensor] | None) -> Tensor:
+        if len(self.blocks) == 1:
+            return self.backbone(pictures)
+        return stage_features(self.backbone, pictures, watched)
 
     def _sized(self, pictures: Tensor) -> Tensor:
         """Pictures in the only size the backbone takes, if it has one: position embeddings are made for it."""
@@ -171,7 +175,8 @@ def build(
     learned = [tensor.shape for tensor in trunk.network.state_dict().values()]
     if first_conv == "repeat" and any(kernel.shape not in learned for kernel in kernels.values()):
         report += "; its frames' kernels summed in the first layer"
-    return FilmRegressor(trunk, frames, join, report, pixels, freeze, depth)
+    blocks = stage_widths(trunk, 3 * frames if join == "channels" else 3) if depth == "stages" else ()
+    return FilmRegressor(trunk, frames, join, report, pixels, freeze, blocks)
 
 
 def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
@@ -184,17 +189,22 @@ def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
     return library.take_apart(name, network, found.state)
 
 
-def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
-    """The regressor of these settings whose `state_dict` is `state`; RuntimeError when it is another's."""
+def restore(
+    settings: TrainSettings, report: str, state: dict[str, Tensor], blocks: tuple[int, ...] = ()
+) -> FilmRegressor:
+    """The regressor of these settings, with its `blocks`, whose `state_dict` is `state`.
+
+    RuntimeError when the state, or the numbers of features, are another's.
+    """
+    if not all(type(block) is int and block > 0 for block in blocks) or sum(blocks) > MOST_FEATURES:
+        raise RuntimeError(f"it claims {blocks} features")
     library, name = _library(settings.backbone)
     with _NoFirstValues():
         network = library.create(name)
     trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
     if settings.join == "channels":
         stack_frames(trunk, settings.frames, "random", {})  # what the state replaces need not be tried out
-    regressor = FilmRegressor(
-        trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze, settings.depth
-    )
+    regressor = FilmRegressor(trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze, blocks)
     regressor.head = heads.like(state, regressor.head)
     load(regressor, state, strict=True, assign=True)
     return regressor

@@ -121,7 +121,7 @@ class Features:
 
 def weights_hash(network: FilmRegressor) -> bytes:
     """A hash of all that decides a picture's features, the picture aside."""
-    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels", network.depth)).encode())
+    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels", network.blocks)).encode())
     named = {**network.backbone.state_dict(), "mean": network.mean, "sd": network.sd}
     for name, tensor in named.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

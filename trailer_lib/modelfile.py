@@ -21,7 +21,8 @@ PREFIX = "network."
 class ModelFile:
     """`network` in eval mode, and `facts` about it.
 
-    Facts: settings, dataset, scrape, score_mean, score_sd, split_hash, splits, weights, history; results once tested.
+    Facts: settings, dataset, scrape, score_mean, score_sd, split_hash, splits, weights, blocks, history; results once
+    tested.
     """
 
     network: FilmRegressor
@@ -83,7 +84,7 @@ def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> Film
         if not bounded(state):
             raise RuntimeError("a tensor claims more numbers than are in the file")
         settings = TrainSettings.layered({"the model file": facts["settings"]})
-        return restore(settings, facts["weights"], state).eval()
+        return restore(settings, facts["weights"], state, tuple(facts["blocks"])).eval()
     except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:
         reason = " ".join(str(error).split())[:120]
         raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from trailer_lib.errors import TrailerError
 from trailer_lib.pooling import VARIANCE_FLOOR
 from trailer_lib.stages import stages
+from trailer_lib.trunk import Trunk
 
 PROBE = 224  # pixels on a side of the picture that tells how many features there are
 
@@ -27,15 +28,15 @@ def stage_features(network: nn.Module, pictures: Tensor, watched: list[Tensor] |
     return torch.cat(found, 1)
 
 
-def stage_widths(network: nn.Module, channels: int, size: int) -> tuple[int, ...]:
+def stage_widths(trunk: Trunk, channels: int) -> tuple[int, ...]:
     """How many features each stage gives for pictures of `channels` channels, the network's own last.
 
-    `size`: the only height and width that the network takes, 0 if it takes any. Nothing is computed: the tensors are
-    torch's "meta" ones, which have a shape alone.
+    Nothing is computed: the tensors are torch's "meta" ones, which have a shape alone.
     """
+    network, size = trunk.network, trunk.size or PROBE
     named = [*network.named_parameters(), *network.named_buffers()]
     shapes = {name: tensor.detach().to("meta") for name, tensor in named}
-    pictures, found = torch.empty(2, channels, size or PROBE, size or PROBE, device="meta"), []
+    pictures, found = torch.empty(2, channels, size, size, device="meta"), []
     with _tapped(network, found, None), torch.no_grad():
         own = functional_call(network, shapes, (pictures,))
     return (*(features.shape[1] for features in found), own.shape[1])

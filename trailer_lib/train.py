@@ -172,7 +172,7 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
         pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
     )  # fmt: skip
     _try_once(network, data.frames.shape[1], settings)
-    return TrailerModule(network, settings, facts | {"weights": network.report})
+    return TrailerModule(network, settings, facts | {"weights": network.report, "blocks": list(network.blocks)})
 
 
 def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> None:
