@@ -62,6 +62,7 @@ Scenes: {scenes}. Backbone: MobileNetV2, weights: {weights}.
 "nMSE" is the mean of the seeds', with its 95 % bootstrap interval over films; "each seed" has them one by one.
 "distance" is nMSE minus the best possible, "of the original's" its ratio to the original's on the same films.
 "processor" is the mean of the training's processor time, which other work on the machine changes less than the clock.
+Features of an untrained network are computed by the first scheme that wants them, and cost the next one nothing.
 {epochs}
 
 {verdict}
