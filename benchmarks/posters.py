@@ -47,7 +47,7 @@ Made by `posters.py` from `posters.json`; do not edit.
 tested by networks that were trained on seven tenths of the films and chosen on one tenth. Backbone: MobileNetV2,
 weights: {weights}.
 A poster is no trailer: this shows that training from pixels finds a signal where there is one, not what a trailer says.
-That all stages' features are the default was decided on random folds of these same posters and on the first seed of
+That all stages' features are the default was decided looking at these same posters and at the first seed of
 the [made films](RECIPES.md); the other two seeds had no part in it.
 
 {table}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from trailer_lib import heads, influence
 from trailer_lib.backbones import FilmRegressor
+from trailer_lib.stage_features import stage_widths
 from trailer_lib.trunk import Trunk, stack_frames
 
 FRAMES, SIDE, FEATURES = 5, 16, 64
@@ -163,6 +164,29 @@ def test_heat_is_where_the_answer_arose(join: str) -> None:
     assert heat.min() >= 0 and heat.max() == pytest.approx(1)
     corner, rest = heat[0, 2:10, 22:].mean(), heat[0, 16:].mean()
     assert corner > 3 * rest
+
+
+def two_stages(block: int) -> FilmRegressor:
+    """A first stage that counts what is bluer than grey, a second that sees nothing; the head hears one of them."""
+    first, second = nn.Conv2d(3, 1, 1), nn.Conv2d(1, 2, 1)
+    for layer in (first, second):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    nn.init.ones_(first.weight[:, 2])  # blue
+    layers = nn.Sequential(first, nn.ReLU(inplace=True), second, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    trunk = Trunk(layers, 2, ("0",))
+    network = FilmRegressor(trunk, FRAMES, "mean", "made", blocks=stage_widths(trunk, 3)).eval().requires_grad_(False)
+    assert network.blocks == (2, 2)
+    nn.init.zeros_(network.head.weight)
+    network.head.weight[0, 2 * block] = 1.0
+    return network
+
+
+def test_heat_of_all_stages_is_where_the_stage_saw_it() -> None:
+    film, place = cornered(1)
+    heat = influence.answer(two_stages(0), film, ONCE).heat(np.array([place]), 32, 32)
+    assert heat[0, 2:10, 22:].mean() > 3 * heat[0, 16:].mean() and heat.max() == pytest.approx(1)
+    assert influence.answer(two_stages(1), film, ONCE).heat(np.array([place]), 32, 32).max() == 0
 
 
 def test_heat_is_elsewhere_when_the_network_looks_elsewhere() -> None:
