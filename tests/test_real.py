@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from trailer_lib import Project, catalog, dataset, frames, scrape, train
+from trailer_lib import Project, catalog, dataset, film_folders, frames, scrape, train
 from trailer_lib.predict import Predictor
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
@@ -45,7 +45,7 @@ def salt_with_two_test_films(films: pd.DataFrame) -> str:
 
 def test_five_of_five_original_folders_are_found(project: Project) -> None:
     shutil.copytree(REAL / "images", project.images)
-    found = dataset.find_films(project, catalog.load(project).films)
+    found = film_folders.match(project, catalog.load(project).films)
     assert dict(zip(found.folder, found.imdb_id)) == IDS
     assert (found.reason == "").all()
 
