@@ -1,5 +1,6 @@
 """Training: it learns, its files are whole, its results are honest."""
 
+import gc
 import json
 import logging
 from dataclasses import replace
@@ -30,6 +31,20 @@ def val_loss(path: Path, data: Dataset) -> float:
 
 
 # Learning.
+
+
+def test_a_finished_training_holds_no_memory(dataset_root: Path, tmp_path: Path) -> None:
+    """Network, optimiser and trainer refer to each other: left to Python, several VGGs would lie around."""
+    gc.collect()
+    gc.disable()
+    try:
+        run = trained(Project(dataset_root), tmp_path, epochs=1)
+        assert (
+            not [thing for thing in gc.get_objects() if isinstance(thing, module.TrailerModule)]
+            and len(run.history) == 1
+        )
+    finally:
+        gc.enable()
 
 
 def test_it_learns_films_whose_score_shows(dataset_root: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A dataset -> models/: Lightning trains a regressor; two model files, its history, test answers and results."""
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -72,16 +73,20 @@ def train(
     data = replace(data, films=metadata.join(project, data.films))  # what the baselines know
     cache = project.models / "features"  # of all runs: another scheme or fold wants the same ones
     pl.seed_everything(settings.seed, verbose=False)
-    module = new_module(project, data, settings)
     drawn = on_epoch is None and processes.place().rank == 0
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=not drawn) as progress:
-        on_epoch = on_epoch or partial(_advance, progress)
-        if settings.head != "linear" and (settings.freeze == "backbone" or settings.epochs == 0):
-            _fit_head(module, data, models, cache)
-            on_epoch(pd.DataFrame(module.history))
-        else:
-            _descend(module, data, models, cache, on_epoch)
+        _learn(new_module(project, data, settings), data, models, cache, on_epoch or partial(_advance, progress))
+    gc.collect()  # network and trainer hold each other: a VGG's gigabytes, which Python would free much later
     return test(models, data, cache, index)
+
+
+def _learn(module: TrailerModule, data: Dataset, models: Path, cache: Path, on_epoch: OnEpoch) -> None:
+    settings = module.settings
+    if settings.head != "linear" and (settings.freeze == "backbone" or settings.epochs == 0):
+        _fit_head(module, data, models, cache)
+        on_epoch(pd.DataFrame(module.history))
+    else:
+        _descend(module, data, models, cache, on_epoch)
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
