@@ -155,7 +155,7 @@ def write(results: dict[str, Any]) -> None:
         "command": results["command"],
         "films": films,
         "folds": results["folds"],
-        "weights": next(iter(results["schemes"].values()))["weights"],
+        "weights": next(iter(results["schemes"].values()))["weights"].split(":")[0],
         "table": trials.markdown(rows),
         "epochs": short,
     }

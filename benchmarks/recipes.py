@@ -230,7 +230,7 @@ def main() -> None:
         "films": args.films,
         "original epochs": args.original_epochs,
         "scenes": f"random cuts of {len(real)} real trailer frames" if real else "rendered",
-        "weights": results["seeds"][0]["trials"][args.schemes[0]]["weights"],
+        "weights": results["seeds"][0]["trials"][args.schemes[0]]["weights"].split(":")[0],
     }
     results["summary"] = summary(results)
     files.write_json(HERE / "recipes.json", results)
