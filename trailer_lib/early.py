@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trailer_lib import interrupts
 from trailer_lib.errors import TrailerError
 from trailer_lib.settings import ScrapeSettings, TrainSettings
 
@@ -58,7 +59,7 @@ def _drawing(trailer: str, settings: Drawn | None) -> Iterator[Callable | None]:
     context = get_context("spawn")
     there, here = context.Pipe(duplex=False)
     process = context.Process(target=_draw, args=(here, trailer, *settings), daemon=True)
-    with _no_ctrl_c():  # which reaches both: this one alone decides what stops
+    with interrupts.unseen():
         process.start()
     here.close()  # so that the pipe ends with the process
     try:
@@ -66,16 +67,6 @@ def _drawing(trailer: str, settings: Drawn | None) -> Iterator[Callable | None]:
     finally:
         process.terminate()
         process.join()
-
-
-@contextmanager
-def _no_ctrl_c() -> Iterator[None]:
-    """Processes that are started within never see Ctrl-C."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _draw(pipe: Connection, trailer: str, scrape: ScrapeSettings, train: TrainSettings) -> None:

@@ -19,6 +19,7 @@ from threading import Thread
 
 from pebble import ProcessExpired, ProcessPool
 
+from trailer_lib import interrupts
 from trailer_lib.errors import TrailerError
 from trailer_lib.film import Job
 from trailer_lib.ledger import Entry
@@ -156,7 +157,8 @@ def processes(function: Callable[[Job], Entry], workers: int) -> Iterator[Submit
     def submit(job: Job) -> Future:
         if not (pools and pools[-1].active):  # pebble gives up a pool when an idle worker is killed
             pools.append(_new_pool(workers, memory_limit(job.settings)))
-        return pools[-1].schedule(function, args=[job], timeout=job.settings.timeout)
+        with interrupts.unseen():  # by the workers, which the first job starts
+            return pools[-1].schedule(function, args=[job], timeout=job.settings.timeout)
 
     try:
         yield submit
@@ -177,8 +179,6 @@ def _new_pool(workers: int, memory: int) -> ProcessPool:
 
 
 def _start_worker(memory: int) -> None:
-    # Ctrl-C reaches the whole process group; the main process alone decides what stops.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Stopping must not wait for C code to come back to Python, as a handler would.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_die_with_parent, daemon=True).start()
