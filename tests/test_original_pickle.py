@@ -218,14 +218,14 @@ def _pushed(item: object, protocol: int) -> bytes:
 
 
 def payloads(canary: str) -> dict[str, bytes]:
+    return calls(canary) | opcodes(canary) | bombs()
+
+
+def calls(canary: str) -> dict[str, bytes]:
+    """Functions that would make the file `canary`, or fetch something that could."""
     touch, code = f"touch {canary}", f"open({canary!r}, 'w')"
     builtins = Calls("builtins.__import__", "builtins")
     array = "numpy.core.multiarray._reconstruct"
-    good = pickle.dumps(original(2, side=4))
-    objects = pickle.dumps([[np.array([Path("x")] * 45, object), 5.0]])
-    state = b"(K\x01(K-K\x04K\x04tcnumpy\ndtype\n(X\x02\x00\x00\x00O8K\x00K\x01tR\x89]tb"
-    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
-    wide = b"(K\x01(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftcnumpy\ndtype\n(X\x02\x00\x00\x00u1K\x00K\x01tR\x89C\x01xtb"
     return {
         "os.system": called("os.system", touch),
         "posix.system": called("posix.system", touch),
@@ -252,6 +252,17 @@ def payloads(canary: str) -> dict[str, bytes]:
         "copyreg": called("copyreg._reconstructor", Calls("builtins.object"), Calls("builtins.object"), None),
         "a call for an array": called(array, Calls("os.system", touch), (0,), b"b"),
         "nested calls": called(array, Calls(array, Calls(array, Calls("os.system", touch))), (0,), b"b"),
+    }  # fmt: skip
+
+
+def opcodes(canary: str) -> dict[str, bytes]:
+    """What no honest pickle of arrays has, or has so."""
+    touch, good = f"touch {canary}", pickle.dumps(original(2, side=4))
+    objects = pickle.dumps([[np.array([Path("x")] * 45, object), 5.0]])
+    state = b"(K\x01(K-K\x04K\x04tcnumpy\ndtype\n(X\x02\x00\x00\x00O8K\x00K\x01tR\x89]tb"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
+    wide = b"(K\x01(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftcnumpy\ndtype\n(X\x02\x00\x00\x00u1K\x00K\x01tR\x89C\x01xtb"
+    return {
         "an instance, protocol 0": b"(" + b"S'" + touch.encode() + b"'\nios\nsystem\n.",
         "an object, protocol 1": b"(cos\nsystem\nX" + struct.pack("<I", len(touch)) + touch.encode() + b"o.",
         "a new object": b"\x80\x02cos\nsystem\n" + _text(touch) + b"\x85\x81.",
@@ -262,6 +273,12 @@ def payloads(canary: str) -> dict[str, bytes]:
         "an array larger than its bytes": b"\x80\x02]](" + empty + wide + b"G@\x14\x00\x00\x00\x00\x00\x00ee.",
         "state for a class": b"\x80\x02cnumpy\nndarray\n}X\x01\x00\x00\x00aK\x01sb.",
         "after good films": good[:-1] + called("os.system", touch)[2:],
+    }  # fmt: skip
+
+
+def bombs() -> dict[str, bytes]:
+    """Little to read, much to hold or to do."""
+    return {
         "10 MB of marks": b"(" * 10_000_000,
         "10 MB of marks and pops": b"(1" * 5_000_000,
         "10 MB of tuples": b")" + b"\x85" * 10_000_000 + b".",
