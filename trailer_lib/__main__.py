@@ -106,8 +106,7 @@ def train(args: argparse.Namespace) -> None:
     from trailer_lib import evaluate, processes, train
 
     project = Project.open(args.root)
-    settings = project.settings("train", **_chosen(args, {"resume": args.resume or None}))
-    run = train.train(project, settings)
+    run = train.train(project, project.settings("train", **_chosen(args)), resume=args.resume)
     if processes.place().rank > 0:
         return
     print(f"{run.results['weights']}\n{evaluate.table(run.results).to_string()}\n{evaluate.verdict(run.results)}")
@@ -142,21 +141,14 @@ def evidence(args: argparse.Namespace) -> None:
 def predict(args: argparse.Namespace) -> None:
     if args.csv:
         return _predict_many(args)
-    from trailer_lib import early
+    from trailer_lib.predict import Predictor
 
     root = Project.open(args.root).root if args.root else None
     film = {"genres": args.genres} if args.genres else None
-    prediction = early.predict(args.trailer, Path(args.model), root, film)
+    prediction = Predictor.load(args.model, root).predict(args.trailer, film)
     if args.figure:
         _save(prediction.figure(), args.figure)
     print(json.dumps(prediction.to_dict()) if args.json else prediction)
-
-
-def report(args: argparse.Namespace) -> None:
-    from trailer_lib import report
-
-    page, card = report.write(Project.open(args.root), Path(args.out))
-    print(f"report: {page}\nmodel card: {card}")
 
 
 def app(args: argparse.Namespace) -> None:
@@ -213,7 +205,7 @@ def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
 COMMANDS = {
     function.__name__.rstrip("_"): function
     for function in (
-        samples, catalog, frames, filter_, scrape, dataset, train, compare, evidence, report, predict, app, export
+        samples, catalog, frames, filter_, scrape, dataset, train, compare, evidence, predict, app, export
     )
 }  # fmt: skip
 

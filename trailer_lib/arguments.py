@@ -97,10 +97,6 @@ def _add_model_commands(commands: Any) -> None:
     _add_folds(added, 3)
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("--figure", metavar="FILE.png", help="write the table as a picture")
-    added = _with_root(
-        _command(commands, "report", "Write a training run as one page, and a model card.", "--out report.html")
-    )
-    added.add_argument("--out", metavar="FILE.html", default="report.html", help="the page; the card is beside it, .md")
     added = _command(commands, "predict", "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt")
     one = "a video, a folder of pictures, or a link to one"
     added.add_argument("trailer", metavar="TRAILER", help=f"{one}; with --csv a folder of them, or a list (.txt, .csv)")

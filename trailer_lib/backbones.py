@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from trailer_lib import heads, timm_backbones, torchvision_backbones
+from trailer_lib import timm_backbones, torchvision_backbones
 from trailer_lib.errors import TrailerError, nearest
-from trailer_lib.pooling import JOINS, pool, width
+from trailer_lib.pooling import JOINS
 from trailer_lib.settings import TrainSettings
 from trailer_lib.stage_features import stage_features, stage_widths
 from trailer_lib.stages import freeze as freeze_stages
@@ -41,7 +40,7 @@ class FilmRegressor(nn.Module):
         self.blocks = blocks or (trunk.features,)
         self.width = sum(self.blocks)
         self.frozen, self.fitted = freeze_stages(trunk.network, freeze), False
-        self.head: nn.Module = nn.Linear(self.width * width(join), 1)
+        self.head = nn.Linear(self.width, 1)
         self.attention = _even_attention(self.width) if join == "attention" else None
         self.register_buffer("mean", torch.tensor(trunk.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(trunk.sd).view(3, 1, 1), persistent=False)
@@ -95,7 +94,7 @@ class FilmRegressor(nn.Module):
     def joined(self, unpooled: Tensor) -> Tensor:
         """The backbone's features of frames [..., frames, n] -> what the head sees of the films: [..., n]."""
         if self.attention is None:
-            return pool(unpooled, self.join)
+            return unpooled.mean(-2)
         return (self.attention(unpooled).softmax(-2) * unpooled).sum(-2)
 
     def score(self, frames: Tensor) -> Tensor:
@@ -122,16 +121,6 @@ class FilmRegressor(nn.Module):
         return f"{parameters / 1e6:.1f} M parameters{share}; first convolution {shape}{size}; {self.report}"
 
 
-class _NoFirstValues(TorchFunctionMode):
-    """No random weights, where a file's replace all of them: VGG16's would take longer than reading the file."""
-
-    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        if function in (Tensor.normal_, Tensor.uniform_) or getattr(function, "__module__", "") == nn.init.__name__:
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return function(*args, **kwargs)
-
-
 def _even_attention(features: int) -> nn.Linear:
     """Starts with the same share for every frame: a film is then the mean of its frames."""
     attention = nn.Linear(features, 1)
@@ -154,8 +143,8 @@ def build(
 
     `join="channels"` is the original's way: the frames stacked into the first convolution, whose pretrained kernel is
     repeated over them and divided by their number, so that equal frames give the one-frame response, or with
-    first_conv="random" replaced by a random one. The other joins show the untouched backbone every frame: "mean" and
-    "attention" average its features, "moments" gives their mean and sd, "quantiles" their quartiles.
+    first_conv="random" replaced by a random one. "mean" and "attention" show the untouched backbone every frame and
+    average its features.
     `weights`: "DEFAULT" (the library's own, downloaded), "none", a file, or another model's best_model.pt; what can't
     be had is an error. `freeze`: "none", "backbone", or a number of first stages (stages.stages), like "2". `depth`:
     the head sees the features of the "last" layer, or of all "stages".
@@ -199,14 +188,12 @@ def restore(
     if not all(type(block) is int and block > 0 for block in blocks) or sum(blocks) > MOST_FEATURES:
         raise RuntimeError(f"it claims {blocks} features")
     library, name = _library(settings.backbone)
-    with _NoFirstValues():
-        network = library.create(name)
+    network = library.create(name)
     trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
     if settings.join == "channels":
         stack_frames(trunk, settings.frames, "random", {})  # what the state replaces need not be tried out
     regressor = FilmRegressor(trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze, blocks)
-    regressor.head = heads.like(state, regressor.head)
-    load(regressor, state, strict=True, assign=True)
+    load(regressor, state, strict=True)
     return regressor
 
 

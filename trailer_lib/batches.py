@@ -20,8 +20,8 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]
 class FilmBatches:
     """Batches of films for a torch DataLoader: a key is (epoch, row of `films`), so a batch depends on nothing else.
 
-    `count` frames of each film: drawn anew each epoch if `other_frames`, else the same ones; a share `drop` of them
-    hidden, others of the film in their place; shuffled if `reorder`; spread evenly over the film when `seed` is None.
+    `count` frames of each film: drawn anew each epoch if `other_frames`, else the same ones; shuffled if
+    `reorder`; spread evenly over the film when `seed` is None.
     """
 
     data: Dataset
@@ -29,7 +29,6 @@ class FilmBatches:
     seed: int | None = None
     other_frames: bool = False
     reorder: bool = False
-    drop: float = 0.0
 
     def __post_init__(self) -> None:
         films = self.data.films  # as arrays: looking up a row of a table costs more than reading a film's frames
@@ -57,19 +56,7 @@ class FilmBatches:
         rng = np.random.default_rng([self.seed, epoch if self.other_frames else 0, self.ids[row]])
         chosen = np.sort(rng.choice(available, self.count, replace=available < self.count))
         rng = np.random.default_rng([self.seed, epoch, self.ids[row], 1])
-        if self.drop:
-            chosen = np.sort(_without_hidden(chosen, self.drop, rng))
         return first + (rng.permutation(chosen) if self.reorder else chosen)
-
-
-def _without_hidden(chosen: np.ndarray, drop: float, rng: np.random.Generator) -> np.ndarray:
-    """`chosen`, each hidden with probability `drop` and replaced by one that is not; one always stays.
-
-    A copy of another frame keeps the mean over frames unbiased, whatever joins them; blank frames would not.
-    """
-    kept = rng.random(len(chosen)) >= drop
-    kept[rng.integers(len(chosen))] |= not kept.any()
-    return np.where(kept, chosen, rng.choice(chosen[kept], len(chosen)))
 
 
 def seed_of(*parts: int | str) -> int:
@@ -95,9 +82,7 @@ def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place())
 
     A batch: frames uint8 [films, frames, 3, size, size], scores float32 [films], rows int64 [films], a list of seeds.
     """
-    films = FilmBatches(
-        data, settings.frames, settings.seed, settings.other_frames, settings.reorder_frames, settings.drop_frames
-    )
+    films = FilmBatches(data, settings.frames, settings.seed, settings.other_frames, settings.reorder_frames)
     rows = data.split("train").index.to_numpy()
     # A last batch of one film would break batch normalisation; which films are left over differs each epoch.
     drop_last = len(rows) > settings.batch

@@ -6,10 +6,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from trailer_lib import files
-from trailer_lib.averaging import Averaging
 from trailer_lib.backbones import FilmRegressor
 from trailer_lib.modelfile import ModelFile, save_tensors
 from trailer_lib.module import TrailerModule
@@ -32,7 +32,7 @@ class Checkpoints(pl.Callback):
     The training stops when its val loss has not fallen for `patience` epochs; 0 is never.
     """
 
-    def __init__(self, models: Path, on_epoch: OnEpoch, patience: int, average: Averaging | None) -> None:
+    def __init__(self, models: Path, on_epoch: OnEpoch, patience: int, average: EMAWeightAveraging | None) -> None:
         self.models, self.on_epoch, self.patience, self.average = models, on_epoch, patience, average
 
     def on_train_start(self, trainer: pl.Trainer, module: TrailerModule) -> None:
@@ -45,7 +45,8 @@ class Checkpoints(pl.Callback):
         history = pd.DataFrame(module.history)
         if trainer.is_global_zero:
             if best_epoch(module.history) == len(history) - 1:
-                save_best(self.models, module, self.average.network if self.average else module.network)
+                averaged = self.average._average_model.module if self.average else module
+                save_best(self.models, module, averaged.network)
             write_csv(self.models / HISTORY, history)
         # Last, as a run goes on from this file: what a kill leaves half done is then done again.
         trainer.save_checkpoint(self.models / LAST, weights_only=False)

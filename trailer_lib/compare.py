@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,9 @@ from trailer_lib import (
     baselines,
     catalog,
     evaluate,
-    feature_tables,
     files,
     metadata,
     splits,
-    stacking,
-    table_heads,
     train,
 )
 from trailer_lib.dataset import Dataset
@@ -33,7 +30,6 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 
 STARTED, DONE = "started.json", "done.json"
-Scheme = TrainSettings | pd.DataFrame  # settings of a training, or a table of features by imdb_id
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,7 @@ def read_schemes(path: Path) -> dict[str, dict[str, Any]]:
 def compare(project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5, repeats: int = 1) -> dict:
     """Train each scheme on each fold and measure its answers for the films it had not seen; as plain numbers.
 
-    Each film is tested once a repeat, by a model that trained on the other folds but one, which chose the epoch. A
-    scheme {"features": FILE} is no training but heads on a table of features. A fold that was finished with the same
+    Each film is tested once a repeat, by a model that trained on the other folds but one, which chose the epoch. A fold that was finished with the same
     settings, films and split is not trained again, and one that was broken off goes on; the folds' models are not
     kept. The result, also in models/schemes/results.json: metrics of schemes and baselines, nMSE minus that of the
     constant and of the best scheme, seconds.
@@ -71,7 +66,7 @@ def compare(project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5
     _check_names(list(schemes))
     opened = Dataset.open(project)
     data = Dataset(opened.frames, metadata.join(project, opened.films), opened.card)
-    chosen = {name: _read_scheme(project, scheme, data.films) for name, scheme in schemes.items()}
+    chosen = {name: project.settings("train", **scheme) for name, scheme in schemes.items()}
     rounds = _rounds(data, folds, repeats)
     answers = {name: np.full((repeats, len(data.films)), np.nan) for name in chosen}
     seconds = {name: [] for name in chosen}
@@ -80,9 +75,10 @@ def compare(project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5
             for turn in rounds:
                 progress.set_postfix_str(f"{name}, {turn.name}")
                 folder = project.models / "schemes" / files.safe_name(name, 80) / turn.name
-                predicted, cost = _run(project, scheme, turn, folder)
-                answers[name][turn.repeat, predicted.index] = predicted
-                seconds[name].append(cost)
+                done = _trained(project, scheme, turn.data, folder)
+                rows = pd.Series(turn.data.films.index, turn.data.films.imdb_id)[list(done["predicted"])]
+                answers[name][turn.repeat, rows] = list(done["predicted"].values())
+                seconds[name].append(done["seconds"])
                 progress.update()
     result = _measured(data.films, answers, rounds) | {"folds": folds, "repeats": repeats}
     result["seconds"] = {name: _total(costs) for name, costs in seconds.items()}
@@ -98,14 +94,6 @@ def _check_names(names: list[str]) -> None:
             raise TrailerError(f"scheme {name!r}: the name is taken by a baseline or another scheme: rename it")
 
 
-def _read_scheme(project: Project, scheme: dict[str, Any], films: pd.DataFrame) -> Scheme:
-    if "features" not in scheme:
-        return project.settings("train", **scheme)
-    if set(scheme) != {"features"} or not isinstance(scheme["features"], str):
-        raise TrailerError(f"scheme {scheme}: expected features = 'FILE' and no setting of a training beside it")
-    return feature_tables.read(project.root / scheme["features"], films)
-
-
 def _rounds(data: Dataset, folds: int, repeats: int) -> list[Round]:
     keys = catalog.trailer_keys(data.films)
     keys, salt = keys.where(keys != "", data.films.imdb_id), data.card["settings"]["salt"]
@@ -119,33 +107,9 @@ def _rounds(data: Dataset, folds: int, repeats: int) -> list[Round]:
     return rounds
 
 
-def _run(project: Project, scheme: Scheme, turn: Round, folder: Path) -> tuple[pd.Series, float | None]:
-    """(predictions in IMDb points, by the films' rows; seconds, None of one that was broken off and went on)."""
-    if isinstance(scheme, pd.DataFrame):
-        start = time.monotonic()
-        return _by_features(scheme, turn.data), time.monotonic() - start
-    done = _trained(project, scheme, turn.data, folder)
-    films = turn.data.films
-    rows = pd.Series(films.index, films.imdb_id)
-    return pd.Series(done["predicted"]).rename(rows), done["seconds"]
-
-
-def _by_features(features: pd.DataFrame, data: Dataset) -> pd.Series:
-    """The head that cross-validation in train prefers; the train mean for films that the table lacks."""
-    sides = [films[films.imdb_id.isin(features.index)] for films in (data.split("train"), data.split("test"))]
-    known, asked = (features.loc[films.imdb_id].to_numpy() for films in sides)
-    if len(known) < stacking.FOLDS:
-        raise TrailerError(f"{len(known)} train films have features, at least {stacking.FOLDS} are needed")
-    models = table_heads.table_heads(features.shape[1], len(known))
-    predicted = pd.Series(data.split("train").score.mean(), data.split("test").index)
-    if len(asked):
-        predicted[sides[1].index] = stacking.best(models, known, sides[0].score.to_numpy(), asked)
-    return predicted
-
-
 def _trained(project: Project, settings: TrainSettings, data: Dataset, folder: Path) -> dict:
     """What a training left, after it was done if it was not: `predicted`, by imdb_id, and `seconds`."""
-    facts = {"settings": settings.as_dict() | {"resume": False}, "dataset": data.card["settings"]}
+    facts = {"settings": settings.as_dict(), "dataset": data.card["settings"]}
     wanted = json.loads(json.dumps(facts | {"split_hash": splits.split_hash(data.films)}))
     done = _read(folder / DONE)
     if {"predicted", "seconds"} <= done.keys() and done.get("wanted") == wanted:
@@ -155,7 +119,7 @@ def _trained(project: Project, settings: TrainSettings, data: Dataset, folder: P
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / train.LAST).exists(), time.monotonic()
     with _unlogged():
-        run = train.train(project, replace(settings, resume=resume), models=folder, data=data, index=False)
+        run = train.train(project, settings, models=folder, data=data, resume=resume, index=False)
     predicted = dict(zip(run.predictions.imdb_id, run.predictions.predicted.astype(float)))
     cost = None if resume else round(time.monotonic() - start, 1)
     done = {"wanted": wanted, "predicted": predicted, "seconds": cost}

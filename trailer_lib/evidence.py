@@ -5,8 +5,14 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from trailer_lib import baselines, catalog, evaluate, joins, metadata, splits, stacking, table_heads
+from trailer_lib import baselines, catalog, evaluate, joins, metadata, splits, stacking
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -14,6 +20,7 @@ from trailer_lib.stacking import Answers
 
 Rows = dict[str, np.ndarray]  # a row of the result: its answers for the test films
 TRAILER = "trailer"
+COMPONENTS = 40
 
 
 def films(project: Project) -> pd.DataFrame:
@@ -90,14 +97,14 @@ def _answers(fold: Fold, chosen: Counter) -> Rows:
         return rows
     by_head = {
         name: stacking.answers(head, fold.train_features, fold.scores, fold.test_features)
-        for name, head in table_heads.table_heads(fold.train_features.shape[1], len(fold.train)).items()
+        for name, head in feature_heads(fold.train_features.shape[1], len(fold.train)).items()
     }
     head = stacking.choose(by_head, fold.scores)
     chosen[head] += 1
     rows[TRAILER] = by_head[head].outer
     for name, answers in known.items():
         rows[f"{name} + trailer"] = stacking.stack([answers, by_head[head]], fold.scores).outer
-    return rows | {f"head: {name}": answers.outer for name, answers in by_head.items()} | _others(fold, known, by_head)
+    return rows | {f"head: {name}": answers.outer for name, answers in by_head.items()}
 
 
 def _metadata(fold: Fold) -> dict[str, Answers]:
@@ -109,24 +116,6 @@ def _metadata(fold: Fold) -> dict[str, Answers]:
             kinds = {k: stacking.answers(model, fold.train, fold.scores, fold.test) for k, model in models.items()}
             known[name] = kinds[stacking.choose(kinds, fold.scores)]
     return known
-
-
-def _others(fold: Fold, known: dict[str, Answers], by_head: dict[str, Answers]) -> Rows:
-    """Other ways to put the fullest baseline and the features together, and all heads at once, for comparison."""
-    if not known:
-        return {}
-    name, base = list(known.items())[-1]
-    ridge = table_heads.table_heads(fold.train_features.shape[1], len(fold.train))["ridge"]
-    missed = stacking.answers(ridge, fold.train_features, fold.scores - base.inner, fold.test_features)
-    wide = [np.column_stack([base.inner, fold.train_features]), np.column_stack([base.outer, fold.test_features])]
-    appended = stacking.answers(ridge, wide[0], fold.scores, wide[1])
-    return {
-        f"{name} rescaled": stacking.stack([base], fold.scores).outer,
-        "all heads stacked": stacking.stack(list(by_head.values()), fold.scores).outer,
-        f"{name} + all heads stacked": stacking.stack([base, *by_head.values()], fold.scores).outer,
-        f"{name} + ridge on what it missed": base.outer + missed.outer,
-        f"{name} + trailer appended under one ridge": appended.outer,
-    }
 
 
 def _measured(truth: np.ndarray, found: Found) -> dict:
@@ -150,3 +139,14 @@ def table(results: dict) -> pd.DataFrame:
     rows["nMSE minus"] = pd.Series(minus)
     rows["that of"] = pd.Series({who: m["than"] for who, m in results["nMSE minus"].items()})
     return rows.fillna("")
+
+
+def feature_heads(columns: int, train_films: int) -> dict[str, BaseEstimator]:
+    """Ways to learn the score from rows of features, float [films, columns] with nan where unknown."""
+    count = min(COMPONENTS, columns, train_films // 2)
+    models = {
+        "ridge": [RidgeCV(alphas=np.logspace(0, 6, 19))],
+        "principal components + boosting": [PCA(count, random_state=0), baselines.boosting()],
+    }
+    filled = SimpleImputer(strategy="median", keep_empty_features=True)
+    return {name: make_pipeline(filled, StandardScaler(), *steps) for name, steps in models.items()}

@@ -14,7 +14,6 @@ from trailer_lib import files, heads
 from trailer_lib.backbones import FilmRegressor
 from trailer_lib.batches import FilmBatches
 from trailer_lib.dataset import Dataset, spread
-from trailer_lib.pooling import pool, width
 from trailer_lib.progress import bar
 from trailer_lib.settings import TrainSettings
 
@@ -36,8 +35,7 @@ def fit_head(network: FilmRegressor, data: Dataset, settings: TrainSettings, cac
     network.to("cpu")
     scores = films.score.to_numpy(np.float64)
     target = (scores - scores.mean()) / (scores.std() or 1.0)
-    blocks = network.blocks * width(network.join)
-    network.head, facts = heads.fit(settings.head, features, target, settings.seed, blocks)
+    network.head, facts = heads.fit_ridge(features, target, network.blocks)
     seconds = round(time.monotonic() - began, 1)
     return {"head": settings.head, "films": len(films), "features": features.shape[1], **facts, "seconds": seconds}
 
@@ -52,8 +50,7 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
     else:
         pictures = np.arange(len(data.frames))[:, None]
     features = Features(network.eval(), data.frames, pictures, cache)
-    pooled = (pool(torch.from_numpy(features[dealt[row]]), network.join) for row in bar(rows, desc="features"))
-    return np.stack([drawn.mean(0).numpy() for drawn in pooled])
+    return np.stack([features[dealt[row]].mean((0, 1)) for row in bar(rows, desc="features")])
 
 
 def answers(

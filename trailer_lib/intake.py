@@ -1,10 +1,9 @@
 """What a user calls a trailer (a video file, a folder of pictures, a link) -> the frames that a model is shown."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -12,7 +11,7 @@ from PIL import Image
 from trailer_lib import files, filters, frames, links
 from trailer_lib.container import probe
 from trailer_lib.errors import SourceError, TrailerError
-from trailer_lib.ids import YOUTUBE_ID
+from trailer_lib.ids import LINK, youtube_id
 from trailer_lib.pick import pick
 from trailer_lib.settings import ScrapeSettings
 
@@ -21,8 +20,6 @@ SHORTEST, LONGEST = 10.0, 600.0  # seconds of what is called a trailer
 MOST_SECONDS = 1800.0  # of a video that comes from elsewhere, by a link or an upload: half an hour
 MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
 MOST_BYTES = 4e9  # of the pictures that a model file may ask to be drawn, before the filter
-YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
-LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)
@@ -68,18 +65,6 @@ def _refuse_huge(settings: ScrapeSettings) -> None:
             f"the model file asks for {settings.count} frames of {settings.height} lines, up to {most / 1e9:.0f} GB of"
             f" pictures: at most {MOST_BYTES / 1e9:.0f} GB are made"
         )
-
-
-def youtube_id(link: str) -> str:
-    """The id of the video that a link to YouTube shows, "" for another site's link."""
-    parts = urlsplit(links.checked(link))
-    if not any(parts.hostname == host or parts.hostname.endswith(f".{host}") for host in YOUTUBE):
-        return ""
-    words = [*parse_qs(parts.query).get("v", []), *parts.path.split("/")]
-    found = [word for word in words if YOUTUBE_ID.fullmatch(word)]
-    if not found:
-        raise TrailerError(f"{links.shown(link)}: no video's id in this link: copy the link of one video")
-    return found[0]
 
 
 def _from_link(

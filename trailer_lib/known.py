@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trailer_lib.ids import FILM_ID, YOUTUBE_ID
-from trailer_lib.intake import LINK, youtube_id
+from trailer_lib.ids import FILM_ID, LINK, YOUTUBE_ID, youtube_id
 from trailer_lib.project import Project
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import numpy as np
 from trailer_lib import genre
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import ModelFile
-from trailer_lib.pooling import width
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 from trailer_lib.similar import Index
 
@@ -89,6 +88,6 @@ def _index(model: ModelFile) -> Index | None:
     if "index" not in model.facts:
         return None
     index = Index.read(model.facts["index"])
-    if len(index.mean) != model.network.width * width(model.network.join):
+    if len(index.mean) != model.network.width:
         raise ValueError("the index of similar films is another network's")
     return index

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import pandas as pd
 
 from trailer_lib import compare, evaluate
-from trailer_lib.report_html import limits
 from trailer_lib.run_facts import RunFacts
 
 USE = """\
@@ -51,6 +50,23 @@ def text(facts: RunFacts) -> str:
         ETHICS,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def limits(facts: RunFacts) -> list[str]:
+    """What the numbers mean and do not, a sentence or two each."""
+    results, splits = facts.results, facts.data.card["splits"]
+    lines = [
+        "nMSE is the mean squared error over the variance of the test films' scores: 0 is perfect, 1 is what their own"
+        " mean would get. The constant is the train films' mean; what does not beat it is worth no more than that.",
+        f"Brackets are 95 % intervals over films, by bootstrap of the {results['films']} test films. They do not cover"
+        " another seed, another split, or films of another kind.",
+        f"The {splits['val']} validation films chose the saved epoch, so its val loss is a little too good; the test"
+        " films were scored once, at the end.",
+        "A score is what a site's voters gave a whole film; a trailer is a few minutes chosen to sell it. Much of a"
+        " score cannot be seen in it.",
+        f"Of the network: {results['weights']}.",
+    ]
+    return lines + [f"Not compared with {who}: {why}." for who, why in results["left out"].items()]
 
 
 def _data(facts: RunFacts) -> list[str]:

@@ -60,15 +60,12 @@ def _bytes(content: Any) -> int:
     return sum(map(_bytes, inner))
 
 
-def read_model_file(path: Path, mapped: bool = False) -> ModelFile:
-    """Read best_model.pt or last_model.pt; TrailerError when it is missing, damaged, hostile or not one of ours.
-
-    `mapped`: as load_file has it.
-    """
+def read_model_file(path: Path) -> ModelFile:
+    """Read best_model.pt or last_model.pt; TrailerError when it is missing, damaged, hostile or not one of ours."""
     if not path.is_file():
         raise TrailerError(f"{path}: no such model: train first (notebook 3), or name another file")
     try:
-        content = load_file(path, mapped)
+        content = load_file(path)
     except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
         reason = type(error).__name__ if type(error) is not ValueError else error
         raise TrailerError(f"{path}: not a readable model file ({reason}): train again, or name another") from error

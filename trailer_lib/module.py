@@ -1,8 +1,6 @@
 """The LightningModule: standardised targets, loss, and the history of a training."""
 
 import sys
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,20 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from trailer_lib import optim
-from trailer_lib.augment import add_noise, augment, mix
+from trailer_lib.augment import add_noise, augment
 from trailer_lib.backbones import FilmRegressor
 from trailer_lib.batches import seed_of
 from trailer_lib.errors import TrailerError
 from trailer_lib.modelfile import FORMAT
 from trailer_lib.settings import TrainSettings
 
+LOSSES = {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss}
 Batch = tuple[Tensor, Tensor, Tensor, list[int]]
-
-
-def loss_of(name: str, huber_delta: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of standardised predictions [films] against standardised scores [films]."""
-    huber = partial(nn.functional.huber_loss, delta=huber_delta)
-    return {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss, "huber": huber}[name]
 
 
 class TrailerModule(pl.LightningModule):
@@ -33,7 +26,7 @@ class TrailerModule(pl.LightningModule):
     def __init__(self, network: FilmRegressor, settings: TrainSettings, facts: dict[str, Any]) -> None:
         super().__init__()
         self.network, self.settings, self.facts = network, settings, facts
-        self.loss = loss_of(settings.loss, settings.huber_delta)
+        self.loss = LOSSES[settings.loss]
         self.history: list[dict[str, float]] = []
         self.sums = _nothing_summed()
 
@@ -41,8 +34,7 @@ class TrailerModule(pl.LightningModule):
         frames, scores, _, seeds = batch
         pictures = self.network.normalise(augment(frames, self.settings, seeds))
         pictures = add_noise(pictures, self.settings, seeds)
-        pictures, targets = mix(pictures, self.standardised(scores), self.settings, seeds)
-        loss = self.loss(self.network.score(pictures), targets)
+        loss = self.loss(self.network.score(pictures), self.standardised(scores))
         self._require_number(loss.detach())
         self._note("train", loss.detach(), len(scores))
         return loss

@@ -12,11 +12,9 @@ def optimizer(network: nn.Module, settings: TrainSettings) -> optim.Optimizer:
     """The optimiser over the parameters that are not frozen: the backbone's at `lr`, all others at `head_lr`."""
     common = {"lr": settings.lr, "weight_decay": settings.l2}
     if settings.optimizer == "sgd":
-        moving = {"momentum": settings.momentum, "nesterov": settings.nesterov}
-        return optim.SGD(_groups(network, settings), **common, **moving)
+        return optim.SGD(_groups(network, settings), momentum=settings.momentum, **common)
     kind = optim.Adam if settings.optimizer == "adam" else optim.AdamW
-    moving = {"betas": settings.betas, "eps": settings.eps, "amsgrad": settings.amsgrad}
-    return kind(_groups(network, settings), **common, **moving)
+    return kind(_groups(network, settings), betas=settings.betas, eps=settings.eps, **common)
 
 
 def _groups(network: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
@@ -35,10 +33,7 @@ def schedule(optimizer: optim.Optimizer, settings: TrainSettings) -> Any:
 
 
 def share(epoch: int, settings: TrainSettings) -> float:
-    """The share of the learning rate in `epoch`, counted from 0: a rise in equal steps, then the schedule's fall."""
-    if epoch < settings.warmup:
-        return (epoch + 1) / (settings.warmup + 1)
-    past, epochs = epoch - settings.warmup, settings.epochs - settings.warmup
+    """The share of the learning rate in `epoch`, counted from 0."""
     if settings.schedule == "cosine":  # from 1 down to nearly 0 in the last epoch
-        return (1 + math.cos(math.pi * past / epochs)) / 2
-    return settings.gamma ** (past // settings.step_size) if settings.schedule == "step" else 1.0
+        return (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+    return settings.gamma ** (epoch // settings.step_size) if settings.schedule == "step" else 1.0

@@ -39,12 +39,9 @@ class Predictor:
         self.model.network.eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, path: str | Path, root: str | Path | None = None, mapped: bool = False) -> "Predictor":
-        """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested.
-
-        `mapped`: as weights.load_file has it, for one answer at once.
-        """
-        model = read_model_file(Path(path), mapped)
+    def load(cls, path: str | Path, root: str | Path | None = None) -> "Predictor":
+        """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
+        model = read_model_file(Path(path))
         try:
             return cls(model, None if root is None else Path(root))
         except TrailerError as error:
@@ -58,22 +55,17 @@ class Predictor:
         trailer: str | Path,
         film: dict[str, Any] | None = None,
         progress: Callable[[float, str], object] | None = None,
-        taken: Callable[[], tuple[Intake, np.ndarray]] | None = None,
     ) -> Prediction:
         """The answer to a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
         `film`: what is known of the film: genres ("Drama|Comedy" or a list), imdb_id; without it, it is looked up by
         an id in the trailer's name. `progress` is told how far along (0 to 1) the step begins that it names: "fetch",
-        "frames", "network", "similar". `taken` waits for what `dealt` gives, where that is being drawn already.
+        "frames", "network", "similar".
         TrailerError when there is no trailer or no good frame in it.
         """
         clock = _Clock(progress)
-        if taken:
-            clock.begin("frames")
-            drawn, places = taken()
-        else:
-            drawn = take_in(trailer, self.learned.scrape, clock.begin, self.private_links)
-            drawn, places = dealt(drawn, self.learned.settings)
+        drawn = take_in(trailer, self.learned.scrape, clock.begin, self.private_links)
+        drawn, places = dealt(drawn, self.learned.settings)
         clock.begin("network")
         pictures = torch.from_numpy(shrunk(drawn.pixels, self.learned.dataset))
         seen = influence.answer(self.model.network, pictures.permute(0, 3, 1, 2), places)

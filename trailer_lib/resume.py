@@ -11,7 +11,7 @@ from trailer_lib.modelfile import ModelFile, read_model_file
 from trailer_lib.settings import TrainSettings
 
 # What may differ when a training goes on: how long it takes, what reads its batches, how it is tested.
-FREE_TO_CHANGE = ("epochs", "patience", "resume", "loader_workers", "draws")
+FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "draws")
 # What Lightning writes, and needs to go on where it was.
 PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step")
 AVERAGE_PARTS = ("current_model_state", "averaging_state")
@@ -42,6 +42,6 @@ def _require_same_settings(saved: dict[str, Any], settings: TrainSettings) -> No
 
 def _require_whole(path: Path, settings: TrainSettings) -> None:
     content = torch.load(path, map_location="cpu", weights_only=True)
-    wanted = PARTS if settings.average == "none" else PARTS + AVERAGE_PARTS
+    wanted = PARTS + AVERAGE_PARTS if settings.ema_decay else PARTS
     if missing := [name for name in wanted if name not in content]:
         raise TrailerError(f"{path}: no {missing[0]} in it, so no training can go on from it: set resume=False")

@@ -113,7 +113,7 @@ ORIGINAL = {
     "frames": 5, "join": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "depth": "last",
     "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3,
     "betas": (0.9, 0.9), "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1",
-    "epochs": 50, "batch": 32, "average": "none", "draws": 1,
+    "epochs": 50, "batch": 32, "ema_decay": 0.0, "draws": 1,
 }  # fmt: skip
 SCHEMES: dict[str, dict[str, Any]] = {"default": {}, "original": ORIGINAL}
 
@@ -176,9 +176,8 @@ class TrainSettings(Settings):
     frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
     join: str = option(
         "mean",
-        "frames stacked into the first convolution; or seen one by one, their features averaged, weighted, or put"
-        " into mean and sd, or quartiles",
-        ("channels", "mean", "attention", "moments", "quantiles"),
+        "frames stacked into the first convolution; or seen one by one, their features averaged, or weighted first",
+        ("channels", "mean", "attention"),
     )
     first_conv: str = option(
         "repeat", "stacked frames: the pretrained kernel repeated, or the original's random one", ("repeat", "random")
@@ -199,54 +198,38 @@ class TrainSettings(Settings):
     )
     head: str = option(
         "ridge",
-        "the last layer: trained from random values; ridge regression on the frozen features first; or boosting or an"
-        " mlp on frozen features",
-        ("linear", "ridge", "boosting", "mlp"),
+        "the last layer: trained from random values, or fitted first, as ridge regression on frozen features",
+        ("linear", "ridge"),
     )
     other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")
     reorder_frames: bool = option(False, "shuffle the frames' order; otherwise they stay in the film's order")
-    drop_frames: float = option(0.0, "share of the frames hidden from the network in training", low=0.0, high=0.9)
     draws: int = option(8, "tests average a film's answer over so many draws of frames", low=1, high=100)
     noise: float = option(0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0)
     flip: bool = option(True, "mirror half of the films left to right in training")
     crop: float = option(
         1.0, "smallest share of the picture's area that a random crop keeps; 1 is off", low=0.1, high=1.0
     )
-    colour: float = option(
-        0.0, "random brightness, contrast and saturation: up to this share more or less", low=0.0, high=1.0
-    )
-    mixup: float = option(
-        0.0, "alpha of the Beta by which pairs of films and their scores are mixed; 0 is off", low=0.0
-    )
     optimizer: str = option("adamw", "which optimiser", ("adam", "adamw", "sgd"))
     lr: float = option(1e-5, "learning rate; ten times as much undoes a fitted head", low=0.0)
     head_lr: float = option(0.0, "learning rate of the last layer and the attention; 0 takes lr", low=0.0)
     betas: tuple = option((0.9, 0.999), "Adam's decay rates")
     eps: float = option(1e-8, "Adam's epsilon", low=0.0)
-    amsgrad: bool = option(False, "Adam: divide by the largest second moment so far")
     momentum: float = option(0.9, "SGD's momentum", low=0.0, high=1.0)
-    nesterov: bool = option(False, "SGD: Nesterov's momentum")
     l2: float = option(0.01, "L2: the optimiser's weight decay", low=0.0)
     schedule: str = option("cosine", "how the learning rate falls", ("cosine", "step", "plateau", "constant"))
-    warmup: int = option(0, "epochs in which the rate first rises to lr", low=0)
     step_size: int = option(10, "epochs between two falls (step), or without progress before one (plateau)", low=1)
     gamma: float = option(0.1, "what the rate is multiplied by at a fall (step, plateau)", low=0.0, high=1.0)
-    loss: str = option("mse", "on standardised scores", ("mse", "l1", "huber"))
-    huber_delta: float = option(1.0, "huber: the error, in sd of the scores, from which it is absolute", low=1e-6)
+    loss: str = option("mse", "on standardised scores", ("mse", "l1"))
     epochs: int = option(3, "passes over the training films; 0 with a fitted head trains no further", low=0)
     batch: int = option(16, "films a step", low=1)
     patience: int = option(0, "stop after so many epochs without a better validation loss; 0 never does", low=0)
-    average: str = option(
-        "ema",
-        "weights that are validated and saved: the last, or their moving (ema) or plain (swa) mean",
-        ("none", "ema", "swa"),
-    )
-    ema_decay: float = option(0.9, "share of the moving mean that a step keeps", low=0.0, high=1.0)
-    swa_start: float = option(0.75, "share of the epochs after which the plain mean begins", low=0.0, high=1.0)
+    ema_decay: float = option(
+        0.9, "share that each step keeps of the moving average of the weights, which is validated and saved; 0 is off",
+        low=0.0, high=1.0,
+    )  # fmt: skip
     seed: int = option(0, "first weights, order, draws and noise", low=0)
     precision: str = option("32-true", "Lightning's precision", ("32-true", "16-mixed", "bf16-mixed"))
     loader_workers: int = option(0, "processes that read batches ahead; 0 reads in this one", low=0, high=64)
-    resume: bool = option(False, "go on from models/last_model.pt")
 
 
 STAGES: dict[str, type[Settings]] = {"scrape": ScrapeSettings, "dataset": DatasetSettings, "train": TrainSettings}

@@ -3,14 +3,11 @@
 from collections.abc import Collection
 
 from torch import nn
+from torchvision import models
 
 from trailer_lib.errors import TrailerError, nearest
-from trailer_lib.late_dynamo import late_dynamo
 from trailer_lib.trunk import Trunk
 from trailer_lib.weights import Weights
-
-with late_dynamo():
-    from torchvision import models
 
 CLASSES = 1000
 # Their ImageNet weights were trained with pixels from -1 to 1.

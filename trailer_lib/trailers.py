@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from trailer_lib import frames, tables
 from trailer_lib.errors import TrailerError
-from trailer_lib.ids import FILM_ID
-from trailer_lib.intake import LINK
+from trailer_lib.ids import FILM_ID, LINK
 from trailer_lib.sources import SUFFIXES
 
 

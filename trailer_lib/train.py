@@ -13,10 +13,10 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from tqdm import tqdm
 
-from trailer_lib import contradictions, evaluate, files, genre, metadata, processes, resume, similar
-from trailer_lib.averaging import Averaging
+from trailer_lib import contradictions, evaluate, film_index, files, genre, metadata, processes, resume
 from trailer_lib.backbones import FilmRegressor, build
 from trailer_lib.batches import split_loader, train_loader
 from trailer_lib.checkpoints import (
@@ -59,12 +59,14 @@ def train(
     on_epoch: OnEpoch | None = None,
     models: Path | None = None,
     data: Dataset | None = None,
+    resume: bool = False,
     index: bool = True,
 ) -> Run:
     """Train on `data` and test the best epoch's model once; all is written to `models` or project.models.
 
     `data`: project.dataset if not given. `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr;
     without it a bar is drawn. A fitted head is epoch 0, and the whole training if nothing else is to be trained.
+    `resume`: continue from last_model.pt in `models`.
     `index`: the model file gets the features of its train films, by which an answer shows films that are similar.
     Of the processes that torchrun starts each returns the result, and the first one writes the files.
     """
@@ -75,18 +77,22 @@ def train(
     pl.seed_everything(settings.seed, verbose=False)
     drawn = on_epoch is None and processes.place().rank == 0
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=not drawn) as progress:
-        _learn(new_module(project, data, settings), data, models, cache, on_epoch or partial(_advance, progress))
+        module = new_module(project, data, settings)
+        _learn(module, data, models, cache, on_epoch or partial(_advance, progress), resume)
+    del module
     gc.collect()  # network and trainer hold each other: a VGG's gigabytes, which Python would free much later
     return test(models, data, cache, index)
 
 
-def _learn(module: TrailerModule, data: Dataset, models: Path, cache: Path, on_epoch: OnEpoch) -> None:
+def _learn(
+    module: TrailerModule, data: Dataset, models: Path, cache: Path, on_epoch: OnEpoch, resumed: bool
+) -> None:
     settings = module.settings
     if settings.head != "linear" and (settings.freeze == "backbone" or settings.epochs == 0):
         _fit_head(module, data, models, cache)
         on_epoch(pd.DataFrame(module.history))
     else:
-        _descend(module, data, models, cache, on_epoch)
+        _descend(module, data, models, cache, on_epoch, resumed)
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
@@ -103,20 +109,22 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
         write_csv(models / HISTORY, pd.DataFrame(module.history))
 
 
-def _descend(module: TrailerModule, data: Dataset, models: Path, cache: Path, on_epoch: OnEpoch) -> None:
+def _descend(
+    module: TrailerModule, data: Dataset, models: Path, cache: Path, on_epoch: OnEpoch, resumed: bool
+) -> None:
     """Train by gradients: from the file's state, a fitted head, or the beginning."""
     settings = module.settings
-    if settings.resume:
+    if resumed:
         _take_head(module, resume.last_model(models, settings, module.facts))
     elif settings.head != "linear":
         _fit_head(module, data, models, cache)
-    average = None if settings.average == "none" else Averaging(settings)
+    average = EMAWeightAveraging(decay=settings.ema_decay) if settings.ema_decay else None
     # The average goes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, settings.patience, average)]
     with _interruptible(module, settings):
         _trainer(settings, callbacks).fit(
             module, train_loader(data, settings, processes.place()), split_loader(data, settings, "val"),
-            ckpt_path=models / LAST if settings.resume else None, weights_only=True,
+            ckpt_path=models / LAST if resumed else None, weights_only=True,
         )  # fmt: skip
 
 
@@ -209,7 +217,7 @@ def test(models: Path, data: Dataset, cache: Path, index: bool = True) -> Run:
     model.facts |= {"results": results, "validation": _validation(model, data, cache)}
     model.facts["genre_ridge"] = genre.fit(data.split("train"))
     if index:
-        model.facts["index"] = similar.build_index(model.network, data)
+        model.facts["index"] = film_index.build_index(model.network, data)
     predictions = films.assign(predicted=points, error=points - films.score)
     if processes.place().rank == 0:
         model.save(models / BEST)

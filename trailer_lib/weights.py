@@ -25,10 +25,9 @@ class Weights:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def load_file(path: Path, mapped: bool = False) -> Any:
+def load_file(path: Path) -> Any:
     """torch.load of tensors, numbers, texts, lists and dicts; nothing in the file is executed.
 
-    `mapped` tensors are read where they are first used: soon, for who cuts the file short meanwhile ends the process.
     Any exception when it is damaged, hostile, larger than MAX_BYTES, or would be larger in memory.
     """
     size = path.stat().st_size
@@ -38,7 +37,7 @@ def load_file(path: Path, mapped: bool = False) -> Any:
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise ValueError("compressed, as torch.save never does")
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def read(path: Path) -> Weights:
@@ -111,13 +110,11 @@ def fill(network: nn.Module, weights: Weights, classifiers: tuple[str, ...]) -> 
     load(network, fitting, strict=False)
 
 
-def load(network: nn.Module, state: dict[str, Tensor], strict: bool, assign: bool = False) -> None:
+def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
     """load_state_dict for a plain dict: MNASNet asks for a version number that only a module's own state has."""
-    versioned, own = OrderedDict(state), network.state_dict()
-    if assign:  # without a copy; but in the network's own kinds of numbers
-        versioned.update({key: value.to(own[key].dtype) for key, value in state.items() if key in own})
-    versioned._metadata = own._metadata
-    network.load_state_dict(versioned, strict=strict, assign=assign)
+    versioned = OrderedDict(state)
+    versioned._metadata = network.state_dict()._metadata
+    network.load_state_dict(versioned, strict=strict)
 
 
 def report_of(weights: Weights, network: nn.Module, random: list[str]) -> str:
