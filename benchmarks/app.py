@@ -17,8 +17,8 @@ from typing import Any
 import machine
 from playwright.sync_api import sync_playwright
 
-from trailer_lib import app
-from trailer_lib.predict import Predictor
+from trailer_lib.predict.predictor import Predictor
+from trailer_lib.report import app
 
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 

@@ -17,7 +17,11 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import ShuffleSplit
 
-from trailer_lib import Project, baselines, catalog, evaluate, evidence, feature_tables, files, plots
+from trailer_lib import Project, files
+from trailer_lib.catalog import catalog
+from trailer_lib.evaluation import baselines, evidence
+from trailer_lib.evaluation import metrics as metrics_file
+from trailer_lib.report import plots
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = "scikit-learn scipy numpy pandas".split()
@@ -34,7 +38,7 @@ def joined_by_title(excels: Path) -> set[str]:
 
 def splits(project: Project) -> dict:
     """Mean and sd over random splits of nMSE, by ridge and by boosting, on the films of the original's join."""
-    films = evidence.films(project)
+    films = evidence.evidence_films(project)
     films = films[films.imdb_id.isin(joined_by_title(project.excels))].reset_index(drop=True)
     errors: dict[str, list[float]] = {}
     for train, test in ShuffleSplit(SPLITS, test_size=TEST, random_state=0).split(films):
@@ -42,15 +46,15 @@ def splits(project: Project) -> dict:
         for name in baselines.BASELINES[1:]:
             for kind, model in baselines.candidates(sides[0], name).items():
                 answer = model.fit(sides[0], sides[0].score).predict(sides[1])
-                errors.setdefault(f"{name}, {kind}", []).append(float(evaluate.nmse(truth, answer)))
+                errors.setdefault(f"{name}, {kind}", []).append(float(metrics_file.nmse(truth, answer)))
     figures = {name: {"mean": float(np.mean(of)), "sd": float(np.std(of))} for name, of in errors.items()}
     return {"films": len(films), "splits": SPLITS, "figures": figures}
 
 
 def of_catalogue(project: Project) -> dict:
     """The baselines on all films of our join, out of fold."""
-    films = evidence.films(project)
-    return evidence.measure(films[films.imdb_id.isin(catalog.load(project).films.imdb_id)].reset_index(drop=True),
+    films = evidence.evidence_films(project)
+    return evidence.evaluate_features(films[films.imdb_id.isin(catalog.load(project).films.imdb_id)].reset_index(drop=True),
                             repeats=1)  # fmt: skip
 
 
@@ -58,9 +62,9 @@ def of_trailers(file: str, columns: str, repeats: int) -> Callable[[Project], di
     """What the columns of a table of trailer features whose names begin so tell, on all its films with a score."""
 
     def measured(project: Project) -> dict:
-        films = evidence.films(project)
-        table = feature_tables.read(project.root / file, films)
-        return evidence.measure(films, table.loc[:, table.columns.str.startswith(columns)], repeats=repeats)
+        films = evidence.evidence_films(project)
+        table = evidence.read_features(project.root / file, films)
+        return evidence.evaluate_features(films, table.loc[:, table.columns.str.startswith(columns)], repeats=repeats)
 
     return measured
 
@@ -114,7 +118,7 @@ they are left out.
 
 def write(results: dict) -> None:
     measured = {part: results[part]["figures"] for part in TITLES if part in results}
-    sections = [f"## {TITLES[part]}\n\n{_facts(figures)}\n\n{_markdown(evidence.table(figures))}"
+    sections = [f"## {TITLES[part]}\n\n{_facts(figures)}\n\n{_markdown(evidence.evidence_table(figures))}"
                 for part, figures in measured.items()]  # fmt: skip
     text = TEXT.format(
         parts=" ".join(PARTS),

@@ -21,9 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from train_filter import Labelled, examples, fit, labelled, made_examples
 
-from trailer_lib import cards, files, filters, letterbox, video
+from trailer_lib import files
 from trailer_lib.errors import TrailerError
-from trailer_lib.frames import read_picture
+from trailer_lib.video import quality_filter, sampling, title_cards
+from trailer_lib.video.frame_folder import read_picture
 
 OUT = Path(__file__).with_suffix(".json")
 FOLDS = 5
@@ -39,7 +40,7 @@ class Bench:
     def __init__(self, shared: Path) -> None:
         self.shared, self.real = shared, labelled(shared)
         self.examples, self.made = examples(self.real.paths), made_examples()
-        thumbnails = np.stack([cards.thumbnail(read_picture(path)) for path in self.real.paths])
+        thumbnails = np.stack([title_cards.thumbnail(read_picture(path)) for path in self.real.paths])
         self.classical = np.stack([classical(thumbnail) for thumbnail in thumbnails])
         films = np.random.default_rng(0).permutation(np.unique(self.real.film))
         self.fold = {film: number % FOLDS for number, film in enumerate(films)}
@@ -51,7 +52,10 @@ class Bench:
         if key not in self.heads:
             self.heads[key] = fit(self.examples[known], self.real.card[known], self.made)
         weight, bias = self.heads[key]
-        cards._weights()["head.weight"], cards._weights()["head.bias"] = np.float32(weight), np.float32(bias)
+        title_cards._weights()["head.weight"], title_cards._weights()["head.bias"] = (
+            np.float32(weight),
+            np.float32(bias),
+        )
 
     def folds(self, group: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """(pictures to learn from, pictures of `group` to judge) by folds over films."""
@@ -86,7 +90,7 @@ def judged_by(bench: Bench, rule: str, known: np.ndarray, judged: np.ndarray, al
     if rule == "informative":
         bench.with_head(known)
     paths = [path for path, wanted in zip(bench.real.paths, judged) if wanted]
-    return np.array([verdict.reason is None for verdict in filters.judge_files(paths, rule, alone)])
+    return np.array([verdict.reason is None for verdict in quality_filter.judge_pictures(paths, rule, alone)])
 
 
 def kept(bench: Bench, rule: str, pairs: list[tuple[np.ndarray, np.ndarray]], alone: bool) -> np.ndarray:
@@ -130,10 +134,10 @@ def film_figures(real: Labelled, stays: np.ndarray) -> dict:
 
 def alike(pictures: list[np.ndarray]) -> tuple[int, np.ndarray]:
     """How many different scenes, and which of them each picture shows, by the near-duplicate rule."""
-    looks = [filters.look(picture) for picture in pictures]
-    box = letterbox.agree([look.bars for look in looks])
-    likeness = np.corrcoef(np.stack([filters._tile(look, box) for look in looks]))
-    return connected_components(likeness > filters.ALIKE)
+    looks = [quality_filter.summarise(picture) for picture in pictures]
+    box = quality_filter.common_box([look.bars for look in looks])
+    likeness = np.corrcoef(np.stack([quality_filter._tile(look, box) for look in looks]))
+    return connected_components(likeness > quality_filter.ALIKE)
 
 
 def reel_figures(bench: Bench, rule: str) -> dict:
@@ -144,8 +148,8 @@ def reel_figures(bench: Bench, rule: str) -> dict:
         bench.with_head(bench.real.group != "5 films")
     for path in sorted((bench.shared / "real" / "trailers").glob("*.mp4")):
         reel = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        sampled = video.sample_frames(path, 100, 0, path.stem, "exact", 360)
-        reasons = filters.select(sampled, rule)[1]
+        sampled = sampling.sample_frames(path, 100, 0, path.stem, "exact", 360)
+        reasons = quality_filter.filter_frames(sampled, rule)[1]
         sources = [source_of(reel, second) for second in sampled.seconds]
         cards_here = set(labels[reel["film"]]["card"])
         scenes = (
@@ -171,10 +175,13 @@ def source_of(reel: dict, second: float) -> int | None:
 def speed(shared: Path, rounds: int = 7) -> dict:
     """Milliseconds of one core that 100 frames of a 360p reel take, a frame: decoding and each filter, in turns."""
     path = sorted((shared / "real" / "trailers").glob("*.mp4"))[0]
-    sampled = video.sample_frames(path, 100, 0, path.stem, "exact", 360)
-    jobs = {rule: lambda rule=rule: filters.select(sampled, rule) for rule in ("none", "percentile", "informative")}
-    jobs["classical"] = lambda: [classical(cards.thumbnail(frame)) for frame in sampled.pixels]
-    jobs["decoding"] = lambda: video.sample_frames(path, 100, 0, path.stem, "exact", 360)
+    sampled = sampling.sample_frames(path, 100, 0, path.stem, "exact", 360)
+    jobs = {
+        rule: lambda rule=rule: quality_filter.filter_frames(sampled, rule)
+        for rule in ("none", "percentile", "informative")
+    }
+    jobs["classical"] = lambda: [classical(title_cards.thumbnail(frame)) for frame in sampled.pixels]
+    jobs["decoding"] = lambda: sampling.sample_frames(path, 100, 0, path.stem, "exact", 360)
     taken = {name: [] for name in jobs}
     with threadpool_limits(1):
         for _ in range(rounds):

@@ -24,9 +24,11 @@ import report
 from methods import METHODS, indices, keyframe_count
 from PIL import Image
 
-from trailer_lib import files, frames, scrape
+from trailer_lib import files
 from trailer_lib.project import Project
+from trailer_lib.scrape import run
 from trailer_lib.settings import ScrapeSettings
+from trailer_lib.video import frame_folder
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "build" / "benchmarks"
@@ -45,7 +47,7 @@ def written(pixels: np.ndarray) -> float:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         for number, picture in enumerate(pixels):
-            Image.fromarray(picture).save(Path(scratch) / f"{number}.jpg", quality=frames.QUALITY)
+            Image.fromarray(picture).save(Path(scratch) / f"{number}.jpg", quality=frame_folder.QUALITY)
     return time.perf_counter() - start
 
 
@@ -89,8 +91,8 @@ def _scraped(root: Path, ids: list[str], count: int) -> float:
     films = pd.DataFrame(rows, columns=["imdb_id", "youtube_id", "url", "title", "year"])
     start = time.perf_counter()
     settings = ScrapeSettings(source="folder:trailers", filter="none", workers=count)
-    status = scrape.scrape(Project.open(root), films, settings)
-    assert (status.status == "ok").all(), scrape.failures(status)
+    status = run.scrape(Project.open(root), films, settings)
+    assert (status.status == "ok").all(), run.failures(status)
     return time.perf_counter() - start
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from decord import VideoReader
 from torchcodec.decoders import VideoDecoder
 
-from trailer_lib import video
+from trailer_lib.video import container, sampling
 
 COUNT, SEED, KEY = 100, 0, "benchmark"
 Method = Callable[[Path], np.ndarray]
@@ -23,28 +23,28 @@ Method = Callable[[Path], np.ndarray]
 @cache
 def indices(path: Path) -> list[int]:
     """Numbers of the frames of ours_exact for the tools that count frames; worked out once, not in their time."""
-    facts = video.probe(path)
+    facts = container.probe(path)
     rate = len(facts.pts) / facts.duration
-    return np.floor(video.draw_times(SEED, KEY, facts.duration, COUNT) * rate).astype(int).tolist()
+    return np.floor(sampling.draw_times(SEED, KEY, facts.duration, COUNT) * rate).astype(int).tolist()
 
 
 @cache
 def keyframe_count(path: Path) -> int:
-    return len(video.probe(path).keyframes)
+    return len(container.probe(path).keyframes)
 
 
 def ours_exact(path: Path) -> np.ndarray:
-    return video.sample_frames(path, COUNT, SEED, KEY).pixels
+    return sampling.sample_frames(path, COUNT, SEED, KEY).pixels
 
 
 def ours_keyframes(path: Path) -> np.ndarray:
-    return video.sample_frames(path, COUNT, SEED, KEY, mode="keyframes").pixels
+    return sampling.sample_frames(path, COUNT, SEED, KEY, mode="keyframes").pixels
 
 
 def ours_keyframes_alone(path: Path) -> np.ndarray:
     """As many as the clip has, so that none is topped up."""
     count = keyframe_count(path)
-    return video.sample_frames(path, count, SEED, KEY, mode="keyframes").pixels
+    return sampling.sample_frames(path, count, SEED, KEY, mode="keyframes").pixels
 
 
 def torchcodec(path: Path) -> np.ndarray:

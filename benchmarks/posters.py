@@ -19,10 +19,10 @@ import machine
 import numpy as np
 import trials
 
-from trailer_lib import dataset, files
-from trailer_lib.dataset import Dataset
+from trailer_lib import files
+from trailer_lib.dataset import builder, dataset
+from trailer_lib.dataset.dataset import Dataset, assign_folds
 from trailer_lib.project import Project
-from trailer_lib.splits import folds
 
 HERE = Path(__file__).resolve().parent
 POSTERS, TABLE = trials.SHARED / "real" / "posters", trials.SHARED / "real" / "excels" / "movie_metadata.csv"
@@ -78,7 +78,7 @@ def project(size: int) -> Project:
         opened.excels.mkdir(exist_ok=True)
         with open(opened.excels / "films.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["title", "year", "score", "url", "imdb_id", "genres"], *rows])
-        dataset.build(opened, opened.settings("dataset", size=size, min_frames=1))
+        builder.build(opened, opened.settings("dataset", size=size, min_frames=1))
     return opened
 
 
@@ -100,7 +100,7 @@ def measure(name: str, count: int, original_epochs: int) -> dict[str, Any]:
     size, scheme = SCHEMES[name]
     opened = project(size)
     data = Dataset.open(opened)
-    tenth = folds(data.films.imdb_id, TENTHS)
+    tenth = assign_folds(data.films.imdb_id, TENTHS)
     scheme = scheme | ({"epochs": original_epochs} if name == "original" else {})
     predicted, runs = {}, []
     for fold in range(count):

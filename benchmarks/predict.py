@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from trailer_lib import files
-from trailer_lib.backbones import build
-from trailer_lib.modelfile import FORMAT, ModelFile
+from trailer_lib.networks.model_file import FORMAT, ModelFile
+from trailer_lib.networks.regressor import build
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
 HERE = Path(__file__).resolve().parent

@@ -17,8 +17,9 @@ import made_films
 import numpy as np
 import trials
 
-from trailer_lib import dataset, files
-from trailer_lib.dataset import Dataset
+from trailer_lib import files
+from trailer_lib.dataset import builder, dataset
+from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.project import Project
 
 HERE = Path(__file__).resolve().parent
@@ -78,7 +79,7 @@ def project(seed: int, films: int, real: list[Path]) -> Project:
         shutil.rmtree(root, ignore_errors=True)
         made_films.write(root, films, seed, FRAMES, SIZE, real)
         opened = Project.open(root)
-        dataset.build(opened, opened.settings("dataset", size=SIZE, min_frames=FRAMES, val=0.12, test=0.3))
+        builder.build(opened, opened.settings("dataset", size=SIZE, min_frames=FRAMES, val=0.12, test=0.3))
     return Project.open(root)
 
 

@@ -17,10 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trailer_lib import cards, files
+from trailer_lib import files
 from trailer_lib.errors import TrailerError
-from trailer_lib.frames import read_picture
 from trailer_lib.progress import bar
+from trailer_lib.video import title_cards
+from trailer_lib.video.frame_folder import read_picture
 
 SQUEEZENET = "weights/squeezenet1_1-caffe-imagenet1k-fp16.pth"
 MORE_LABELS = Path(__file__).with_name("more_labels.json")  # ours, of frames that came without
@@ -77,14 +78,16 @@ def store_trunk(shared: Path) -> None:
 
 
 def _store(arrays: dict[str, np.ndarray]) -> None:
-    with files.atomic_path(cards.WEIGHTS) as temporary, open(temporary, "wb") as file:
+    with files.atomic_path(title_cards.WEIGHTS) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
-    cards._weights.cache_clear()
+    title_cards._weights.cache_clear()
 
 
 def variants(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Thumbnails of a picture as it is and as it might have been, uint8 [VARIANTS, 45, 80, 3]."""
-    return np.stack([cards.thumbnail(picture), *(cards.thumbnail(_varied(picture, rng)) for _ in range(VARIANTS - 1))])
+    return np.stack(
+        [title_cards.thumbnail(picture), *(title_cards.thumbnail(_varied(picture, rng)) for _ in range(VARIANTS - 1))]
+    )
 
 
 def _varied(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -102,7 +105,9 @@ def _varied(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def examples(pictures: list[Path], seed: int = 0) -> np.ndarray:
     """Features of the variants of each picture: float32 [pictures, VARIANTS, 1024]."""
     rng = np.random.default_rng(seed)
-    seen = (cards.features(variants(read_picture(path), rng)) for path in bar(pictures, "looking", len(pictures)))
+    seen = (
+        title_cards.card_features(variants(read_picture(path), rng)) for path in bar(pictures, "looking", len(pictures))
+    )
     return np.stack(list(seen))
 
 
@@ -110,7 +115,7 @@ def made_examples(count: int = MADE_CARDS, seed: int = 1) -> np.ndarray:
     """Features of `count` made cards, with and without bars: float32 [count, 1024]."""
     rng = np.random.default_rng(seed)
     made = (card(rng) for _ in bar(range(count), "drawing cards", count))
-    return cards.features(np.stack([cards.thumbnail(_varied(picture, rng)) for picture in made]))
+    return title_cards.card_features(np.stack([title_cards.thumbnail(_varied(picture, rng)) for picture in made]))
 
 
 def fit(features: np.ndarray, card: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, float]:
@@ -132,10 +137,12 @@ def main(shared: Path) -> None:
     store_trunk(shared)
     real = labelled(shared)
     weight, bias = fit(examples(real.paths), real.card, made_examples())
-    with np.load(cards.WEIGHTS) as stored:
+    with np.load(title_cards.WEIGHTS) as stored:
         arrays = {name: stored[name] for name in stored.files}
     _store(arrays | {"head.weight": weight.astype(np.float32), "head.bias": np.float32(bias)})
-    print(f"{cards.WEIGHTS}: {cards.WEIGHTS.stat().st_size / 1000:.0f} kB, from {len(real.paths)} labelled pictures")
+    print(
+        f"{title_cards.WEIGHTS}: {title_cards.WEIGHTS.stat().st_size / 1000:.0f} kB, from {len(real.paths)} labelled pictures"
+    )
 
 
 if __name__ == "__main__":

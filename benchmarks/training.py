@@ -21,12 +21,11 @@ import pandas as pd
 import torch
 
 from trailer_lib import files
-from trailer_lib.backbones import build
-from trailer_lib.batches import split_loader, train_loader
-from trailer_lib.dataset import Dataset
-from trailer_lib.module import TrailerModule
-from trailer_lib.optim import optimizer
+from trailer_lib.dataset.dataset import Dataset
+from trailer_lib.networks.regressor import build
 from trailer_lib.settings import TrainSettings
+from trailer_lib.training.batches import split_loader, train_loader
+from trailer_lib.training.module import TrailerModule, optimizer
 
 HERE = Path(__file__).resolve().parent
 FILMS, KEPT, SIDE = 240, 60, 128

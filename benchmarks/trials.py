@@ -12,9 +12,10 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from trailer_lib import files, train
-from trailer_lib.dataset import Dataset, split_hash
+from trailer_lib import files
+from trailer_lib.dataset.dataset import Dataset, split_hash
 from trailer_lib.project import Project
+from trailer_lib.training import run as run_file
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build"
@@ -42,7 +43,7 @@ def trial(project: Project, data: Dataset, name: str, chosen: dict[str, Any]) ->
     if done.get("key") == key:
         return done
     wall, processor = time.perf_counter(), time.process_time()
-    run = train.train(project, settings, models=path.parent, data=data, index=False)
+    run = run_file.train(project, settings, models=path.parent, data=data, index=False)
     found = {
         "key": key,
         "seconds": round(time.perf_counter() - wall, 1),

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-
 from trailer_lib import samples
+
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _score(root: Path, demo: Path) -> None:
-    from trailer_lib.predict import Predictor  # after the rendering: torch takes seconds to load
+    from trailer_lib.predict.predictor import Predictor  # after the rendering: torch takes seconds to load
 
     predictor = Predictor.load(root / "models" / "best_model.pt")
     with open(root / "held_out" / "scores.csv", encoding="utf-8") as file:

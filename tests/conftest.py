@@ -16,14 +16,17 @@ import pytest
 import trustme
 from server import serving
 
-from trailer_lib import dataset, download, files, frames
-from trailer_lib.catalog import METADATA, TRAILERS
+from trailer_lib import download, files
+from trailer_lib.catalog.join import METADATA, TRAILERS
+from trailer_lib.dataset import builder
 from trailer_lib.project import Project
-from trailer_lib.video import Frames
+from trailer_lib.video import frame_folder
+from trailer_lib.video.decode import Frames
 
 # Run in the background of a script, pytest is started with Ctrl-C ignored, and so would be what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SHARED = Path(__file__).resolve().parents[2] / "shared"  # real films and trailers, where they are
 FILMS, FRAMES = 30, 16
 SETTINGS = """
 [scrape]
@@ -40,7 +43,7 @@ head = "linear"
 freeze = "none"
 depth = "last"
 join = "channels"
-average = "none"
+ema_decay = 0.0
 draws = 1
 frames = 3
 epochs = 3
@@ -77,21 +80,22 @@ def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     root = tmp_path_factory.mktemp("dataset_root")
     shutil.copytree(frames_root, root, dirs_exist_ok=True)
     project = Project(root)
-    dataset.build(project, project.settings("dataset"))
+    builder.build(project, project.settings("dataset"))
     return root
 
 
 @pytest.fixture(scope="session")
 def trained_root(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of dataset_root with a model of three epochs in models/; not to be changed."""
-    from trailer_lib import evaluate, train  # torch takes seconds, and not every test file needs it
+    from trailer_lib.evaluation import metrics  # torch takes seconds, and not every test file needs it
+    from trailer_lib.training import run  # torch takes seconds, and not every test file needs it
 
     root = tmp_path_factory.mktemp("trained_root")
     shutil.copytree(dataset_root, root, dirs_exist_ok=True)
     project = Project(root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "RESAMPLES", 200)
-        train.train(project, project.settings("train"), on_epoch=lambda history: None)
+        patch.setattr(metrics, "RESAMPLES", 200)
+        run.train(project, project.settings("train"), on_epoch=lambda history: None)
     return root
 
 
@@ -187,9 +191,11 @@ def _write_csv(path: Path, rows: list[list]) -> None:
 def add_folder(root: Path, film: dict, count: int = FRAMES) -> Path:
     """The film's folder of frames: `count` kept, two dropped."""
     pixels = pictures(film["score"], count + 2, seed=int(film["imdb_id"][2:]))
-    folder = root / "images" / frames.folder_name(film["imdb_id"], film["title"], film["year"])
+    folder = root / "images" / frame_folder.folder_name(film["imdb_id"], film["title"], film["year"])
     facts = {"imdb_id": film["imdb_id"], "youtube_id": film["youtube_id"]}
-    frames.save(folder, Frames(pixels, np.arange(count + 2) * 1.5), [None] * count + ["dark", "flat"], facts)
+    frame_folder.save_frames(
+        folder, Frames(pixels, np.arange(count + 2) * 1.5), [None] * count + ["dark", "flat"], facts
+    )
     return folder
 
 

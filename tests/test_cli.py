@@ -16,11 +16,15 @@ import torch
 from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
 from PIL import Image
 
-from trailer_lib import compare, dataset, evaluate, frames, table_heads, train
+from trailer_lib import table_heads
 from trailer_lib.__main__ import main
-from trailer_lib.catalog import TRAILERS
+from trailer_lib.catalog.join import TRAILERS
+from trailer_lib.dataset import dataset
 from trailer_lib.errors import TrailerError
+from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
+from trailer_lib.training import callbacks, comparison
+from trailer_lib.video import frame_folder
 
 Copy = Callable[[Path], Project]
 COMMANDS = "samples catalog frames filter scrape dataset train compare evidence report predict app export".split()
@@ -30,7 +34,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Few resamples, and SIGTERM as it was."""
-    monkeypatch.setattr(evaluate, "RESAMPLES", 50)
+    monkeypatch.setattr(metrics, "RESAMPLES", 50)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -266,7 +270,7 @@ def test_a_model_of_another_kind_is_an_error(
 
 
 def test_a_model_that_was_not_tested_is_an_error(trailer: Path, trained_root: Path, error: Callable[..., str]) -> None:
-    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / train.LAST)
+    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / callbacks.LAST)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello", b"\x00\x00\x00\x18ftypisom" + bytes(100)])
@@ -275,7 +279,7 @@ def test_a_video_that_is_none_is_an_error(
 ) -> None:
     if content is not None:
         (tmp_path / "film.mp4").write_bytes(content)
-    model = trained_root / "models" / train.BEST
+    model = trained_root / "models" / callbacks.BEST
     assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", model)
     assert "film.mp4" in error("frames", tmp_path / "film.mp4", "--out", tmp_path / "frames")
     assert not (tmp_path / "frames").exists()
@@ -449,11 +453,15 @@ def test_frames_writes_a_folder_of_scenes_without_their_bars(
     ]
     trailer = make_video(tmp_path / "t.mp4", [picture for picture in shown for _ in range(4)])
     text = out("frames", trailer, "--out", tmp_path / "f", "--count", 40, "--height", 90)
-    kept = frames.picture_paths(tmp_path / "f")
+    kept = frame_folder.picture_paths(tmp_path / "f")
     assert f"kept {len(kept)} of 120 frames" in text and "asked for at least 20" in text and len(kept) == 6
-    height, width, _ = frames.read_picture(kept[0]).shape
+    height, width, _ = frame_folder.read_picture(kept[0]).shape
     assert 90 - 22 - 4 <= height <= 90 - 22 and width == 160
-    assert {reason for _, reason in frames.read_record(tmp_path / "f")["dropped"]} == {"duplicate", "card", "black"}
+    assert {reason for _, reason in frame_folder.read_record(tmp_path / "f")["dropped"]} == {
+        "duplicate",
+        "card",
+        "black",
+    }
 
 
 def test_frames_without_a_filter_keeps_all(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
@@ -463,7 +471,7 @@ def test_frames_without_a_filter_keeps_all(trailer: Path, tmp_path: Path, out: C
 def test_frames_with_another_seed_are_others(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out("frames", trailer, "--out", tmp_path / name, "--count", 10, "--no-filter", "--seed", seed)
-    first, again, other = (frames.read_record(tmp_path / name)["seconds"] for name in "abc")
+    first, again, other = (frame_folder.read_record(tmp_path / name)["seconds"] for name in "abc")
     assert first == again != other
 
 
@@ -546,10 +554,10 @@ def test_dataset_writes_the_originals_pickle_if_asked(
 def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
     project = copy_of(dataset_root)
     text = out("train", "--root", project.root, "epochs=1")
-    results = json.loads((project.models / train.RESULTS).read_text())
-    assert evaluate.verdict(results) in text
+    results = json.loads((project.models / callbacks.RESULTS).read_text())
+    assert metrics.verdict(results) in text
     assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
-    assert f"model: {project.models / train.BEST}" in text
+    assert f"model: {project.models / callbacks.BEST}" in text
 
 
 def test_progress_is_not_printed_among_the_results(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
@@ -559,7 +567,7 @@ def test_progress_is_not_printed_among_the_results(dataset_root: Path, copy_of: 
 def test_train_goes_on_where_it_was(trained_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
     project = copy_of(trained_root)
     out("train", "--root", project.root, "--resume", "epochs=4")
-    assert len((project.models / train.HISTORY).read_text().splitlines()) == 5
+    assert len((project.models / callbacks.HISTORY).read_text().splitlines()) == 5
 
 
 def test_compare_prints_a_row_for_each_scheme_and_draws_them(
@@ -584,7 +592,7 @@ def test_compare_finds_the_librarys_schemes(
         assert (folds, repeats) == (5, 1)
         raise TrailerError(", ".join(schemes))
 
-    monkeypatch.setattr(compare, "compare", stop)
+    monkeypatch.setattr(comparison, "compare", stop)
     assert error("compare", *words, "--root", dataset_root).startswith(f"error: {first}")
 
 
@@ -621,20 +629,20 @@ def test_a_missing_table_of_features_is_an_error(frames_root: Path, error: Calla
 
 
 def test_predict_prints_the_score_beside_its_error(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    text = out("predict", trailer, "--model", trained_root / "models" / train.BEST)
+    text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST)
     assert re.search(r"\ntrailer\.mp4: \d+\.\d of 10 IMDb points; .* the model missed by \d+\.\d\d on average", text)
     assert text.startswith("Too few test films to tell")
 
 
 def test_predict_prints_one_json_object(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    text = out("predict", trailer, "--model", trained_root / "models" / train.BEST, "--json")
+    text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json")
     found = json.loads(text)
     assert text.count("\n") == 1
     assert {"trailer", "score", "intervals", "test_mae", "constant_mae", "verdict", "seconds", "pulls"} <= found.keys()
 
 
 def test_predict_tells_what_the_genres_say(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    command = ["predict", trailer, "--model", trained_root / "models" / train.BEST, "--json"]
+    command = ["predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json"]
     assert json.loads(out(*command))["genre"] is None
     drama, horror = (json.loads(out(*command, "--genres", name))["genre"] for name in ("Drama", "Horror"))
     assert drama > horror
@@ -644,7 +652,7 @@ def test_predict_writes_the_frames_as_a_png(
     trailer: Path, trained_root: Path, tmp_path: Path, out: Callable[..., str]
 ) -> None:
     picture = tmp_path / "new" / "strip.png"
-    out("predict", trailer, "--model", trained_root / "models" / train.BEST, "--figure", picture)
+    out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--figure", picture)
     assert picture.read_bytes().startswith(PNG)
     assert [path.name for path in picture.parent.iterdir()] == ["strip.png"]
 

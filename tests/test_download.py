@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from server import MODIFIED, Answer, Site, file, first, redirect, status
 
-from trailer_lib import TrailerError, download, files, links
+from trailer_lib import TrailerError, download, files
 from trailer_lib.errors import SourceError
 
 LIMIT = 100_000_000
@@ -283,7 +283,7 @@ def test_a_redirect_to_another_host_of_the_own_network_is_refused(site: Site, ta
      ("::ffff:127.0.0.1", False), ("2130706433", False), ("0x7f.1", False)],
 )  # fmt: skip
 def test_private_addresses_are_known_in_every_spelling(address: str, public: bool) -> None:
-    assert links.is_public(address) is public
+    assert download.is_public(address) is public
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from conftest import SHARED
 
-from trailer_lib import files, frames
+from trailer_lib import files
+from trailer_lib.video import frame_folder
 
-REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real" / "excels" / "movie_metadata.csv"
+REAL = SHARED / "real" / "excels" / "movie_metadata.csv"
 UNSAFE = ':/?*"<>|'
 WORST = [
     "", " ", ".", "..", "...", "../../etc/x", "../" * 40, "..\\..\\x", "/etc/passwd", "C:\\x", "\\\\server\\share",
@@ -66,7 +68,7 @@ def make_folders(films: list[Film], images: Path) -> dict[str, str]:
     """IMDb id -> the folder made for it, as the scrape makes it."""
     names = {}
     for imdb_id, title, year in films:
-        names[imdb_id] = frames.folder_name(imdb_id, title, year)
+        names[imdb_id] = frame_folder.folder_name(imdb_id, title, year)
         with files.atomic_folder(images / names[imdb_id]) as temporary:
             (temporary / "0.jpg").write_text(imdb_id)
     return names
@@ -91,11 +93,11 @@ def test_each_film_has_its_own_folder_and_nothing_is_made_elsewhere(films: list[
 
 
 def test_the_folder_gives_the_film_back(films: list[Film]) -> None:
-    assert all(frames.folder_id(frames.folder_name(*film)) == film[0] for film in films)
+    assert all(frame_folder.folder_id(frame_folder.folder_name(*film)) == film[0] for film in films)
 
 
 def test_a_name_fits_every_disk(films: list[Film]) -> None:
-    names = [frames.folder_name(*film) for film in films]
+    names = [frame_folder.folder_name(*film) for film in films]
     assert max(len(name.encode()) for name in names) <= 150 < 255  # room for what is put before a temporary folder
     assert max(len(unicodedata.normalize("NFD", name).encode("utf-16-le")) // 2 for name in names) <= 255  # HFS+
     assert not any(set(name) & set('/\\<>:"|?*\0\n\r\t') or name[0] in ".-~" or name[-1] in ". " for name in names)
@@ -106,21 +108,23 @@ def test_names_stay_apart_where_case_or_accents_are_not_kept_apart(films: list[F
     def as_stored(name: str) -> str:
         return unicodedata.normalize("NFKD", unicodedata.normalize("NFD", name).casefold())
 
-    assert len({as_stored(frames.folder_name(*film)) for film in films}) == len(films)
+    assert len({as_stored(frame_folder.folder_name(*film)) for film in films}) == len(films)
     # The id does it: the titles alone would not.
     assert len({as_stored(files.safe_name(title, 120)) for _, title, _ in films}) < len(films) - 10
 
 
 def test_a_name_made_safe_twice_is_the_name_made_safe_once(films: list[Film]) -> None:
     for imdb_id, title, year in films:
-        name = frames.folder_name(imdb_id, title, year)
-        assert frames.folder_name(imdb_id, title, year) == name
-        assert frames.folder_name(imdb_id, files.safe_name(title, 120), year) == name
+        name = frame_folder.folder_name(imdb_id, title, year)
+        assert frame_folder.folder_name(imdb_id, title, year) == name
+        assert frame_folder.folder_name(imdb_id, files.safe_name(title, 120), year) == name
         assert files.safe_name(name, 255) == name
 
 
 def test_one_film_spelt_in_composed_or_decomposed_letters_has_one_folder() -> None:
-    spelt = {frames.folder_name("tt0211915", unicodedata.normalize(form, "Amélie"), 2001) for form in ("NFC", "NFD")}
+    spelt = {
+        frame_folder.folder_name("tt0211915", unicodedata.normalize(form, "Amélie"), 2001) for form in ("NFC", "NFD")
+    }
     assert spelt == {"Amélie (2001) [tt0211915]"}
 
 

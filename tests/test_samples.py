@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trailer_lib import Project, catalog, ids, samples, titles, video
-from trailer_lib.video import VideoError
+from trailer_lib import Project, samples
+from trailer_lib.catalog import catalog
+from trailer_lib.catalog import titles as titles_file
+from trailer_lib.video import container as container_file
+from trailer_lib.video import sampling
+from trailer_lib.video.container import VideoError
 
 FILMS, HELD_OUT = 12, 2
 DAMAGED = {3: "missing", 6: "truncated", 9: "not a video"}
@@ -49,7 +53,7 @@ def test_the_same_arguments_give_the_same_spreadsheets(root: Path, again: Path, 
 
 def test_the_same_arguments_give_the_same_frames(root: Path, again: Path) -> None:
     for first, second in zip(sound(root), sound(again), strict=True):
-        left, right = (video.sample_frames(path, 10, 0, "key") for path in (first, second))
+        left, right = (sampling.sample_frames(path, 10, 0, "key") for path in (first, second))
         assert first.name == second.name
         assert np.array_equal(left.pixels, right.pixels)
         assert np.array_equal(left.seconds, right.seconds)
@@ -61,7 +65,7 @@ def test_another_seed_gives_other_films() -> None:
 
 
 def test_every_film_has_its_own_frames(root: Path) -> None:
-    pictures = {video.sample_frames(path, 10, 0, "key").pixels.tobytes() for path in sound(root)}
+    pictures = {sampling.sample_frames(path, 10, 0, "key").pixels.tobytes() for path in sound(root)}
     assert len(pictures) == FILMS - len(DAMAGED) + HELD_OUT
 
 
@@ -70,12 +74,12 @@ def test_a_damaged_trailer_gives_no_frames(root: Path, number: int) -> None:
     assert invented()[number].damage == DAMAGED[number]
     assert trailer(root, number).exists() == (DAMAGED[number] != "missing")
     with pytest.raises(VideoError):
-        video.sample_frames(trailer(root, number), 3, 0, "key")
+        sampling.sample_frames(trailer(root, number), 3, 0, "key")
 
 
 def test_every_other_trailer_gives_frames_of_the_size_it_says(root: Path) -> None:
     for path in sound(root):
-        frames = video.sample_frames(path, 3, 0, "key")
+        frames = sampling.sample_frames(path, 3, 0, "key")
         assert frames.pixels.shape == (3, samples.HEIGHT, samples.WIDTH, 3)
 
 
@@ -90,7 +94,7 @@ def test_trailers_are_stored_in_another_order_than_shown_as_real_ones_are(root: 
 
 
 def test_trailers_have_groups_of_pictures_of_several_lengths(root: Path) -> None:
-    longest = {np.diff([*facts.keyframes, facts.pts[-1]]).max() for facts in map(video.probe, sound(root))}
+    longest = {np.diff([*facts.keyframes, facts.pts[-1]]).max() for facts in map(container_file.probe, sound(root))}
     assert len(longest) > 1
 
 
@@ -143,10 +147,10 @@ def test_scores_are_of_the_scale_and_differ() -> None:
 
 def test_ids_are_like_real_ones_and_titles_differ() -> None:
     films = invented(400)
-    assert all(ids.YOUTUBE_ID.fullmatch(film.youtube_id) for film in films)
-    assert all(ids.IMDB_ID.fullmatch(film.imdb_id) for film in films)
+    assert all(titles_file.YOUTUBE_ID.fullmatch(film.youtube_id) for film in films)
+    assert all(titles_file.IMDB_ID.fullmatch(film.imdb_id) for film in films)
     assert len({film.imdb_id for film in films}) == len({film.youtube_id for film in films}) == 400
-    assert len({titles.normal_title(film.title) for film in films}) == 400
+    assert len({titles_file.normal_title(film.title) for film in films}) == 400
 
 
 def test_the_settings_of_the_samples_are_settings(root: Path) -> None:

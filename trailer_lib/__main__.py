@@ -1,221 +1,143 @@
-"""The command line: argument parsing over the library's functions, and nothing else."""
+"""`python -m trailer_lib COMMAND`: what can be said on the command line, and how a failure is told."""
 
 import argparse
-import json
 import signal
 import sys
-from dataclasses import fields
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from trailer_lib import arguments as command_line
+from trailer_lib import commands
 from trailer_lib.errors import TrailerError
-from trailer_lib.project import Project
-from trailer_lib.settings import STAGES, ScrapeSettings
-
-# What a command needs is imported in it: torch takes seconds, and --help should not.
 
 
-def samples(args: argparse.Namespace) -> None:
-    from trailer_lib import samples
-
-    root = Path(args.root)
-    samples.render(root, args.films)
-    print(f"{args.films} fictional films in {root}: next, python -m trailer_lib scrape --root {root}")
+def arg(*names: str, **options: Any) -> tuple:
+    return names, options
 
 
-def catalog(args: argparse.Namespace) -> None:
-    from trailer_lib import catalog, official
+def whole(least: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `least`."""
 
-    project = Project.open(args.root)
-    if args.fetch:
-        official.fetch(project)
-    table = catalog.load(project, args.min_votes)
-    print(table.summary())
-    if args.csv:
-        table.save(Path(args.csv))
-    if args.dropped:
-        table.save_dropped(Path(args.dropped))
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least}")
+        return int(text)
+
+    return read
 
 
-def frames(args: argparse.Namespace) -> None:
-    from trailer_lib import frames, pick
-
-    out = Path(args.out)
-    if out.exists() and any(out.iterdir()) and not (out / "film.json").exists():
-        raise TrailerError(f"{out} holds other files: name a new or empty folder")
-    rule = {"filter": "none"} if args.no_filter else {}
-    path, chosen = Path(args.video), ScrapeSettings(count=args.count, mode=args.mode, seed=args.seed, **rule)
-    picked = pick.pick(path, path.stem, chosen, args.height)
-    frames.save(out, picked.frames, picked.reasons, {"video": path.name})
-    print(f"kept {picked.kept} of {len(picked.reasons)} frames in {args.out}")
-    if picked.remark:
-        print(picked.remark)
+def figure(what: str) -> tuple:
+    return arg("--figure", metavar="FILE.png", help=f"write {what} as a picture")
 
 
-def filter_(args: argparse.Namespace) -> None:
-    from trailer_lib import filters, frames
-
-    paths = frames.all_picture_paths(Path(args.folder))
-    if not paths:
-        raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
-    found = zip(paths, filters.judge_files(paths, ScrapeSettings().filter, args.alone))
-    rows = [{"file": path.name, "keep": not v.reason, "reason": v.reason, "score": v.score} for path, v in found]
-    lines = (f"{row['file']}  {row['reason'] or 'keep'}  {row['score']:.2f}" for row in rows)
-    print(json.dumps({"pictures": rows}) if args.json else "\n".join(lines))
+def repeats(default: int) -> tuple:
+    return arg("--repeats", type=whole(1), metavar="R", default=default, help="times the folds are assigned anew")
 
 
-def scrape(args: argparse.Namespace) -> None:
-    from trailer_lib import catalog, scrape
+ROOT = arg("--root", help="the project's folder; else TRAILER_ROOT, else the repository")
+SETTINGS = arg("settings", nargs="*", metavar="KEY=VALUE", help="settings of this stage, over settings.toml")
+MODEL = arg("--model", required=True, metavar="FILE", help="a best_model.pt")
+JSON = arg("--json", action="store_true", help="print one JSON object")
+FOLDS = arg("--folds", type=whole(3), metavar="K", default=5, help="parts of the films, each predicted once")
 
-    project = Project.open(args.root)
-    flags = {
-        "films": args.films,
-        "source": args.source,
-        "workers": args.workers,
-        "retry_failed": args.retry_failed or None,
-    }
-    settings = project.settings("scrape", **_chosen(args, flags))
-    films = catalog.load(project).shuffled(settings.seed, settings.films)
-    status = scrape.status(project, films) if args.status else scrape.scrape(project, films, settings)
-    print(scrape.summary(status).to_string(index=False))
-    print(scrape.failures(status))
-    if args.figure:
-        from trailer_lib import plots
-
-        _save(plots.scrape_outcomes(status), args.figure)
-    if not args.status and not (status.status == "ok").any():
-        raise TrailerError(f"no film gave frames from {settings.source}: see the reasons above")
-
-
-def dataset(args: argparse.Namespace) -> None:
-    from trailer_lib import dataset, original_pickle
-
-    project = Project.open(args.root)
-    settings = project.settings("dataset", **_chosen(args))
-    if args.from_pickle:
-        card = original_pickle.import_pickle(project, Path(args.from_pickle), settings).card
-    else:
-        card = dataset.build(project, settings).card
-    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
-    if args.pickle:
-        print(f"the original's pickle: {original_pickle.write_pickle(project)}")
-
-
-def train(args: argparse.Namespace) -> None:
-    from trailer_lib import evaluate, processes, train
-
-    project = Project.open(args.root)
-    run = train.train(project, project.settings("train", **_chosen(args)), resume=args.resume)
-    if processes.place().rank > 0:
-        return
-    print(f"{run.results['weights']}\n{evaluate.table(run.results).to_string()}\n{evaluate.verdict(run.results)}")
-    print(f"model: {project.models / train.BEST}")
-
-
-def compare(args: argparse.Namespace) -> None:
-    from trailer_lib import compare, plots
-
-    project = Project.open(args.root)
-    schemes = compare.read_schemes(compare.find_schemes(args.schemes))
-    results = compare.compare(project, schemes, args.folds, args.repeats)
-    print(compare.table(results).to_string())
-    picture = project.models / "schemes" / "schemes.png"
-    _save(plots.scheme_table(results), str(picture))
-    print(f"picture: {picture}")
-
-
-def evidence(args: argparse.Namespace) -> None:
-    from trailer_lib import evidence, feature_tables
-
-    films = evidence.films(Project.open(args.root))
-    features = feature_tables.read(Path(args.features), films) if args.features else None
-    results = evidence.measure(films, features, args.folds, args.repeats)
-    print(json.dumps(results) if args.json else f"{results['films']} films\n{evidence.table(results).to_string()}")
-    if args.figure:
-        from trailer_lib import plots
-
-        _save(plots.scheme_table(results), args.figure)
-
-
-def predict(args: argparse.Namespace) -> None:
-    if args.csv:
-        return _predict_many(args)
-    from trailer_lib.predict import Predictor
-
-    root = Project.open(args.root).root if args.root else None
-    film = {"genres": args.genres} if args.genres else None
-    prediction = Predictor.load(args.model, root).predict(args.trailer, film)
-    if args.figure:
-        _save(prediction.figure(), args.figure)
-    print(json.dumps(prediction.to_dict()) if args.json else prediction)
-
-
-def app(args: argparse.Namespace) -> None:
-    from trailer_lib import app
-
-    app.run(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
-
-
-def _predict_many(args: argparse.Namespace) -> None:
-    from trailer_lib.predict_many import predict_many
-
-    if unused := [name for name in ("genres", "json", "figure") if getattr(args, name)]:
-        raise TrailerError(f"--{unused[0]} is for one trailer: leave it out, or leave --csv out")
-    root = Project.open(args.root).root if args.root else None
-    counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
-    print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
-    if not counts["scored"] + counts["before"]:
-        raise TrailerError(f"{args.csv}: no trailer could be scored: see its column reason")
-
-
-def export(args: argparse.Namespace) -> None:
-    from trailer_lib.export import export
-
-    told = export(Path(args.model), Path(args.out))
-    print(f"{args.out}: {told['input']} -> {told['output']}; {told['verdict']}")
-
-
-def _save(figure: Any, name: str) -> None:
-    from trailer_lib import files
-
-    with files.atomic_path(Path(name)) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-
-
-def _chosen(args: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The settings named on the command line: KEY=VALUE words, then the flags that were given."""
-    texts = {item.name for item in fields(STAGES[args.command]) if isinstance(item.default, str)}
-    words = dict(_setting(word, texts) for word in args.settings)
-    return words | {name: value for name, value in (flags or {}).items() if value is not None}
-
-
-def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
-    if not equals:
-        raise TrailerError(f"{word!r}: expected KEY=VALUE, like epochs=5")
-    if name in texts:
-        return name, text
-    try:
-        return name, json.loads({"True": "true", "False": "false"}.get(text, text))
-    except ValueError:
-        return name, text
-
-
-COMMANDS = {
-    function.__name__.rstrip("_"): function
-    for function in (
-        samples, catalog, frames, filter_, scrape, dataset, train, compare, evidence, predict, app, export
-    )
+# name: (summary, example, arguments ...); what it does is in commands.py
+COMMANDS: dict[str, tuple] = {
+    "samples": (
+        "Render fictional films to try everything on.", "--root demo",
+        arg("--root", required=True, help="the folder to fill"), arg("--films", type=int, default=72, help="how many films"),
+    ),
+    "catalog": (
+        "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv", ROOT,
+        arg("--csv", metavar="FILE", help="write the films to a CSV file"),
+        arg("--dropped", metavar="FILE", help="write the dropped rows and their reasons to a CSV file"),
+        arg("--min-votes", type=int, default=0, metavar="N", help="drop films with fewer votes; 0 keeps all"),
+        arg("--fetch", action="store_true", help="first get the official tables that excels/ does not have"),
+    ),
+    "frames": (
+        "Draw random frames from one video.", "trailer.mp4 --out frames --count 100", arg("video", metavar="VIDEO"),
+        arg("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole"),
+        arg("--count", type=int, default=100, help="frames to draw"),
+        arg("--no-filter", action="store_true", help="keep every frame"),
+        arg("--seed", type=int, default=0, help="draws the times"),
+        arg("--height", type=int, default=360, help="lines of the pictures; 0 keeps the video's"),
+    ),
+    "filter": (
+        "Say of each picture in a folder: keep, or the reason to drop it.", "images/some-film",
+        arg("folder", metavar="FOLDER"),
+        arg("--alone", action="store_true", help="judge each picture without the others"), JSON,
+    ),
+    "scrape": (
+        "Fill images/ with frames of the catalogue's films.", "--films 2000", ROOT, SETTINGS,
+        arg("--films", type=int, metavar="N", help="films to take; 0 takes all"),
+        arg("--source", help="youtube, pytube, links or folder:DIR"),
+        arg("--workers", type=int, metavar="K", help="trailers at once"),
+        arg("--retry-failed", action="store_true", default=None, help="only films that failed for a passing reason"),
+        arg("--status", action="store_true", help="print how far the scrape is, also while it runs; changes nothing"),
+        figure("how many films came out how"),
+    ),
+    "dataset": (
+        "Turn images/ into dataset/.", "size=224", ROOT, SETTINGS,
+        arg("--pickle", action="store_true", help="also write the original project's pickle"),
+        arg("--from-pickle", metavar="FILE", help="of the original project's pickle instead of images/"),
+    ),
+    "train": (
+        "Train on dataset/ into models/.", "backbone=vgg16 epochs=50", ROOT, SETTINGS,
+        arg("--resume", action="store_true", help="continue from models/last_model.pt"),
+    ),
+    "compare": (
+        "Train several schemes on the same films; one table.", "my_schemes.toml", ROOT,
+        arg(
+            "schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml",
+            help="a table a scheme; the library has schemes.toml and original.toml, the original's whole table",
+        ),
+        FOLDS, repeats(1),
+    ),
+    "evidence": (
+        "Say what metadata and a table of features tell.", "--features features.npz", ROOT,
+        arg("--features", metavar="FILE", help=".npz, .csv or .tsv: a row a film, by IMDb id"),
+        FOLDS, repeats(3), JSON, figure("the table"),
+    ),
+    "predict": (
+        "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt",
+        arg("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one; with --csv a folder of"
+            " them, or a list (.txt, .csv)"),
+        MODEL, arg("--genres", help="the film's, like 'Drama|Comedy': also predict from them alone"),
+        arg("--root", help="the project whose excels/ tell of films with an id in the trailer's name"),
+        JSON, figure("the prediction"),
+        arg("--csv", metavar="OUT.csv", help="score many trailers, a row each; resumes where it stopped"),
+        arg("--workers", type=whole(1), metavar="K", default=2, help="with --csv: trailers decoded at once"),
+    ),
+    "app": (
+        "Score trailers on a page in the browser.", "--model models/best_model.pt", MODEL,
+        arg("--root", help="the project whose excels/ know films, and whose held_out/ has an example"),
+        arg("--host", default="127.0.0.1", help="the address to serve at; 0.0.0.0 lets others in"),
+        arg("--port", type=whole(1), default=7860),
+    ),
+    "export": (
+        "Write a model as ONNX, to use without torch.", "--model models/best_model.pt --out model.onnx", MODEL,
+        arg("--out", required=True, metavar="FILE.onnx"),
+    ),
 }  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser("python -m trailer_lib", description="Predict a movie's IMDb score from its trailer.")
+    added = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, example, *arguments) in COMMANDS.items():
+        command = added.add_parser(
+            name, help=summary, description=summary, epilog=f"example: python -m trailer_lib {name} {example}",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        for names, options in arguments:
+            command.add_argument(*names, **options)
+    return top
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command: 0 on success, 1 when it failed (one line on stderr), 2 on wrong usage."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as Ctrl-C does
-    args = command_line.parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     try:
-        COMMANDS[args.command](args)
+        getattr(commands, args.command.replace("filter", "filter_"))(args)
     except TrailerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

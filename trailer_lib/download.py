@@ -1,9 +1,11 @@
 """One file over HTTPS: streamed to a .part beside its place, resumed after a break, checked, and only then in place."""
 
+import ipaddress
 import json
 import os
 import random
 import re
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -12,14 +14,60 @@ from email.utils import parsedate_to_datetime
 from http.client import responses
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from trailer_lib import __version__, files, links
+from trailer_lib import __version__, files
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.progress import bar
+
+
+def require_https(url: str) -> str:
+    """`url`, or SourceError unless it is an https link with a host."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme == "https" and parts.hostname
+    except ValueError:
+        good = False
+    if not good:
+        raise SourceError("refused", f"{printable_url(url)}: only https: links are fetched", permanent=True)
+    return url
+
+
+def redirect_target(url: str, location: str) -> str:
+    """Where a redirect from `url` leads; SourceError unless it is https, and on the same host or a public one."""
+    try:
+        there = require_https(urljoin(url, location))
+    except (SourceError, ValueError):
+        text = f"{printable_url(url)}: redirects to {printable_url(location)}: only https is followed"
+        raise SourceError("refused", text, permanent=True) from None
+    host = urlsplit(there).hostname
+    if host != urlsplit(url).hostname and not is_public(host):
+        raise SourceError("refused", f"{printable_url(url)}: redirects to {host}, a private address", permanent=True)
+    return there
+
+
+def is_public(host: str) -> bool:
+    """Whether every address of `host` is one of the public internet; True for a host that is unknown here."""
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return True  # only a proxy can reach it, and it has rules of its own
+    return all(ipaddress.ip_address(address).is_global for address in found)
+
+
+def printable_url(url: str) -> str:
+    """A link for a message: no password, no query (it may hold a key), no sign that a terminal would obey."""
+    try:
+        parts = urlsplit(url)
+        text = f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else parts.path
+    except ValueError:
+        text = url
+    return re.sub(r"[^\x21-\x7e]", "?", text)[:200]
+
 
 TRIES = 6  # failures in a row, without one more byte on disk between them
 TIMEOUT = (15.0, 30.0)  # seconds to connect, and without a byte: a stall
@@ -50,16 +98,11 @@ class _Order:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def error(self, kind: str, text: str, permanent: bool = False, wait: float = 0.0) -> SourceError:
-        return SourceError(kind, f"{links.shown(self.url)}: {text}", permanent, wait)
+        return SourceError(kind, f"{printable_url(self.url)}: {text}", permanent, wait)
 
 
 def download(
-    url: str,
-    target: Path,
-    limit: int,
-    tries: int = TRIES,
-    check: Callable[[Path], None] | None = None,
-    title: str = "",
+    url: str, target: Path, limit: int, tries: int = TRIES, check: Callable[[Path], None] | None = None, title: str = ""
 ) -> Path:
     """Get `url` (https only) as `target`, its time of change the server's Last-Modified; return `target`.
 
@@ -115,7 +158,7 @@ def _open(session: requests.Session, order: _Order, asked: dict[str, str]) -> re
     """The answer, after redirects, each looked at before it is followed; SourceError if it is a refusal."""
     # As it is on the server: a body that is decompressed on the way has no known size and cannot be resumed.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"trailer_lib/{__version__}", **asked}
-    url = links.checked(order.url)
+    url = require_https(order.url)
     for _ in range(REDIRECTS + 1):
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
         location = session.get_redirect_target(response)
@@ -123,7 +166,7 @@ def _open(session: requests.Session, order: _Order, asked: dict[str, str]) -> re
             _raise_for_status(order, response)
             return response
         response.close()
-        url = links.followed(url, location)
+        url = redirect_target(url, location)
     raise order.error("refused", f"more than {REDIRECTS} redirects", permanent=True)
 
 
@@ -191,7 +234,7 @@ def _put_in_place(order: _Order, target: Path, check: Callable[[Path], None] | N
     modified = json.loads(order.note.read_text(encoding="utf-8"))["modified"]
     if modified:
         os.utime(order.part, (modified, modified))
-    files.put_in_place(order.part, target)
+    files.move_into_place(order.part, target)
     order.discard()
 
 

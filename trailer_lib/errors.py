@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
         return [str(self)]
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
+def suggestion(word: object, known: Iterable[str]) -> str:
     """', did you mean X?' for the known word closest to `word`, or the list of known words."""
     known = list(known)
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)

@@ -36,7 +36,7 @@ class DiskFull(TrailerError):
 
 
 @contextmanager
-def room(path: Path, needed: Callable[[], int]) -> Iterator[None]:
+def reporting_full_disk(path: Path, needed: Callable[[], int]) -> Iterator[None]:
     """Make a full disk in the block a DiskFull that names `path`, the bytes `needed` for it and the bytes free."""
     try:
         yield
@@ -50,7 +50,7 @@ def room(path: Path, needed: Callable[[], int]) -> Iterator[None]:
 
 
 @contextmanager
-def only_run(place: Path) -> Iterator[None]:
+def single_run(place: Path) -> Iterator[None]:
     """Hold a folder or a file for this process; TrailerError when another one holds it.
 
     The lock goes with its process. A file may be replaced meanwhile, so that its lock lies beside it.
@@ -62,7 +62,7 @@ def only_run(place: Path) -> Iterator[None]:
         _lock(descriptor, place)
         os.ftruncate(descriptor, 0)
         try:
-            with room(lock, lambda: len(holder)):
+            with reporting_full_disk(lock, lambda: len(holder)):
                 os.write(descriptor, holder)
             yield
         finally:
@@ -115,12 +115,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
-        put_in_place(temporary, path)
+        move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
+def move_into_place(temporary: Path, path: Path) -> None:
     """Let the whole file `temporary`, on the same disk, become `path` in one step that outlives a power cut."""
     _sync(temporary)
     os.replace(temporary, path)
@@ -157,7 +157,7 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    with room(path, lambda: len(text.encode())), atomic_path(path) as temporary:
+    with reporting_full_disk(path, lambda: len(text.encode())), atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trailer_lib import files
-from trailer_lib.errors import TrailerError, nearest
+from trailer_lib.errors import TrailerError, suggestion
 from trailer_lib.settings import STAGES, Settings
 
 COLAB_DRIVE = Path("/content/drive/MyDrive")
@@ -49,7 +49,7 @@ class Project:
     def settings(self, stage: str, **chosen: Any) -> Settings:
         """The settings of "scrape", "dataset" or "train": defaults, under <root>/settings.toml, under the keywords."""
         if stage not in STAGES:
-            raise TrailerError(f"unknown stage {stage!r}: {nearest(stage, STAGES)}")
+            raise TrailerError(f"unknown stage {stage!r}: {suggestion(stage, STAGES)}")
         return STAGES[stage].layered({"settings.toml": self._file_settings().get(stage, {}), "this cell": chosen})
 
     def _file_settings(self) -> dict[str, dict[str, Any]]:
@@ -57,7 +57,7 @@ class Project:
         values = files.read_toml(path) if path.exists() else {}
         for name, table in values.items():
             if name not in STAGES or not isinstance(table, dict):
-                raise TrailerError(f"{path}: unknown table [{name}]: {nearest(name, STAGES)}")
+                raise TrailerError(f"{path}: unknown table [{name}]: {suggestion(name, STAGES)}")
         return values
 
 

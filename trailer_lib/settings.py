@@ -4,7 +4,7 @@ import html
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from trailer_lib.errors import TrailerError, nearest
+from trailer_lib.errors import TrailerError, suggestion
 
 
 def option(default: Any, meaning: str, choices: tuple = (), low: float | None = None, high: float | None = None) -> Any:
@@ -29,7 +29,7 @@ class Settings:
         for origin, layer in _with_scheme(layers).items():
             for name, value in layer.items():
                 if name not in known:
-                    raise TrailerError(f"unknown setting {name!r} ({origin}): {nearest(name, known)}")
+                    raise TrailerError(f"unknown setting {name!r} ({origin}): {suggestion(name, known)}")
                 values[name], origins[name] = value, origin
         settings = cls(**values)
         settings.origins.update(origins)
@@ -89,7 +89,7 @@ def _checked(item: Any, value: Any) -> Any:
     if type(value) is not kind:
         raise TrailerError(f"setting {item.name} = {value!r}: expected {kind.__name__}, like {item.default!r}")
     if meta["choices"] and value not in meta["choices"]:
-        raise TrailerError(f"setting {item.name} = {value!r}: {nearest(value, map(str, meta['choices']))}")
+        raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(value, map(str, meta['choices']))}")
     low, high = meta["low"], meta["high"]
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):

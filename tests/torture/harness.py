@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trailer_lib import Project, TrailerError, film, frames, ledger, scrape
-from trailer_lib.film import Job
-from trailer_lib.ledger import Entry
+from trailer_lib import Project, TrailerError
+from trailer_lib.scrape import ledger, run
+from trailer_lib.scrape.ledger import Entry
+from trailer_lib.scrape.run import Job
 from trailer_lib.settings import ScrapeSettings
+from trailer_lib.video import frame_folder
 
 FILMS = 40
 HERE = Path(__file__).resolve().parent
@@ -50,16 +52,16 @@ def counted(job: Job) -> Entry:
     """scrape_film, noting each film that is begun."""
     with open(job.project.root / FETCHED, "a") as file:
         file.write(f"{job.imdb_id}\n")
-    return film.scrape_film(job)
+    return run.scrape_film(job)
 
 
 def main(films: int = FILMS, workers: int = 2) -> None:
     """What runs in the process: say that it begins, and scrape."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line does
-    scrape.scrape_film = counted
+    run.scrape_film = counted
     print("go", flush=True)
     try:
-        scrape.scrape(Project.open(sys.argv[1]), table(films), settings(workers=workers))
+        run.scrape(Project.open(sys.argv[1]), table(films), settings(workers=workers))
     except TrailerError as error:
         sys.exit(f"error: {error}")
 
@@ -84,13 +86,13 @@ def duration(root: Path) -> float:
 
 def tree(root: Path) -> dict[str, bytes]:
     """Every file of images/ but the ledger, whose lines have times and an order."""
-    paths = [path for path in (root / "images").rglob("*") if path.is_file() and path.name != scrape.LEDGER]
+    paths = [path for path in (root / "images").rglob("*") if path.is_file() and path.name != run.LEDGER]
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
 def outcomes(root: Path) -> dict[str, dict]:
     """The ledger's last word on each film, without the time it took."""
-    last = ledger.last(root / "images" / scrape.LEDGER)
+    last = ledger.latest_entries(root / "images" / run.LEDGER)
     return {imdb_id: vars(entry) | {"seconds": 0} for imdb_id, entry in last.items()}
 
 
@@ -100,11 +102,11 @@ def half_done(root: Path) -> list[Path]:
 
 def whole(root: Path) -> bool:
     """Whether every film folder holds what its record says, and readable pictures."""
-    for folder in scrape.finished(Project(root)).values():
-        record, paths = json.loads((folder / "film.json").read_text()), frames.picture_paths(folder)
+    for folder in run.finished(Project(root)).values():
+        record, paths = json.loads((folder / "film.json").read_text()), frame_folder.picture_paths(folder)
         if len(record["seconds"]) != len(paths):
             return False
-        assert all(frames.read_picture(path).dtype == np.uint8 for path in paths)
+        assert all(frame_folder.read_picture(path).dtype == np.uint8 for path in paths)
     return True
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from pebble import ProcessPool
 
-from trailer_lib.video import VideoError, sample_frames
+from trailer_lib.video.container import VideoError
+from trailer_lib.video.sampling import sample_frames
 
 STEP = 1 if os.environ.get("TORTURE") == "1" else 50
 SECONDS, MEGABYTES, COUNT = 20, 1000, 12

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trailer_lib import train
+from trailer_lib.training import callbacks
 
 KILLS, A_ROOT = 30, 5
 SCHEMES = "[one]\nframes = 1\nepochs = 3\n[two]\nframes = 2\nepochs = 3\n"
@@ -29,7 +29,7 @@ def start(root: Path) -> subprocess.Popen:
 
 def figures(root: Path) -> dict:
     """The result but for what the kills change: the seconds."""
-    found = json.loads((root / "models" / "schemes" / train.RESULTS).read_text())
+    found = json.loads((root / "models" / "schemes" / callbacks.RESULTS).read_text())
     return {name: value for name, value in found.items() if name != "seconds"}
 
 

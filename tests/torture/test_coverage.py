@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import amount
 
-from trailer_lib import evaluate
+from trailer_lib.evaluation import metrics
 
 Films = tuple[np.ndarray, np.ndarray, np.ndarray]
 SETS = amount(1000, 60)
@@ -38,17 +38,17 @@ def _predicted(truth: np.ndarray, seed: list[int]) -> Films:
 @cache
 def true_values(draw: Callable[..., Films]) -> dict[str, float]:
     truth, first, second = draw(POPULATION, [0])
-    values = {name: float(metric(truth, first)) for name, metric in evaluate.METRICS.items()}
-    return values | {"paired": float(evaluate.nmse(truth, first) - evaluate.nmse(truth, second))}
+    values = {name: float(metric(truth, first)) for name, metric in metrics.METRICS.items()}
+    return values | {"paired": float(metrics.nmse(truth, first) - metrics.nmse(truth, second))}
 
 
 def coverage(draw: Callable[..., Films], films: int, sets: int) -> dict[str, float]:
     """The share of simulated sets whose interval holds the true value."""
-    true, held = true_values(draw), dict.fromkeys([*evaluate.METRICS, "paired"], 0)
+    true, held = true_values(draw), dict.fromkeys([*metrics.METRICS, "paired"], 0)
     for number in range(sets):
         truth, first, second = draw(films, [number, films])
-        found = evaluate.measure(truth, first, seed=number) | {
-            "paired": evaluate.paired(truth, first, second, seed=number)
+        found = metrics.evaluate(truth, first, seed=number) | {
+            "paired": metrics.paired_difference(truth, first, second, seed=number)
         }
         for name, metric in found.items():
             held[name] += metric.low <= true[name] <= metric.high
@@ -60,15 +60,15 @@ def coverage(draw: Callable[..., Films], films: int, sets: int) -> dict[str, flo
 def test_an_interval_holds_the_true_value_95_times_of_100(
     draw: Callable[..., Films], films: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", amount(1000, 200))
+    monkeypatch.setattr(metrics, "RESAMPLES", amount(1000, 200))
     shares = coverage(draw, films, SETS)
     print(f"\n{draw.__name__}, {films} films, {SETS} sets: {shares}")
     assert all(abs(share - 0.95) <= MARGIN for share in shares.values()), shares
 
 
 def test_an_interval_that_is_too_narrow_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "RESAMPLES", 200)
-    whole = evaluate._interval
-    narrow = lambda *of: evaluate.Metric((m := whole(*of)).value, *np.mean([[m.low, m.high], [m.value] * 2], 0))  # noqa: E731
-    monkeypatch.setattr(evaluate, "_interval", narrow)
+    monkeypatch.setattr(metrics, "RESAMPLES", 200)
+    whole = metrics._interval
+    narrow = lambda *of: metrics.Metric((m := whole(*of)).value, *np.mean([[m.low, m.high], [m.value] * 2], 0))  # noqa: E731
+    monkeypatch.setattr(metrics, "_interval", narrow)
     assert all(abs(share - 0.95) > MARGIN for share in coverage(normal, 100, SETS).values())

@@ -14,8 +14,9 @@ import pytest
 from conftest import add_new_films, amount, fictional_film
 from PIL import Image
 
-from trailer_lib import Project, TrailerError, dataset, store
-from trailer_lib.dataset import Dataset
+from trailer_lib import Project, TrailerError
+from trailer_lib.dataset import builder, frames
+from trailer_lib.dataset.dataset import Dataset
 
 KILLS = amount(100, 3)
 A_ROOT = 10  # kills before a root may finish
@@ -25,16 +26,16 @@ COMMAND = [sys.executable, "-c", "import test_dataset_kills as here; here.main()
 
 def main() -> None:
     """What runs in the process: say that it begins, and build."""
-    whole = dataset.load_folder
+    whole = frames.load_film_frames
 
     def slow(*arguments: object) -> object:
         time.sleep(NAP)
         return whole(*arguments)
 
-    dataset.load_folder = slow
+    frames.load_film_frames = slow
     project = Project.open(sys.argv[1])
     print("go", flush=True)
-    dataset.build(project, project.settings("dataset"))
+    builder.build(project, project.settings("dataset"))
 
 
 def start(root: Path) -> subprocess.Popen:
@@ -57,8 +58,8 @@ def grown(root: Path) -> None:
     folders = {number: next((root / "images").glob(f"*{fictional_film(number)['imdb_id']}*")) for number in (3, 5)}
     Image.new("RGB", (64, 36), (255, 255, 255)).save(folders[3] / "3.jpg")
     shutil.rmtree(folders[5])
-    with open(root / "dataset" / dataset.FRAMES, "r+b") as file:
-        file.seek(store.HEADER + 12 * 16 * 3072)
+    with open(root / "dataset" / frames.FRAMES, "r+b") as file:
+        file.seek(frames.HEADER + 12 * 16 * 3072)
         file.write(b"flipped")
 
 

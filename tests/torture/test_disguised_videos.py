@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from disguises import REFUSED, Canary, laid, make
 
-from trailer_lib.video import VideoError, sample_frames
+from trailer_lib.video.container import VideoError
+from trailer_lib.video.sampling import sample_frames
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from clips import FFMPEG, ffmpeg, number_of, render
 
-from trailer_lib import video
+from trailer_lib.video import container, sampling
 
 COUNT = 100
 X264 = "-c:v libx264 -sc_threshold 0 -pix_fmt yuv420p"
@@ -62,15 +62,15 @@ def shown_at(frames: list[tuple[float, int]], times: np.ndarray) -> list[int]:
     return [frames[max(int(np.searchsorted(starts, time + 1e-9, "right")) - 1, 0)][1] for time in times]
 
 
-def given(path: Path, threads: int = 0) -> video.Frames:
-    return video.sample_frames(path, COUNT, 0, path.stem, threads=threads)
+def given(path: Path, threads: int = 0) -> sampling.Frames:
+    return sampling.sample_frames(path, COUNT, 0, path.stem, threads=threads)
 
 
 def test_every_frame_is_the_one_that_another_decoder_shows(clips: dict[str, Path]) -> None:
     right = {}
     for name, path in clips.items():
         frames, truth = given(path), every_frame(path)
-        times = video.draw_times(0, path.stem, video.probe(path).duration, COUNT)
+        times = sampling.draw_times(0, path.stem, container.probe(path).duration, COUNT)
         pairs = zip([number_of(picture) for picture in frames.pixels], shown_at(truth, times))
         right[name] = sum(one == other for one, other in pairs)
         assert len(set(truth)) == len(truth) > 200, f"{name}: the truth is not clear"

@@ -16,8 +16,9 @@ import harness
 import pytest
 from conftest import amount
 
-from trailer_lib import Project, ledger, scrape
+from trailer_lib import Project
 from trailer_lib.files import DiskFull
+from trailer_lib.scrape import ledger, run
 
 FILMS = 6
 WRITES = range(1, amount(60, 10) + 1)
@@ -74,7 +75,7 @@ def full_at(number: int, below: Path) -> Iterator[list[int]]:
 
 def scraped(root: Path) -> None:
     with ThreadPoolExecutor(1) as executor:  # in this process, where the writes are counted
-        scrape.scrape(Project(root), harness.table(FILMS), harness.settings(workers=1), executor)
+        run.scrape(Project(root), harness.table(FILMS), harness.settings(workers=1), executor)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def check_what_is_left(root: Path, unbroken: Path) -> None:
     expected = harness.tree(unbroken)
     left = {name: data for name, data in harness.tree(root).items() if "/.tmp-" not in f"/{name}"}
     assert left.items() <= expected.items()
-    assert {entry.status for entry in ledger.read(root / "images" / scrape.LEDGER)} <= {"ok"}
+    assert {entry.status for entry in ledger.read_ledger(root / "images" / run.LEDGER)} <= {"ok"}
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")

@@ -13,7 +13,8 @@ import harness
 import pytest
 from conftest import amount
 
-from trailer_lib import Project, scrape
+from trailer_lib import Project
+from trailer_lib.scrape import run
 
 KILLS = amount(200, 3)
 A_ROOT = 8  # kills before a root may finish: each run has fewer films left, and the last ones hardly begin
@@ -44,7 +45,7 @@ def begun(root: Path) -> list[str]:
 
 def wait_for_moment(process: subprocess.Popen, root: Path, rng: random.Random) -> None:
     """Until a random share of the films that are left has been begun, and a bit more; so on a busy machine too."""
-    left = harness.FILMS - len(scrape.finished(Project(root)))
+    left = harness.FILMS - len(run.finished(Project(root)))
     until = len(begun(root)) + rng.randint(0, left)
     while process.poll() is None and len(begun(root)) < until:
         time.sleep(0.001)
@@ -54,7 +55,7 @@ def wait_for_moment(process: subprocess.Popen, root: Path, rng: random.Random) -
 def scrape_with_kills(root: Path, most: int, rng: random.Random) -> int:
     """Scrape until a run ends by itself; the number of kills, at most `most`."""
     kills = 0
-    while kills < most and len(scrape.finished(Project(root))) < harness.FILMS:
+    while kills < most and len(run.finished(Project(root))) < harness.FILMS:
         process = harness.start(root)
         wait_for_moment(process, root, rng)
         if not kill(process, everyone=rng.random() < 0.75):

@@ -11,8 +11,8 @@ from conftest import amount
 from harness import PATH
 from PIL import Image
 
-from trailer_lib import frames
 from trailer_lib.project import Project
+from trailer_lib.video import frame_folder
 
 FILMS, NEW, EACH, SIZE = amount(25_000, 300), amount(500, 10), 2, 128
 MOST = 500_000  # KB
@@ -38,7 +38,7 @@ def sources(tmp_path: Path) -> list[Path]:
 
 def add(root: Path, sources: list[Path], numbers: range) -> None:
     for number in numbers:
-        folder = root / "images" / frames.folder_name(f"tt{number:07d}", f"Film {number}", 2000)
+        folder = root / "images" / frame_folder.folder_name(f"tt{number:07d}", f"Film {number}", 2000)
         folder.mkdir(parents=True)
         for place in range(EACH):
             os.link(sources[(number + place) % len(sources)], folder / f"{place}.jpg")

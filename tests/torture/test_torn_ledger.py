@@ -5,8 +5,8 @@ from pathlib import Path
 
 from conftest import amount
 
-from trailer_lib import ledger
-from trailer_lib.ledger import Entry
+from trailer_lib.scrape import ledger
+from trailer_lib.scrape.ledger import Entry
 
 WRITERS, APPENDS = 8, amount(500, 50)
 KEPT = [Entry(f"tt000000{number}", f"clip{number:07d}", "ok", kept=number) for number in range(3)]
@@ -16,22 +16,22 @@ NEXT = Entry("tt0000004", "clip0000004", "later", "timeout")
 
 def append_many(path: Path, writer: int) -> None:
     for number in range(APPENDS):
-        ledger.append(path, Entry(f"tt{writer}-{number}", "y" * 11, "ok", detail="é" * (number % 300)))
+        ledger.append_entry(path, Entry(f"tt{writer}-{number}", "y" * 11, "ok", detail="é" * (number % 300)))
 
 
 def test_torn_at_every_byte_the_whole_lines_stay_and_the_next_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     for entry in KEPT:
-        ledger.append(path, entry)
+        ledger.append_entry(path, entry)
     before = path.read_bytes()
-    ledger.append(path, TORN)
+    ledger.append_entry(path, TORN)
     line = path.read_bytes()[len(before) :]
     assert len(line) > 200
     for length in range(len(line) - 1):
         path.write_bytes(before + line[:length])
-        assert ledger.read(path) == KEPT
-        ledger.append(path, NEXT)
-        assert ledger.read(path) == [*KEPT, NEXT]
+        assert ledger.read_ledger(path) == KEPT
+        ledger.append_entry(path, NEXT)
+        assert ledger.read_ledger(path) == [*KEPT, NEXT]
     print(f"{len(line) - 1} cuts")
 
 
@@ -43,7 +43,7 @@ def test_eight_processes_at_once_lose_no_line(tmp_path: Path) -> None:
     for process in writers:
         process.join()
     assert [process.exitcode for process in writers] == [0] * WRITERS
-    entries = ledger.read(path)
+    entries = ledger.read_ledger(path)
     assert len(entries) == path.read_bytes().count(b"\n") == WRITERS * APPENDS
     assert {entry.imdb_id for entry in entries} == {f"tt{w}-{n}" for w in range(WRITERS) for n in range(APPENDS)}
     print(f"{len(entries)} lines of {WRITERS} processes")

@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import SETTINGS, add_folder, amount, fictional_film, write_tables
-from training import RANDOM_PARTS, assert_same_checkpoint
+from training_runs import RANDOM_PARTS, assert_same_checkpoint
 
-from trailer_lib import dataset, files
-from trailer_lib.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib import files
+from trailer_lib.dataset import builder
 from trailer_lib.project import Project
+from trailer_lib.training.callbacks import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 FILMS, KILLS, A_RUN = 64, amount(30, 3), 3
 # The average, the patience and the plateau each have a state that must outlive a kill.
@@ -29,13 +30,14 @@ def run(root: str, models: str, resume: bool, told: Connection) -> None:
     """What runs in the process: say that it begins, and train."""
     import torch
 
-    from trailer_lib import evaluate, train
+    from trailer_lib.evaluation import metrics
+    from trailer_lib.training import run as run_file
 
     torch.set_num_threads(1)
-    evaluate.RESAMPLES = 20
+    metrics.RESAMPLES = 20
     told.send("go")
     project = Project(Path(root))
-    train.train(project, project.settings("train", resume=resume, **CHOSEN), lambda history: None, Path(models))
+    run_file.train(project, project.settings("train", resume=resume, **CHOSEN), lambda history: None, Path(models))
 
 
 def start(root: Path, models: Path) -> BaseProcess:
@@ -58,7 +60,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     for film in films:
         add_folder(root, film)
     files.write_text(root / "settings.toml", SETTINGS)
-    dataset.build(Project(root), Project(root).settings("dataset"))
+    builder.build(Project(root), Project(root).settings("dataset"))
     process = start(root, root / "models")
     began = time.monotonic()
     process.join()

@@ -12,12 +12,14 @@ import pytest
 import torch
 from conftest import amount
 from test_full_disk import full_at
-from training import content, few_resamples, trained  # noqa: F401
+from training_runs import content, few_resamples, trained  # noqa: F401
 
-from trailer_lib import checkpoints, files, modelfile
-from trailer_lib.modelfile import read_model_file
+from trailer_lib import files
+from trailer_lib.networks import model_file
+from trailer_lib.networks.model_file import read_model
 from trailer_lib.project import Project
-from trailer_lib.train import BEST, LAST
+from trailer_lib.training import callbacks
+from trailer_lib.training.callbacks import BEST, LAST
 
 WRITES = [1, *range(2, 60, 60 // amount(19, 3))][: amount(20, 4)]
 
@@ -35,8 +37,8 @@ def both(project: Project) -> dict[str, bytes]:
 def check_what_is_left(project: Project, before: dict[str, bytes]) -> None:
     """Both files are whole, the last one as it was, nothing half done; and the training goes on from it."""
     assert (project.models / LAST).read_bytes() == before[LAST]
-    assert len(read_model_file(project.models / LAST).facts["history"]) == 3
-    read_model_file(project.models / BEST)
+    assert len(read_model(project.models / LAST).facts["history"]) == 3
+    read_model(project.models / BEST)
     assert not list(project.models.glob(f"{files.TEMPORARY}*"))
     assert trained(project, resume=True, epochs=5).history.epoch.tolist() == [1, 2, 3, 4, 5]
 
@@ -46,7 +48,7 @@ def check_what_is_left(project: Project, before: dict[str, bytes]) -> None:
 def test_a_disk_full_at_a_write_keeps_the_models_of_the_epoch_before(
     project: Project, monkeypatch: pytest.MonkeyPatch, number: int, name: str
 ) -> None:
-    before, whole = both(project), modelfile.save_tensors
+    before, whole = both(project), model_file.save_tensors
 
     def full(path: Path, saved: dict) -> None:
         if path.name != name:
@@ -55,9 +57,9 @@ def test_a_disk_full_at_a_write_keeps_the_models_of_the_epoch_before(
             return whole(path, saved)
 
     with monkeypatch.context() as patch, pytest.raises(files.DiskFull) as caught:
-        patch.setattr(checkpoints, "save_tensors", full)
-        patch.setattr(modelfile, "save_tensors", full)
-        patch.setattr(checkpoints, "best_epoch", lambda history: len(history) - 1)
+        patch.setattr(callbacks, "save_tensors", full)
+        patch.setattr(model_file, "save_tensors", full)
+        patch.setattr(callbacks, "best_epoch", lambda history: len(history) - 1)
         trained(project, resume=True, epochs=5)
     assert str(caught.value).startswith(f"{project.models / name}: the disk is full: ")
     assert "\n" not in str(caught.value)

@@ -1,0 +1,246 @@
+"""A training that was stopped goes on bit for bit as if it had not been, or says why it can't."""
+
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import FILMS, amount, fictional_film, write_tables
+from training_runs import RANDOM_PARTS, Copy, Stop, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
+
+from trailer_lib.dataset import builder
+from trailer_lib.errors import TrailerError
+from trailer_lib.networks import model_file
+from trailer_lib.project import Project
+from trailer_lib.training import batches, callbacks, module
+from trailer_lib.training.callbacks import BEST, HISTORY, LAST
+
+
+@pytest.mark.parametrize(
+    "stop, chosen",
+    [
+        (1, {"schedule": "cosine", "average": "ema", "ema_decay": 0.9}),
+        (2, {"schedule": "cosine", "average": "swa", "swa_start": 0.5, "warmup": 1}),
+        (3, {"schedule": "cosine", "average": "swa", "swa_start": 0.5, "head_lr": 1e-3}),
+        (2, {"schedule": "step", "optimizer": "sgd", "nesterov": True}),
+        (2, {"schedule": "plateau", "amsgrad": True}),
+        (3, {"schedule": "plateau", "loss": "huber"}),
+        (1, {"schedule": "constant", "patience": 2}),
+    ],
+    ids=str,
+)
+def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
+    dataset_root: Path, tmp_path: Path, stop: int, chosen: dict
+) -> None:
+    project = Project(dataset_root)
+    chosen = RANDOM_PARTS | {"step_size": 1, "gamma": 0.3} | chosen
+    unbroken = trained(project, tmp_path / "unbroken", **chosen)
+    with pytest.raises(KeyboardInterrupt):
+        trained(project, tmp_path / "broken", Stop(stop), **chosen)
+    assert len(content(tmp_path / "broken" / LAST)["trailer_lib"]["history"]) == stop
+    resumed = trained(project, tmp_path / "broken", resume=True, **chosen)
+    for name in (LAST, BEST):
+        assert_same_checkpoint(tmp_path / "broken" / name, tmp_path / "unbroken" / name)
+    pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
+    pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions, check_exact=True)
+    assert chosen["schedule"] == "constant" or unbroken.history.lr.nunique() > 1
+
+
+def test_a_run_stopped_within_an_epoch_repeats_that_epoch(
+    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, whole, calls = Project(dataset_root), batches.augment, []
+    trained(project, tmp_path / "unbroken", **RANDOM_PARTS)
+
+    def stop_in_second_epoch(*arguments: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "augment", stop_in_second_epoch)
+        trained(project, tmp_path / "broken", **RANDOM_PARTS)
+    trained(project, tmp_path / "broken", resume=True, **RANDOM_PARTS)
+    assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
+
+
+def test_a_run_stopped_between_its_two_files_goes_on(
+    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, whole, written = Project(dataset_root), model_file.save_tensors, []
+    trained(project, tmp_path / "unbroken", **RANDOM_PARTS)
+
+    def stop_before_the_second_last(path: Path, saved: dict) -> None:
+        written.append(path.name)
+        if written.count(LAST) == 2:
+            raise KeyboardInterrupt
+        whole(path, saved)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(callbacks, "save_tensors", stop_before_the_second_last)
+        trained(project, tmp_path / "broken", **RANDOM_PARTS)
+    trained(project, tmp_path / "broken", resume=True, **RANDOM_PARTS)
+    assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
+
+
+def test_resuming_a_finished_run_changes_nothing(trained_root: Path, copy_of: Copy) -> None:
+    project = copy_of(trained_root)
+    run = trained(project, resume=True)
+    assert_same_checkpoint(project.models / LAST, trained_root / "models" / LAST)
+    pd.testing.assert_frame_equal(run.history, pd.read_csv(trained_root / "models" / HISTORY))
+
+
+def test_a_finished_run_goes_on_to_more_epochs(trained_root: Path, copy_of: Copy) -> None:
+    project = copy_of(trained_root)
+    run = trained(project, resume=True, epochs=5)
+    before = pd.read_csv(trained_root / "models" / HISTORY)
+    assert run.history.epoch.tolist() == [1, 2, 3, 4, 5]
+    pd.testing.assert_frame_equal(run.history.head(3), before)
+
+
+def test_the_rate_does_not_rise_again_in_the_added_epochs(trained_root: Path, copy_of: Copy) -> None:
+    project = copy_of(trained_root)
+    assert project.settings("train").schedule == "cosine"
+    rates = trained(project, resume=True, epochs=6).history.lr
+    assert rates[3:].is_monotonic_decreasing
+
+
+def test_without_resume_a_run_starts_anew(trained_root: Path, copy_of: Copy) -> None:
+    project = copy_of(trained_root)
+    assert trained(project, epochs=1).history.epoch.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "chosen, name",
+    [
+        ({"backbone": "resnet18"}, "backbone"),
+        ({"frames": 4}, "frames"),
+        ({"lr": 1e-5}, "lr"),
+        ({"betas": (0.8, 0.99)}, "betas"),
+        ({"seed": 9}, "seed"),
+        ({"schedule": "step"}, "schedule"),
+    ],
+)
+def test_resuming_with_another_setting_is_an_error_that_names_it(
+    trained_root: Path, copy_of: Copy, chosen: dict, name: str
+) -> None:
+    project = copy_of(trained_root)
+    before = (project.models / LAST).read_bytes()
+    with pytest.raises(TrailerError, match=rf"trained with {name}=.*resume=False"):
+        trained(project, resume=True, **chosen)
+    assert (project.models / LAST).read_bytes() == before
+
+
+def other_split(project: Project) -> None:
+    builder.build(project, project.settings("dataset", salt="another"))
+
+
+def other_films(project: Project) -> None:
+    write_tables(project.root, [fictional_film(number) for number in range(FILMS - 2)])
+    builder.build(project, project.settings("dataset"))
+
+
+def other_size(project: Project) -> None:
+    builder.build(project, project.settings("dataset", size=40))
+
+
+@pytest.mark.parametrize("change", [other_split, other_films, other_size])
+def test_resuming_on_another_dataset_is_an_error(
+    trained_root: Path, copy_of: Copy, change: Callable[[Project], None]
+) -> None:
+    project = copy_of(trained_root)
+    change(project)
+    with pytest.raises(TrailerError, match="another dataset or split"):
+        trained(project, resume=True, epochs=5)
+
+
+def test_resuming_without_a_model_is_an_error(dataset_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrailerError, match=r"last_model\.pt: no such model"):
+        trained(Project(dataset_root), tmp_path, resume=True)
+
+
+def test_ctrl_c_works_as_before_after_training(dataset_root: Path, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        trained(Project(dataset_root), tmp_path, Stop(1))
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_a_run_whose_patience_was_at_its_end_does_not_go_on(dataset_root: Path, tmp_path: Path) -> None:
+    chosen = {"lr": 0.0, "patience": 2, "epochs": 9}  # at a rate of zero no epoch is better than the first
+    assert trained(Project(dataset_root), tmp_path, **chosen).history.epoch.tolist() == [1, 2, 3]
+    before = content(tmp_path / LAST)["global_step"]
+    assert trained(Project(dataset_root), tmp_path, resume=True, **chosen).history.epoch.tolist() == [1, 2, 3]
+    assert content(tmp_path / LAST)["global_step"] == before
+    resumed = trained(Project(dataset_root), tmp_path, resume=True, **chosen | {"patience": 4})
+    assert resumed.history.epoch.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_best_model_of_another_run_is_an_error(trained_root: Path, copy_of: Copy, tmp_path: Path) -> None:
+    project = copy_of(trained_root)
+    trained(project, tmp_path / "other", seed=5, epochs=1)
+    (tmp_path / "other" / BEST).replace(project.models / BEST)
+    with pytest.raises(TrailerError, match="are of two runs: set resume=False"):
+        trained(project, resume=True, epochs=5)
+
+
+@pytest.mark.parametrize(
+    "name", ["trailer_lib", "state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops", "global_step"]
+)
+def test_a_file_without_a_part_is_an_error_that_names_file_and_remedy(
+    trained_root: Path, copy_of: Copy, name: str
+) -> None:
+    project = copy_of(trained_root)
+    saved = content(project.models / LAST)
+    del saved[name]
+    torch.save(saved, project.models / LAST)
+    with pytest.raises(TrailerError, match=r"last_model\.pt: .*(resume=False|train again|name a)"):
+        trained(project, resume=True, epochs=5)
+
+
+def test_a_file_without_its_average_is_an_error(trained_root: Path, copy_of: Copy) -> None:
+    project = copy_of(trained_root)
+    saved = content(project.models / LAST)
+    saved["trailer_lib"]["settings"]["average"] = "ema"
+    torch.save(saved, project.models / LAST)
+    with pytest.raises(TrailerError, match="no current_model_state in it"):
+        trained(project, resume=True, epochs=5, average="ema")
+
+
+def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, copy_of: Copy) -> None:
+    project, points = copy_of(trained_root), amount(50, 8)
+    whole = (project.models / LAST).read_bytes()
+    for point in range(points):
+        (project.models / LAST).write_bytes(whole[: len(whole) * point // points])
+        with pytest.raises(TrailerError, match=r"last_model\.pt: not a readable model file") as caught:
+            trained(project, resume=True, epochs=5)
+        assert "\n" not in str(caught.value)
+        assert (project.models / LAST).stat().st_size == len(whole) * point // points
+
+
+class Bomb:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.canary}",)
+
+
+@pytest.mark.parametrize("protocol", ["torch", "pickle"])
+def test_a_file_that_would_run_a_command_is_refused(
+    trained_root: Path, copy_of: Copy, tmp_path: Path, protocol: str
+) -> None:
+    project, canary = copy_of(trained_root), tmp_path / "canary"
+    hostile = content(project.models / LAST) | {"loops": Bomb(canary)}
+    if protocol == "torch":
+        torch.save(hostile, project.models / LAST)
+    else:
+        (project.models / LAST).write_bytes(pickle.dumps(Bomb(canary)))
+    with pytest.raises(TrailerError, match="not a readable model file"):
+        trained(project, resume=True, epochs=5)
+    assert not canary.exists()

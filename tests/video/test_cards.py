@@ -1,0 +1,48 @@
+"""The card network in NumPy gives what SqueezeNet gives in torch."""
+
+import drawn
+import numpy as np
+import pytest
+
+from trailer_lib.video import title_cards
+
+
+def test_the_trunk_is_torchvisions() -> None:
+    torch = pytest.importorskip("torch")
+    from torchvision.models import squeezenet1_1
+
+    trunk = squeezenet1_1().features[:8].eval()
+    stored = title_cards._weights()
+    for name, parameter in trunk.named_parameters():
+        published = "0" + name[1:] if name.startswith("0.") else name
+        weight = torch.from_numpy(stored[published])
+        if parameter.ndim == 4:
+            weight = weight.reshape(*parameter.shape[2:], *parameter.shape[1::-1]).permute(3, 2, 0, 1)
+        parameter.data = weight.clone()
+    thumbnails = np.stack([title_cards.thumbnail(drawn.scene(seed)) for seed in range(3)])
+    normal = torch.from_numpy((thumbnails - title_cards.MEAN) / title_cards.SD).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = trunk(normal).permute(0, 2, 3, 1).numpy()
+    assert title_cards._trunk(thumbnails) == pytest.approx(expected, rel=1e-3, abs=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(180, 320, 3), (1080, 1920, 3), (45, 80, 3), (20, 30, 3), (481, 271, 3)])
+def test_a_thumbnail_of_any_picture_has_one_size(shape: tuple) -> None:
+    picture = np.full(shape, 77, np.uint8)
+    assert title_cards.thumbnail(picture).shape == title_cards.SHAPE
+    assert (title_cards.thumbnail(picture) == 77).all()
+
+
+def test_probabilities_do_not_depend_on_the_company() -> None:
+    thumbnails = np.stack([title_cards.thumbnail(picture) for picture in [drawn.scene(0), *drawn.CARDS.values()]])
+    together = title_cards.card_probabilities(thumbnails)
+    assert together == pytest.approx([title_cards.card_probabilities(one[None])[0] for one in thumbnails], abs=1e-4)
+    assert together[0] < 0.5 < together[1:].min()
+
+
+def test_no_pictures_have_no_probabilities() -> None:
+    assert title_cards.card_probabilities(np.empty((0, *title_cards.SHAPE), np.uint8)).shape == (0,)
+
+
+def test_what_is_stored_is_small() -> None:
+    assert title_cards.WEIGHTS.stat().st_size < 2_000_000

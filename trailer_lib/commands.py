@@ -1,0 +1,184 @@
+"""What each command of the command line does: library calls, and lines for the user."""
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from trailer_lib import files
+from trailer_lib.errors import TrailerError
+from trailer_lib.project import Project
+from trailer_lib.settings import STAGES, ScrapeSettings
+
+# What a command needs is imported in it: torch takes seconds, and --help should not.
+
+
+def samples(args: argparse.Namespace) -> None:
+    from trailer_lib.samples import render
+
+    render(Path(args.root), args.films)
+    print(f"{args.films} fictional films in {args.root}: next, python -m trailer_lib scrape --root {args.root}")
+
+
+def catalog(args: argparse.Namespace) -> None:
+    from trailer_lib.catalog import fetch, load
+
+    project = Project.open(args.root)
+    if args.fetch:
+        fetch(project)
+    table = load(project, args.min_votes)
+    print(table.summary())
+    if args.csv:
+        table.save(Path(args.csv))
+    if args.dropped:
+        table.save_dropped(Path(args.dropped))
+
+
+def frames(args: argparse.Namespace) -> None:
+    from trailer_lib.video import sample_informative, save_frames
+
+    out, path = Path(args.out), Path(args.video)
+    if out.exists() and any(out.iterdir()) and not (out / "film.json").exists():
+        raise TrailerError(f"{out} holds other files: name a new or empty folder")
+    rule = {"filter": "none"} if args.no_filter else {}
+    sample = sample_informative(path, path.stem, ScrapeSettings(count=args.count, seed=args.seed, **rule), args.height)
+    save_frames(out, sample.frames, sample.reasons, {"video": path.name})
+    print(f"kept {sample.kept} of {len(sample.reasons)} frames in {args.out}")
+    if sample.remark:
+        print(sample.remark)
+
+
+def filter_(args: argparse.Namespace) -> None:
+    from trailer_lib.video import all_picture_paths, judge_pictures
+
+    paths = all_picture_paths(Path(args.folder))
+    if not paths:
+        raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
+    verdicts = zip(paths, judge_pictures(paths, ScrapeSettings().filter, args.alone))
+    rows = [{"file": path.name, "keep": not v.reason, "reason": v.reason, "score": v.score} for path, v in verdicts]
+    lines = (f"{row['file']}  {row['reason'] or 'keep'}  {row['score']:.2f}" for row in rows)
+    print(json.dumps({"pictures": rows}) if args.json else "\n".join(lines))
+
+
+def scrape(args: argparse.Namespace) -> None:
+    from trailer_lib import catalog, scrape
+
+    project = Project.open(args.root)
+    settings = project.settings("scrape", **_chosen(args, "films", "source", "workers", "retry_failed"))
+    films = catalog.load(project).shuffled(settings.seed, settings.films)
+    status = scrape.status(project, films) if args.status else scrape.scrape(project, films, settings)
+    print(scrape.summary(status).to_string(index=False))
+    print(scrape.failures(status))
+    if args.figure:
+        from trailer_lib.report import plots
+
+        _save(plots.scrape_outcomes(status), args.figure)
+    if not args.status and not (status.status == "ok").any():
+        raise TrailerError(f"no film gave frames from {settings.source}: see the reasons above")
+
+
+def dataset(args: argparse.Namespace) -> None:
+    from trailer_lib.dataset import build, import_pickle, write_pickle
+
+    project = Project.open(args.root)
+    settings, pickled = project.settings("dataset", **_chosen(args)), args.from_pickle
+    card = (import_pickle(project, Path(pickled), settings) if pickled else build(project, settings)).card
+    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
+    if args.pickle:
+        print(f"the original's pickle: {write_pickle(project)}")
+
+
+def train(args: argparse.Namespace) -> None:
+    from trailer_lib import evaluation, training
+
+    project = Project.open(args.root)
+    run = training.train(project, project.settings("train", **_chosen(args)), resume=args.resume)
+    if training.process_place().rank > 0:
+        return
+    print(run.results["weights"])
+    print(f"{evaluation.metric_table(run.results).to_string()}\n{evaluation.verdict(run.results)}")
+    print(f"model: {project.models / training.BEST}")
+
+
+def compare(args: argparse.Namespace) -> None:
+    from trailer_lib import training
+    from trailer_lib.report import plots
+
+    project = Project.open(args.root)
+    schemes = training.read_schemes(training.find_schemes(args.schemes))
+    results = training.compare(project, schemes, args.folds, args.repeats)
+    print(training.comparison_table(results).to_string())
+    picture = project.models / "schemes" / "schemes.png"
+    _save(plots.scheme_table(results), str(picture))
+    print(f"picture: {picture}")
+
+
+def evidence(args: argparse.Namespace) -> None:
+    from trailer_lib import evaluation
+
+    films = evaluation.evidence_films(Project.open(args.root))
+    features = evaluation.read_features(Path(args.features), films) if args.features else None
+    results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
+    table = evaluation.evidence_table(results).to_string()
+    print(json.dumps(results) if args.json else f"{results['films']} films\n{table}")
+    if args.figure:
+        from trailer_lib.report import plots
+
+        _save(plots.scheme_table(results), args.figure)
+
+
+def predict(args: argparse.Namespace) -> None:
+    from trailer_lib.predict import Predictor, predict_many
+
+    root = Project.open(args.root).root if args.root else None
+    if not args.csv:
+        film = {"genres": args.genres} if args.genres else None
+        prediction = Predictor.load(args.model, root).predict(args.trailer, film)
+        if args.figure:
+            _save(prediction.figure(), args.figure)
+        print(json.dumps(prediction.to_dict()) if args.json else prediction)
+        return
+    if unused := [name for name in ("genres", "json", "figure") if getattr(args, name)]:
+        raise TrailerError(f"--{unused[0]} is for one trailer: leave it out, or leave --csv out")
+    counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
+    print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
+    if not counts["scored"] + counts["before"]:
+        raise TrailerError(f"{args.csv}: no trailer could be scored: see its column reason")
+
+
+def app(args: argparse.Namespace) -> None:
+    from trailer_lib.report.app import run_app
+
+    run_app(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
+
+
+def export(args: argparse.Namespace) -> None:
+    from trailer_lib.predict import export_onnx
+
+    facts = export_onnx(Path(args.model), Path(args.out))
+    print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['verdict']}")
+
+
+def _save(figure: Any, name: str) -> None:
+    with files.atomic_path(Path(name)) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:
+    """The settings named on the command line: KEY=VALUE words, then the flags that were given."""
+    texts = {item.name for item in fields(STAGES[args.command]) if isinstance(item.default, str)}
+    words = dict(_setting(word, texts) for word in args.settings)
+    return words | {name: value for name in flags if (value := getattr(args, name)) is not None}
+
+
+def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
+    name, equals, text = word.partition("=")
+    if not equals:
+        raise TrailerError(f"{word!r}: expected KEY=VALUE, like epochs=5")
+    if name in texts:
+        return name, text
+    try:
+        return name, json.loads({"True": "true", "False": "false"}.get(text, text))
+    except ValueError:
+        return name, text

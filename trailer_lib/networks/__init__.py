@@ -1,0 +1,11 @@
+"""TODO."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "model_file": ["FORMAT", "ModelFile", "read_model", "save_tensors"],
+        "regressor": ["FilmRegressor", "build"],
+    },
+)
