@@ -157,7 +157,7 @@ def _plot(measured: dict[str, dict]) -> None:
     rows = {}
     for part, figures in measured.items():
         for who, metrics in figures["metrics"].items():
-            if who != "constant" and (who in baselines.BASELINES or who == "trailer" or who.endswith("+ trailer")):
+            if who != "mean baseline" and (who in baselines.BASELINES or who == "trailer" or who.endswith("+ trailer")):
                 rows[f"{part}: {who}"] = metrics
     if rows:
         plots.scheme_table({"metrics": rows}, "Real films").savefig(HERE / "evidence.png", dpi=110)

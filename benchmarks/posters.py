@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 POSTERS, TABLE = trials.SHARED / "real" / "posters", trials.SHARED / "real" / "excels" / "movie_metadata.csv"
 FOLDS, TENTHS = 5, 10
 OTHERS = ("original", "frozen + ridge, last layer only")
-ONE = {"frames": 1, "backbone": "mobilenet_v2", "draws": 1}
+ONE = {"frames": 1, "backbone": "mobilenet_v2", "views": 1}
 SCHEMES: dict[str, tuple[int, dict[str, Any]]] = {
     "original": (128, {"scheme": "original", "reorder_frames": False}),
     "default": (224, {}),
@@ -140,7 +140,7 @@ def write(results: dict[str, Any]) -> None:
     figures = results["summary"]
     metrics = {name: scheme["nMSE"] for name, scheme in figures.items()}
     films = len(next(iter(results["schemes"].values()))["answers"])
-    trials.plot(HERE / "posters.png", metrics, {"constant": 1.0}, f"{films} posters")
+    trials.plot(HERE / "posters.png", metrics, {"mean baseline": 1.0}, f"{films} posters")
     rows = [["scheme", "pixels", "nMSE", *(f"minus {other}" for other in OTHERS), "processor"]]
     for name in sorted(metrics, key=lambda name: metrics[name]["value"]):
         differences = [figures[name].get(f"minus {other}") for other in OTHERS]

@@ -52,7 +52,7 @@ print(time.perf_counter() - start, time.process_time() - busy)
 
 def made_model(path: Path, backbone: str) -> Path:
     """A model with random weights and all the facts that a trained one has."""
-    settings = TrainSettings(backbone=backbone, frames=FRAMES, join="channels", weights="none", depth="last", draws=1)
+    settings = TrainSettings(backbone=backbone, frames=FRAMES, aggregate="channels", weights="none", depth="last", views=1)
     network = build(backbone, FRAMES, "channels", "none")
     metric = {name: {"value": 1.0, "low": 0.9, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
     rng, width = np.random.default_rng(0), network.width
@@ -62,7 +62,7 @@ def made_model(path: Path, backbone: str) -> Path:
         "scrape": ScrapeSettings().as_dict(), "score_mean": 6.0, "score_sd": 1.0, "weights": "none",
         "blocks": list(network.blocks),
         "splits": {"train": FILMS, "val": FILMS, "test": FILMS},
-        "results": {"films": FILMS, "metrics": {"trailer": metric, "constant": metric}, "verdict": "Made."},
+        "results": {"films": FILMS, "metrics": {"trailer": metric, "mean baseline": metric}, "verdict": "Made."},
         "validation": {"score": scores.tolist(), "predicted": (scores + rng.normal(0, 1, FILMS)).tolist()},
         "index": {
             "imdb_id": [f"tt{n:07d}" for n in range(FILMS)], "title": ["Made"] * FILMS, "year": [2000] * FILMS,

@@ -24,19 +24,19 @@ from trailer_lib.project import Project
 
 HERE = Path(__file__).resolve().parent
 SIZE, FRAMES = 96, 12
-PLAIN = {"freeze": "none", "depth": "last", "head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "draws": 1}
+PLAIN = {"freeze": "none", "depth": "last", "head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "views": 1}
 LAST = {"freeze": "none", "depth": "last"}  # the head fitted on the last layer's features, then all trained gently
 SCHEMES: dict[str, dict[str, Any]] = {
     "original": {"scheme": "original"},
-    "random first kernel, normalised, AdamW": PLAIN | {"join": "channels", "first_conv": "random"},
-    "repeated kernel": PLAIN | {"join": "channels"},
-    "mean of frames, random head": PLAIN | {"join": "mean"},
+    "random first kernel, normalised, AdamW": PLAIN | {"aggregate": "channels", "first_conv": "random"},
+    "repeated kernel": PLAIN | {"aggregate": "channels"},
+    "mean of frames, random head": PLAIN | {"aggregate": "mean"},
     "default": {},
     "default, last layer only": {"depth": "last"},
-    "default, mean and sd over frames": {"join": "moments"},
+    "default, mean and sd over frames": {"aggregate": "moments"},
     "default, boosting": {"head": "boosting"},
-    "default, stacked frames": {"join": "channels"},
-    "default, answers of 1 draw": {"draws": 1},
+    "default, stacked frames": {"aggregate": "channels"},
+    "default, answers of 1 draw": {"views": 1},
     "default, then fine-tuned": {"freeze": "none"},
     "last layer only, then fine-tuned": LAST,
     "last layer only, then fine-tuned at ten times the rate": LAST | {"lr": 1e-4},
@@ -154,7 +154,7 @@ def write(results: dict[str, Any]) -> None:
     figures, seed = results["summary"], results["seeds"][0]
     schemes = figures["schemes"]
     best = figures["best possible"]
-    lines = {"best possible": best["value"], "constant": 1.0}
+    lines = {"best possible": best["value"], "mean baseline": 1.0}
     metrics = {name: scheme["nMSE"] for name, scheme in schemes.items()}
     trials.plot(HERE / "recipes.png", metrics, lines, f"{len(results['seeds'])} seeds of {results['films']} made films")
     facts = {

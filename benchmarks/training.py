@@ -30,7 +30,7 @@ from trailer_lib.training.module import TrailerModule, optimizer
 HERE = Path(__file__).resolve().parent
 FILMS, KEPT, SIDE = 240, 60, 128
 PACKAGES = ["torch", "torchvision", "lightning", "numpy"]
-KINDS = ("constant", "ours", "as the original")
+KINDS = ("mean baseline", "ours", "as the original")
 PLAIN = {"freeze": "none", "depth": "last", "head": "linear"}  # all of the network is trained
 AUGMENTED = PLAIN | {"crop": 0.5, "colour": 0.2, "noise": 0.1}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -89,7 +89,7 @@ def as_the_original(data: Dataset, settings: TrainSettings) -> Batches:
 def step_of(kind: str, settings: TrainSettings) -> Callable[[tuple], None]:
     """One step of training on a batch of a kind; each kind trains a network of its own, from the same weights."""
     torch.manual_seed(0)
-    network = build(settings.backbone, settings.frames, settings.join, "none")
+    network = build(settings.backbone, settings.frames, settings.aggregate, "none")
     module = TrailerModule(network, settings, {"score_mean": 5.5, "score_sd": 1.0}).to(DEVICE).train()
     moved, scaler = optimizer(network, settings), torch.amp.GradScaler(enabled=DEVICE.type == "cuda")
     module._require_number = lambda loss: None  # needs a Trainer
@@ -100,7 +100,7 @@ def step_of(kind: str, settings: TrainSettings) -> Callable[[tuple], None]:
         frames, scores = frames.to(DEVICE, non_blocking=True), scores.to(DEVICE, non_blocking=True)
         if kind == "ours":
             return module.training_step((frames, scores, rows, seeds), 0)
-        pictures = network.normalise(frames) if kind == "constant" else frames / 255.0
+        pictures = network.normalise(frames) if kind == "mean baseline" else frames / 255.0
         return plain(network.score(pictures), module.standardised(scores).float())
 
     def step(batch: tuple) -> None:
@@ -132,7 +132,7 @@ def reading(batches: Batches, steps: int) -> float:
 
 
 def measured(data: Dataset, settings: TrainSettings, rounds: int, steps: int) -> dict:
-    sources = {"constant": constant, "ours": endless, "as the original": as_the_original}
+    sources = {"mean baseline": constant, "ours": endless, "as the original": as_the_original}
     batches = {kind: source(data, settings) for kind, source in sources.items()}
     taken = {kind: step_of(kind, settings) for kind in KINDS}
     found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
@@ -155,7 +155,7 @@ def measured(data: Dataset, settings: TrainSettings, rounds: int, steps: int) ->
 def ratios(figures: dict, name: str) -> dict[str, float]:
     """The medians over rounds of one kind's time over another's."""
     times = figures[name]
-    pairs = (("ours", "constant"), ("as the original", "ours"))
+    pairs = (("ours", "mean baseline"), ("as the original", "ours"))
     return {
         f"{kind} to {to}": round(median(one / other for one, other in zip(times[kind], times[to])), 3)
         for kind, to in pairs

@@ -638,7 +638,16 @@ def test_predict_prints_one_json_object(trailer: Path, trained_root: Path, out: 
     text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json")
     found = json.loads(text)
     assert text.count("\n") == 1
-    assert {"trailer", "score", "intervals", "test_mae", "constant_mae", "verdict", "seconds", "pulls"} <= found.keys()
+    assert {
+        "trailer",
+        "score",
+        "intervals",
+        "test_mae",
+        "mean_baseline_mae",
+        "verdict",
+        "seconds",
+        "pulls",
+    } <= found.keys()
 
 
 def test_predict_tells_what_the_genres_say(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:

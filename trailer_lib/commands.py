@@ -44,7 +44,7 @@ def frames(args: argparse.Namespace) -> None:
     rule = {"filter": "none"} if args.no_filter else {}
     sample = sample_informative(path, path.stem, ScrapeSettings(count=args.count, seed=args.seed, **rule), args.height)
     save_frames(out, sample.frames, sample.reasons, {"video": path.name})
-    print(f"kept {sample.kept} of {len(sample.reasons)} frames in {args.out}")
+    print(f"kept {sample.kept_frames} of {len(sample.reasons)} frames in {args.out}")
     if sample.remark:
         print(sample.remark)
 

@@ -110,10 +110,10 @@ def _span(low: float | None, high: float | None) -> str:
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
 # It read BGR from 0 to 255, replaced the first convolution by a random one, and trained with the absolute error.
 ORIGINAL = {
-    "frames": 5, "join": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "depth": "last",
+    "frames": 5, "aggregate": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "depth": "last",
     "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3,
     "betas": (0.9, 0.9), "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1",
-    "epochs": 50, "batch": 32, "ema_decay": 0.0, "draws": 1,
+    "epochs": 50, "batch": 32, "ema_decay": 0.0, "views": 1,
 }  # fmt: skip
 SCHEMES: dict[str, dict[str, Any]] = {"default": {}, "original": ORIGINAL}
 
@@ -174,7 +174,7 @@ class TrainSettings(Settings):
         "resnet18", "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ..., or 'timm:NAME'"
     )
     frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
-    join: str = option(
+    aggregate: str = option(
         "mean",
         "frames stacked into the first convolution; or seen one by one, their features averaged, or weighted first",
         ("channels", "mean", "attention"),
@@ -203,7 +203,7 @@ class TrainSettings(Settings):
     )
     other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")
     reorder_frames: bool = option(False, "shuffle the frames' order; otherwise they stay in the film's order")
-    draws: int = option(8, "tests average a film's answer over so many draws of frames", low=1, high=100)
+    views: int = option(8, "tests average a film's answer over so many draws of frames", low=1, high=100)
     noise: float = option(0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0)
     flip: bool = option(True, "mirror half of the films left to right in training")
     crop: float = option(

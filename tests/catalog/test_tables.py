@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from trailer_lib import TrailerError
-from trailer_lib.catalog import read_rows
 
 HEADING = ["id", "title", "year"]
 ROWS = [["a1", "Amélie, the film", "2001"], ["b2", 'The "Best" Film', "1999"], ["c3", "Straße; Œuvre", "1980"]]

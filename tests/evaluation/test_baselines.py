@@ -34,7 +34,7 @@ def nmse(train: pd.DataFrame, test: pd.DataFrame, name: str) -> float:
 def test_nmse_of_the_train_mean_equals_its_formula() -> None:
     train, test = films(seed=2).assign(score=lambda table: table.score + 0.4), films(seed=3)
     expected = 1 + (train.score.mean() - test.score.mean()) ** 2 / test.score.var(ddof=0)
-    assert nmse(train, test, "constant") == pytest.approx(expected, abs=1e-6)
+    assert nmse(train, test, "mean baseline") == pytest.approx(expected, abs=1e-6)
 
 
 def test_only_the_baselines_asked_for_answer() -> None:
@@ -118,9 +118,9 @@ def test_a_few_train_films_are_enough_for_an_answer() -> None:
 @pytest.mark.parametrize(
     ("gone", "left"),
     [
-        (["genres"], ["constant"]),
-        (["runtime_minutes"], ["constant", "genre only"]),
-        (baselines.COLUMNS, ["constant", "genre only", "genre + runtime + year"]),
+        (["genres"], ["mean baseline"]),
+        (["runtime_minutes"], ["mean baseline", "genre only"]),
+        (baselines.COLUMNS, ["mean baseline", "genre only", "genre + runtime + year"]),
         (["country", "budget"], list(baselines.BASELINES)),
         ([], list(baselines.BASELINES)),
     ],

@@ -111,7 +111,7 @@ def test_several_repeats_are_measured_by_their_mean() -> None:
 
 def test_the_constants_absolute_error_is_the_medians() -> None:
     train, test = table_of(skewed(101, seed=5)), table_of(skewed(40))
-    found = metrics.compare_with_baselines(train, test, guesses(skewed(40), 1.0), "trailer")["metrics"]["constant"]
+    found = metrics.compare_with_baselines(train, test, guesses(skewed(40), 1.0), "trailer")["metrics"]["mean baseline"]
     assert found["MAE"]["value"] == pytest.approx(np.abs(test.score - train.score.median()).mean())
     assert found["nMSE"]["value"] == pytest.approx(metrics.nmse(test.score.to_numpy(), train.score.mean()))
 
@@ -187,7 +187,7 @@ def test_the_verdict_on_a_model_no_better_than_the_constant_is_not_shown() -> No
 
 def test_the_verdict_on_a_gain_that_may_be_chance_is_not_shown() -> None:
     found = result(guesses(scores(12), 0.8), table_of(scores(12)))
-    gain = found["nMSE minus"]["constant"]
+    gain = found["nMSE minus"]["mean baseline"]
     assert gain["value"] < 0 < gain["high"]
     assert metrics.verdict(found).startswith("Not shown to be better")
 
@@ -199,15 +199,15 @@ def test_the_verdict_on_one_answer_for_all_is_collapsed() -> None:
 
 def test_the_verdict_gives_the_difference_with_its_interval() -> None:
     found = result(guesses(scores(80), 0.3), table_of(scores(80)))
-    gain = found["nMSE minus"]["constant"]
+    gain = found["nMSE minus"]["mean baseline"]
     assert f": {gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])" in metrics.verdict(found)
 
 
 def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
     found = result(guesses(scores(30), 1.0), table_of(scores(30)))
     assert json.loads(json.dumps(found)) == found
-    assert list(found["metrics"]) == ["trailer", "constant", "genre only"]
-    assert list(found["nMSE minus"]) == ["constant", "genre only"]
+    assert list(found["metrics"]) == ["trailer", "mean baseline", "genre only"]
+    assert list(found["nMSE minus"]) == ["mean baseline", "genre only"]
     assert list(found["left out"]) == ["genre + runtime + year", "all metadata"]
     assert found["films"] == 30
 
@@ -215,9 +215,9 @@ def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
 def test_the_table_has_a_row_each_with_intervals() -> None:
     found = result(guesses(scores(30), 1.0), table_of(scores(30)))
     table = metrics.metric_table(found)
-    assert list(table.index) == ["trailer", "constant", "genre only"]
+    assert list(table.index) == ["trailer", "mean baseline", "genre only"]
     assert list(table.columns) == ["nMSE", "MAE", "R2", "Spearman"]
-    assert table.loc["constant", "MAE"] == str(Metric(**found["metrics"]["constant"]["MAE"]))
+    assert table.loc["mean baseline", "MAE"] == str(Metric(**found["metrics"]["mean baseline"]["MAE"]))
 
 
 def test_a_metric_prints_its_interval() -> None:

@@ -46,7 +46,7 @@ def test_features_that_tell_more_add_to_the_genres() -> None:
     gain = found["nMSE minus"]["genre only + trailer"]
     assert gain["than"] == "genre only" and gain["high"] < -0.3
     assert found["metrics"]["genre only + trailer"]["nMSE"]["value"] < 0.1
-    assert found["nMSE minus"]["trailer"]["than"] == "constant"
+    assert found["nMSE minus"]["trailer"]["than"] == "mean baseline"
     assert sum(found["chosen"].values()) == 8
 
 
@@ -87,7 +87,7 @@ def test_too_few_films_with_features_are_an_error(known: int) -> None:
 
 def test_without_features_the_baselines_are_measured() -> None:
     found = evidence.evaluate_features(films(60), folds=3, repeats=1)
-    assert list(found["metrics"]) == ["constant", "genre only", "genre + runtime + year"]
+    assert list(found["metrics"]) == ["mean baseline", "genre only", "genre + runtime + year"]
     assert "all metadata" in found["left out"]
     assert json.loads(json.dumps(found)) == found
 
@@ -97,7 +97,7 @@ def test_the_table_names_what_each_difference_is_from() -> None:
     shown = evidence.evidence_table(
         evidence.evaluate_features(table, features(table, table.hidden), folds=3, repeats=1)
     )
-    assert shown["that of"]["constant"] == "" and shown["that of"]["genre only"] == "constant"
+    assert shown["that of"]["mean baseline"] == "" and shown["that of"]["genre only"] == "mean baseline"
     assert shown["that of"]["genre + runtime + year + trailer"] == "genre + runtime + year"
 
 

@@ -14,7 +14,7 @@ from torchvision import models
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import weights as weights_file
-from trailer_lib.networks.backbone import IMAGENET_MEAN, IMAGENET_SD, JOINS
+from trailer_lib.networks.backbone import AGGREGATIONS, IMAGENET_MEAN, IMAGENET_SD
 from trailer_lib.networks.model_file import FORMAT, ModelFile
 from trailer_lib.networks.regressor import FilmRegressor, build, restore
 from trailer_lib.settings import TrainSettings
@@ -28,8 +28,8 @@ def frames_of(films: int, frames: int, size: int = 64, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (films, frames, 3, size, size), dtype=torch.uint8, generator=generator)
 
 
-def chosen(backbone: str, frames: int, join: str, depth: str = "last") -> TrainSettings:
-    return TrainSettings(backbone=backbone, frames=frames, join=join, depth=depth)
+def chosen(backbone: str, frames: int, aggregate: str, depth: str = "last") -> TrainSettings:
+    return TrainSettings(backbone=backbone, frames=frames, aggregate=aggregate, depth=depth)
 
 
 def answer(network: FilmRegressor, frames: Tensor) -> Tensor:
@@ -59,33 +59,33 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 # Building.
 
 
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
 @pytest.mark.parametrize("backbone", SMALL)
-def test_a_backbone_answers_with_a_score_a_film(backbone: str, join: str) -> None:
-    found = answer(build(backbone, 2, join, "none"), frames_of(3, 2))
+def test_a_backbone_answers_with_a_score_a_film(backbone: str, aggregate: str) -> None:
+    found = answer(build(backbone, 2, aggregate, "none"), frames_of(3, 2))
     assert found.shape == (3,) and found.dtype == torch.float32
     assert found.isfinite().all()
 
 
 @pytest.mark.parametrize(
-    "backbone, frames, join, size",
+    "backbone, frames, aggregate, size",
     [("vgg11", 2, "channels", 32), ("vit_b_16", 1, "mean", 224), ("maxvit_t", 1, "mean", 224)],
 )
-def test_a_large_backbone_answers_with_a_score_a_film(backbone: str, frames: int, join: str, size: int) -> None:
-    found = answer(build(backbone, frames, join, "none"), frames_of(2, frames, size))
+def test_a_large_backbone_answers_with_a_score_a_film(backbone: str, frames: int, aggregate: str, size: int) -> None:
+    found = answer(build(backbone, frames, aggregate, "none"), frames_of(2, frames, size))
     assert found.shape == (2,) and found.isfinite().all()
 
 
-@pytest.mark.parametrize("join", JOINS)
-def test_every_part_of_a_network_learns(join: str) -> None:
-    network = build("resnet18", 2, join, "none").train()
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+def test_every_part_of_a_network_learns(aggregate: str) -> None:
+    network = build("resnet18", 2, aggregate, "none").train()
     network(frames_of(3, 2)).square().sum().backward()
     assert [name for name, tensor in network.named_parameters() if tensor.grad is None] == []
 
 
 @pytest.mark.parametrize("join, depends", [("channels", True), ("mean", False), ("attention", False)])
-def test_the_frames_order_counts_only_where_they_are_stacked(join: str, depends: bool) -> None:
-    network, frames = build("resnet18", 3, join, "none"), frames_of(2, 3)
+def test_the_frames_order_counts_only_where_they_are_stacked(aggregate: str, depends: bool) -> None:
+    network, frames = build("resnet18", 3, aggregate, "none"), frames_of(2, 3)
     nn.init.normal_(
         first_convolution(network).weight, std=0.05
     )  # as learning does: at first it treats all frames alike
@@ -93,21 +93,21 @@ def test_the_frames_order_counts_only_where_they_are_stacked(join: str, depends:
     assert same != depends
 
 
-@pytest.mark.parametrize("join", ["mean", "attention"])
-def test_a_pooled_film_of_equal_frames_is_that_frame(join: str) -> None:
-    network = build("resnet18", 4, join, "none")
-    one, network_of_one = frames_of(2, 1), build("resnet18", 1, join, "none")
+@pytest.mark.parametrize("aggregate", ["mean", "attention"])
+def test_a_pooled_film_of_equal_frames_is_that_frame(aggregate: str) -> None:
+    network = build("resnet18", 4, aggregate, "none")
+    one, network_of_one = frames_of(2, 1), build("resnet18", 1, aggregate, "none")
     network_of_one.load_state_dict(network.state_dict())
     assert torch.allclose(answer(network, one.repeat(1, 4, 1, 1, 1)), answer(network_of_one, one), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "backbone, join, hint",
+    "backbone, aggregate, hint",
     [("resnet81", "channels", "resnet18"), ("vgg61", "mean", "vgg"), ("resnet18", "chanels", "channels")],
 )
-def test_an_unknown_name_is_an_error_that_names_the_nearest(backbone: str, join: str, hint: str) -> None:
+def test_an_unknown_name_is_an_error_that_names_the_nearest(backbone: str, aggregate: str, hint: str) -> None:
     with pytest.raises(TrailerError, match=f"unknown .*did you mean '{hint}"):
-        build(backbone, 2, join, "none")
+        build(backbone, 2, aggregate, "none")
 
 
 def test_the_summary_gives_size_first_convolution_and_weights() -> None:
@@ -175,10 +175,10 @@ def test_a_random_first_layer_replaces_the_pretrained_one(weights_of: Callable[[
     assert network.report.endswith("at random: conv1, head")
 
 
-@pytest.mark.parametrize("join", ["mean", "moments"])
-def test_a_random_first_layer_without_stacked_frames_is_an_error(join: str) -> None:
-    with pytest.raises(TrailerError, match="only join='channels'"):
-        build("resnet18", 2, join, "none", first_conv="random")
+@pytest.mark.parametrize("aggregate", ["mean", "moments"])
+def test_a_random_first_layer_without_stacked_frames_is_an_error(aggregate: str) -> None:
+    with pytest.raises(TrailerError, match="only aggregate='channels'"):
+        build("resnet18", 2, aggregate, "none", first_conv="random")
 
 
 # Weights that fill a network.
@@ -266,9 +266,9 @@ def test_a_whole_file_keeps_the_hidden_layers_of_a_classifier(weights_of: Callab
 def model_file(path: Path, **choices: Any) -> FilmRegressor:
     """A network as a training leaves it: the kernels of its stacked frames differ."""
     settings = TrainSettings(
-        **{"backbone": "squeezenet1_1", "join": "channels", "depth": "last", "head": "linear"} | choices
+        **{"backbone": "squeezenet1_1", "aggregate": "channels", "depth": "last", "head": "linear"} | choices
     )
-    network = build("squeezenet1_1", settings.frames, settings.join, "none", pixels=settings.pixels)
+    network = build("squeezenet1_1", settings.frames, settings.aggregate, "none", pixels=settings.pixels)
     nn.init.normal_(first_convolution(network).weight, std=0.05)
     ModelFile(
         network, {"format": FORMAT, "settings": settings.as_dict(), "weights": network.report, "blocks": [512]}
@@ -286,10 +286,10 @@ def test_another_models_file_of_as_many_frames_gives_its_backbone_whole(tmp_path
 
 @pytest.mark.parametrize("join, frames", [("channels", 5), ("channels", 1), ("mean", 3)])
 def test_another_models_file_of_other_frames_keeps_the_response_to_equal_ones(
-    tmp_path: Path, join: str, frames: int
+    tmp_path: Path, aggregate: str, frames: int
 ) -> None:
     before = model_file(tmp_path / "best_model.pt", frames=3).eval()
-    after = build("squeezenet1_1", frames, join, str(tmp_path / "best_model.pt")).eval()
+    after = build("squeezenet1_1", frames, aggregate, str(tmp_path / "best_model.pt")).eval()
     one = frames_of(2, 1)
     with torch.inference_mode():
         expected = before.features(before.normalise(one.expand(-1, 3, -1, -1, -1)))
@@ -477,19 +477,19 @@ def test_a_damaged_download_is_an_error(empty_hub: Path, spoil: Callable[[Path],
 
 
 @pytest.mark.parametrize("depth", ["last", "stages"])
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
 @pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5"])
-def test_a_restored_network_answers_as_before(backbone: str, join: str, depth: str) -> None:
-    network, frames = build(backbone, 2, join, "none", depth=depth), frames_of(2, 2)
-    again = restore(chosen(backbone, 2, join, depth), network.report, dict(network.state_dict()), network.blocks)
+def test_a_restored_network_answers_as_before(backbone: str, aggregate: str, depth: str) -> None:
+    network, frames = build(backbone, 2, aggregate, "none", depth=depth), frames_of(2, 2)
+    again = restore(chosen(backbone, 2, aggregate, depth), network.report, dict(network.state_dict()), network.blocks)
     assert torch.equal(answer(again, frames), answer(network, frames))
     assert again.report == network.report
 
 
 @pytest.mark.parametrize(
-    "backbone, frames, join", [("resnet34", 2, "mean"), ("resnet18", 3, "channels"), ("resnet18", 2, "attention")]
+    "backbone, frames, aggregate", [("resnet34", 2, "mean"), ("resnet18", 3, "channels"), ("resnet18", 2, "attention")]
 )
-def test_another_networks_tensors_are_refused(backbone: str, frames: int, join: str) -> None:
+def test_another_networks_tensors_are_refused(backbone: str, frames: int, aggregate: str) -> None:
     network = build("resnet18", 2, "mean", "none")
     with pytest.raises(RuntimeError):
-        restore(chosen(backbone, frames, join), network.report, network.state_dict())
+        restore(chosen(backbone, frames, aggregate), network.report, network.state_dict())

@@ -67,12 +67,12 @@ def test_a_saved_model_is_read_as_it_was(trained_root: Path, tmp_path: Path, map
 @pytest.mark.parametrize(
     "choices",
     [
-        {"join": "moments"},
-        {"join": "quantiles"},
-        {"join": "attention"},
-        {"join": "channels", "first_conv": "random", "pixels": "raw"},
-        {"join": "mean", "freeze": "backbone"},
-        {"join": "mean", "freeze": "2", "head": "ridge"},
+        {"aggregate": "moments"},
+        {"aggregate": "quantiles"},
+        {"aggregate": "attention"},
+        {"aggregate": "channels", "first_conv": "random", "pixels": "raw"},
+        {"aggregate": "mean", "freeze": "backbone"},
+        {"aggregate": "mean", "freeze": "2", "head": "ridge"},
     ],
     ids=str,
 )

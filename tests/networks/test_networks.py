@@ -10,7 +10,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.regnet import BlockParams
 
-from trailer_lib.networks.backbone import JOINS, Trunk, widen_first_layer
+from trailer_lib.networks.backbone import AGGREGATIONS, Trunk, widen_first_layer
 from trailer_lib.networks.regressor import FilmRegressor, build
 
 NAMES = models.list_models(module=models)
@@ -22,8 +22,8 @@ FAMILIES = [
     "vit_b_16", "vit_h_14", "wide_resnet50_2",
 ]  # fmt: skip
 TORTURE = os.environ.get("TORTURE") == "1"
-EVERY = [(name, join) for name in NAMES for join in JOINS]
-A_FEW = [(name, JOINS[place % len(JOINS)]) for place, name in enumerate(FAMILIES)]
+EVERY = [(name, aggregate) for name in NAMES for aggregate in AGGREGATIONS]
+A_FEW = [(name, AGGREGATIONS[place % len(AGGREGATIONS)]) for place, name in enumerate(FAMILIES)]
 
 
 @pytest.fixture
@@ -88,13 +88,13 @@ def _plain(name: str) -> dict[str, bool]:
     return {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
 
 
-@pytest.mark.parametrize("name, join", EVERY if TORTURE else A_FEW)
-def test_each_takes_a_step_with_each_join(name: str, join: str, shapes_only: None) -> None:
+@pytest.mark.parametrize("name, aggregate", EVERY if TORTURE else A_FEW)
+def test_each_takes_a_step_with_each_join(name: str, aggregate: str, shapes_only: None) -> None:
     place = NAMES.index(name)
     frames = (1, 5, 15)[place % 3]
-    network = build(name, frames, join, "none", depth=("last", "stages")[place % 2])
+    network = build(name, frames, aggregate, "none", depth=("last", "stages")[place % 2])
     assert one_step(network, frames, 128).shape == (2,)
-    assert network.head.in_features == network.width * width(join)
+    assert network.head.in_features == network.width * width(aggregate)
 
 
 @pytest.mark.skipif(not TORTURE, reason="takes minutes: set TORTURE=1")

@@ -34,10 +34,10 @@ def trained_a_step(network: FilmRegressor) -> tuple[dict, dict]:
 
 
 @pytest.mark.parametrize("choice, still", [("none", ()), ("2", ("conv1.", "bn1.", "layer1.")), ("backbone", ("",))])
-@pytest.mark.parametrize("join", ["channels", "mean"])
-def test_a_step_changes_all_but_the_frozen(choice: str, still: tuple[str, ...], join: str) -> None:
+@pytest.mark.parametrize("aggregate", ["channels", "mean"])
+def test_a_step_changes_all_but_the_frozen(choice: str, still: tuple[str, ...], aggregate: str) -> None:
     torch.manual_seed(0)
-    before, after = trained_a_step(build("resnet18", 2, join, "none", freeze=choice))
+    before, after = trained_a_step(build("resnet18", 2, aggregate, "none", freeze=choice))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     frozen = {name for name in before if name.startswith(tuple(f"backbone.{part}" for part in still))}
     assert not changed & frozen

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks.backbone import JOINS
+from trailer_lib.networks.backbone import AGGREGATIONS
 from trailer_lib.networks.regressor import build, restore
 from trailer_lib.settings import TrainSettings
 
@@ -23,11 +23,11 @@ def frames_of(films: int, frames: int, size: int = 64) -> Tensor:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_timm_model_learns_and_is_restored(name: str) -> None:
-    join = JOINS[SMALL.index(name)]
-    network, frames = build(f"timm:{name}", 3, join, "none", depth="stages"), frames_of(2, 3)
+    aggregate = AGGREGATIONS[SMALL.index(name)]
+    network, frames = build(f"timm:{name}", 3, aggregate, "none", depth="stages"), frames_of(2, 3)
     network.train()(frames).sum().backward()
     assert [name for name, tensor in network.named_parameters() if tensor.grad is None] == []
-    settings = TrainSettings(backbone=f"timm:{name}", frames=3, join=join)
+    settings = TrainSettings(backbone=f"timm:{name}", frames=3, aggregate=aggregate)
     again = restore(settings, network.report, network.state_dict(), network.blocks).eval()
     with torch.inference_mode():
         assert torch.equal(again(frames), network.eval()(frames))
@@ -104,7 +104,7 @@ def test_another_models_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_standardises_itself_can_not_be_repeated() -> None:
-    with pytest.raises(TrailerError, match=r"stem\.conv1.*join='mean'"):
+    with pytest.raises(TrailerError, match=r"stem\.conv1.*aggregate='mean'"):
         build("timm:test_nfnet", 5, "channels", "none")
     assert build("timm:test_nfnet", 5, "channels", "none", first_conv="random").frames == 5
 

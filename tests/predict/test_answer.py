@@ -15,7 +15,7 @@ from trailer_lib.predict.explanation import Neighbour
 from trailer_lib.predict.prediction import Prediction
 
 METRICS = {name: {"value": 0.9, "low": 0.8, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
-RESULTS = {"films": 40, "train_mean": 6.1, "metrics": {"trailer": METRICS, "constant": METRICS}}
+RESULTS = {"films": 40, "train_mean": 6.1, "metrics": {"trailer": METRICS, "mean baseline": METRICS}}
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
@@ -29,7 +29,7 @@ def answer(**changed: object) -> Prediction:
     ]
     facts = {
         "trailer": "film.mp4", "score": 6.83, "intervals": {80: (5.5, 8.1), 95: (4.0, 9.6)}, "no_interval": "",
-        "constant": 6.1, "genre": 6.4, "frames": pictures, "seconds": np.arange(5) * 2.5,
+        "mean baseline": 6.1, "genre": 6.4, "frames": pictures, "seconds": np.arange(5) * 2.5,
         "pulls": np.array([0.1, -0.3, 0.02, -0.001, 0.2]), "strongest": np.array([1, 4]), "heat": heat,
         "similar": similar, "warnings": ["Doubt one.", "Doubt two."], "timings": {"frames": 1.0, "network": 0.2},
         "sampled": 20, "kept": 14, "results": RESULTS, "verdict": "Better than the constant.", "films": 300,

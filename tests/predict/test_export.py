@@ -1,4 +1,4 @@
-"""A model as ONNX gives PyTorch's scores without torch: every backbone of the original, every join, every head."""
+"""A model as ONNX gives PyTorch's scores without torch: every backbone of the original, every aggregate, every head."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks.backbone import JOINS, Trunk, stage_widths, widen_first_layer
+from trailer_lib.networks.backbone import AGGREGATIONS, Trunk, stage_widths, widen_first_layer
 from trailer_lib.networks.model_file import ModelFile, read_model
 from trailer_lib.networks.regressor import FilmRegressor, build
 from trailer_lib.predict import export
@@ -62,18 +62,18 @@ def assert_agree(model: ModelFile, path: Path, side: int = SIDE) -> None:
         assert films == 1 or np.ptp(found) > 0.01
 
 
-def small(join: str, depth: str = "last") -> FilmRegressor:
+def small(aggregate: str, depth: str = "last") -> FilmRegressor:
     """A regressor on a backbone of two convolutions: quick to export."""
     torch.manual_seed(0)
     layers = nn.Sequential(
         nn.Conv2d(3, 4, 3, 2), nn.ReLU(inplace=True), nn.Conv2d(4, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
     trunk = Trunk(layers, 8, ("0",))
-    if join == "channels":
+    if aggregate == "channels":
         widen_first_layer(trunk, FRAMES, "repeat", {})
-    channels = 3 * FRAMES if join == "channels" else 3
+    channels = 3 * FRAMES if aggregate == "channels" else 3
     blocks = stage_widths(trunk, channels) if depth == "stages" else ()
-    network = FilmRegressor(trunk, FRAMES, join, "", blocks=blocks)
+    network = FilmRegressor(trunk, FRAMES, aggregate, "", blocks=blocks)
     if network.attention is not None:
         nn.init.normal_(network.attention.weight)
     return network
@@ -90,9 +90,9 @@ def head_of(kind: str, network: FilmRegressor) -> nn.Module:
 
 
 @pytest.mark.parametrize("depth", ["last", "stages"])
-@pytest.mark.parametrize("join", JOINS)
-def test_every_join_agrees(join: str, depth: str, tmp_path: Path) -> None:
-    assert_agree(*exported(small(join, depth), tmp_path))
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+def test_every_join_agrees(aggregate: str, depth: str, tmp_path: Path) -> None:
+    assert_agree(*exported(small(aggregate, depth), tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["ridge", "mlp", "boosting"])
@@ -111,11 +111,11 @@ def test_the_originals_backbones_agree(backbone: str, tmp_path: Path) -> None:
 
 
 @thorough
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "vgg16", "vgg19"])
-def test_every_backbone_with_every_join_agrees(backbone: str, join: str, tmp_path: Path) -> None:
+def test_every_backbone_with_every_join_agrees(backbone: str, aggregate: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    assert_agree(*exported(build(backbone, FRAMES, join, "none", depth="stages"), tmp_path))
+    assert_agree(*exported(build(backbone, FRAMES, aggregate, "none", depth="stages"), tmp_path))
 
 
 def test_raw_pixels_are_fed_as_the_original_did(tmp_path: Path) -> None:

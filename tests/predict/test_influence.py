@@ -29,24 +29,24 @@ def films(count: int, seed: int, frames: int = FRAMES) -> tuple[Tensor, np.ndarr
     return torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)), places, scores
 
 
-def regressor(join: str, seed: int = 0, frames: int = FRAMES) -> FilmRegressor:
+def regressor(aggregate: str, seed: int = 0, frames: int = FRAMES) -> FilmRegressor:
     """A random small network: convolution, nonlinearity, mean over the places."""
     torch.manual_seed(seed)
     first = nn.Conv2d(3, FEATURES, 3, padding=1, padding_mode="reflect")
     network = nn.Sequential(first, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     trunk = Trunk(network, FEATURES, ("0",))
-    if join == "channels":
+    if aggregate == "channels":
         widen_first_layer(trunk, frames, "repeat", {})
-    built = FilmRegressor(trunk, frames, join, "made").eval().requires_grad_(False)
+    built = FilmRegressor(trunk, frames, aggregate, "made").eval().requires_grad_(False)
     nn.init.normal_(built.head.weight)
     if built.attention is not None:
         nn.init.normal_(built.attention.weight, std=0.1)
     return built
 
 
-def fitted(join: str, frames: int = FRAMES, kind: str = "ridge", count: int = 600) -> FilmRegressor:
+def fitted(aggregate: str, frames: int = FRAMES, kind: str = "ridge", count: int = 600) -> FilmRegressor:
     """The same with a head that has learnt from `count` films what carries the score."""
-    network = regressor(join, frames=frames)
+    network = regressor(aggregate, frames=frames)
     shown, _, scores = films(count, seed=1, frames=frames)
     with torch.no_grad():
         features = network.features(network.normalise(shown)).numpy()
@@ -68,11 +68,11 @@ def first_ranks(network: FilmRegressor, signed: bool = False) -> int:
 
 # Quartiles of five frames leave out the lowest and the highest: see the next test.
 @pytest.mark.parametrize(
-    ("join", "frames"), [("channels", 5), ("mean", 5), ("attention", 5), ("moments", 5), ("quantiles", 3)]
+    ("aggregate", "frames"), [("channels", 5), ("mean", 5), ("attention", 5), ("moments", 5), ("quantiles", 3)]
 )
-def test_the_frame_that_carries_the_score_pulls_most(join: str, frames: int) -> None:
-    assert first_ranks(fitted(join, frames)) >= 95
-    assert np.mean([first_ranks(regressor(join, seed, frames)) for seed in range(4)]) < 50
+def test_the_frame_that_carries_the_score_pulls_most(aggregate: str, frames: int) -> None:
+    assert first_ranks(fitted(aggregate, frames)) >= 95
+    assert np.mean([first_ranks(regressor(aggregate, seed, frames)) for seed in range(4)]) < 50
 
 
 def test_of_quartiles_it_is_the_one_that_pulls_most_towards_the_score() -> None:
@@ -85,17 +85,17 @@ def test_of_quartiles_it_is_the_one_that_pulls_most_towards_the_score() -> None:
     assert np.mean([first_ranks(regressor("quantiles", seed), signed=True) for seed in range(4)]) < 50
 
 
-@pytest.mark.parametrize("join", ["channels", *PER_FRAME])
-def test_the_answer_is_the_networks(join: str) -> None:
-    network, film = regressor(join), films(1, seed=3)[0]
+@pytest.mark.parametrize("aggregate", ["channels", *PER_FRAME])
+def test_the_answer_is_the_networks(aggregate: str) -> None:
+    network, film = regressor(aggregate), films(1, seed=3)[0]
     found = explanation.attribute(network, film[0], ONCE)
     assert found.score == pytest.approx(float(network(film)), abs=1e-5)
     assert found.features == pytest.approx(network.features(network.normalise(film))[0].numpy(), abs=1e-5)
 
 
-@pytest.mark.parametrize("join", PER_FRAME)
-def test_a_pull_is_the_answer_less_that_without_the_frame(join: str) -> None:
-    network, film = regressor(join), films(1, seed=3)[0]
+@pytest.mark.parametrize("aggregate", PER_FRAME)
+def test_a_pull_is_the_answer_less_that_without_the_frame(aggregate: str) -> None:
+    network, film = regressor(aggregate), films(1, seed=3)[0]
     normal = network.normalise(film)
     less = [network.score(normal[:, np.arange(FRAMES) != left_out]) for left_out in range(FRAMES)]
     expected = network.score(normal) - torch.cat(less)
@@ -116,9 +116,9 @@ def test_a_stacked_frame_is_left_out_as_the_mean_of_the_others() -> None:
     assert explanation.attribute(network, film[0], ONCE).pulls[2] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("join", ["channels", *PER_FRAME])
-def test_draws_are_averaged_and_a_frame_pulls_in_those_that_show_it(join: str) -> None:
-    network, (film,) = regressor(join), films(1, seed=4)[0]
+@pytest.mark.parametrize("aggregate", ["channels", *PER_FRAME])
+def test_draws_are_averaged_and_a_frame_pulls_in_those_that_show_it(aggregate: str) -> None:
+    network, (film,) = regressor(aggregate), films(1, seed=4)[0]
     draws = np.array([[0, 1, 2, 3, 4], [0, 0, 1, 2, 2]])
     found = explanation.attribute(network, film, draws)
     apart = [explanation.attribute(network, film, draw[None]) for draw in draws]
@@ -127,9 +127,9 @@ def test_draws_are_averaged_and_a_frame_pulls_in_those_that_show_it(join: str) -
     assert apart[1].pulls[3] == apart[1].pulls[4] == 0
 
 
-@pytest.mark.parametrize("join", ["channels", "mean", "moments"])
-def test_the_only_frame_of_a_film_has_no_pull(join: str) -> None:
-    network, film = regressor(join), films(1, seed=4)[0][0, :1]
+@pytest.mark.parametrize("aggregate", ["channels", "mean", "moments"])
+def test_the_only_frame_of_a_film_has_no_pull(aggregate: str) -> None:
+    network, film = regressor(aggregate), films(1, seed=4)[0][0, :1]
     found = explanation.attribute(network, film, np.zeros((1, FRAMES), int))
     assert found.pulls.tolist() == [0.0] and np.isfinite(found.score)
 
@@ -143,22 +143,22 @@ def cornered(seed: int) -> tuple[Tensor, int]:
     return torch.from_numpy(frames), place
 
 
-def blueness(join: str) -> FilmRegressor:
+def blueness(aggregate: str) -> FilmRegressor:
     """A network that counts what is bluer than grey."""
-    network = regressor(join)
+    network = regressor(aggregate)
     first = network.backbone[0]
     nn.init.zeros_(first.weight)
-    share = FRAMES if join == "channels" else 1
+    share = FRAMES if aggregate == "channels" else 1
     first.weight[:, 2::3, 1, 1] = 1.0 / share
     nn.init.constant_(first.bias, 0.0)
     nn.init.ones_(network.head.weight)
     return network
 
 
-@pytest.mark.parametrize("join", ["channels", "mean"])
-def test_heat_is_where_the_answer_arose(join: str) -> None:
+@pytest.mark.parametrize("aggregate", ["channels", "mean"])
+def test_heat_is_where_the_answer_arose(aggregate: str) -> None:
     film, place = cornered(1)
-    found = explanation.attribute(blueness(join), film, ONCE)
+    found = explanation.attribute(blueness(aggregate), film, ONCE)
     heat = found.heat(np.array([place]), 32, 32)
     assert heat.shape == (1, 32, 32) and heat.dtype == np.float32
     assert heat.min() >= 0 and heat.max() == pytest.approx(1)
@@ -198,9 +198,9 @@ def test_heat_is_elsewhere_when_the_network_looks_elsewhere() -> None:
     assert heat[0, 2:10, 22:].mean() < heat[0, 16:].mean()
 
 
-@pytest.mark.parametrize("join", ["channels", "mean"])
-def test_a_head_of_trees_has_pulls_but_no_heat(join: str) -> None:
-    found = explanation.attribute(fitted(join, kind="boosting", count=80), films(1, seed=1)[0][0], ONCE)
+@pytest.mark.parametrize("aggregate", ["channels", "mean"])
+def test_a_head_of_trees_has_pulls_but_no_heat(aggregate: str) -> None:
+    found = explanation.attribute(fitted(aggregate, kind="boosting", count=80), films(1, seed=1)[0][0], ONCE)
     assert found.heat(np.arange(2), 9, 16).shape == (0, 9, 16)
     assert np.abs(found.pulls).max() > 0
 

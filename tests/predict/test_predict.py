@@ -62,10 +62,10 @@ def told(prediction: Prediction) -> dict:
 
 def results(low: float, high: float, films: int = 40, collapsed: bool = False) -> dict:
     metric = {name: {"value": 0.9, "low": 0.8, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
-    gain = {"constant": {"value": (low + high) / 2, "low": low, "high": high}}
+    gain = {"mean baseline": {"value": (low + high) / 2, "low": low, "high": high}}
     return {
         "films": films,
-        "metrics": {"trailer": metric, "constant": metric},
+        "metrics": {"trailer": metric, "mean baseline": metric},
         "nMSE minus": gain,
         "collapsed": collapsed,
     }
@@ -124,7 +124,7 @@ def test_a_pull_is_in_imdb_points(best: Path, prediction: Prediction) -> None:
 
 def test_a_test_with_several_draws_is_answered_with_several(changed: Callable, best: Path, trailer: Path) -> None:
     model = read_model(best)
-    predictor = Predictor.load(changed(settings=model.facts["settings"] | {"draws": 4}))
+    predictor = Predictor.load(changed(settings=model.facts["settings"] | {"views": 4}))
     found = predictor.predict(trailer)
     assert 3 < len(found.frames) <= 12 and len(found.pulls) == len(found.seconds) == len(found.frames)
     assert (np.diff(found.seconds) > 0).all()
@@ -324,5 +324,5 @@ def test_everything_but_the_pictures_survives_json(prediction: Prediction) -> No
 def test_the_error_beside_the_score_is_the_models_own(trained_root: Path, prediction: Prediction) -> None:
     metrics = json.loads((trained_root / "models" / "results.json").read_text())["metrics"]
     assert prediction.test_mae == metrics["trailer"]["MAE"]["value"]
-    assert prediction.constant_mae == metrics["constant"]["MAE"]["value"]
-    assert prediction.test_mae != prediction.constant_mae
+    assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"]
+    assert prediction.test_mae != prediction.mean_baseline_mae

@@ -20,7 +20,7 @@ from trailer_lib.report import plots
 from trailer_lib.video import frame_folder
 
 METRICS = {name: {"value": 0.9, "low": 0.8, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
-RESULTS = {"films": 7, "train_mean": 6.1, "metrics": {"trailer": METRICS, "constant": METRICS}}
+RESULTS = {"films": 7, "train_mean": 6.1, "metrics": {"trailer": METRICS, "mean baseline": METRICS}}
 HISTORY = pd.DataFrame(
     {"epoch": [1, 2, 3, 4], "train_loss": [1.4, 1.0, 0.8, 0.7], "val_loss": [1.2, 0.9, 0.7, 0.8], "lr": [1e-3] * 4}
 )
@@ -235,16 +235,16 @@ def test_the_largest_errors_come_first_with_both_scores(data: Dataset) -> None:
 
 
 def scheme_results() -> dict:
-    nmse = {"good": (0.7, 0.6, 0.8), "astray": (300.0, 200.0, 400.0), "constant": (1.0, 1.0, 1.01)}
+    nmse = {"good": (0.7, 0.6, 0.8), "astray": (300.0, 200.0, 400.0), "mean baseline": (1.0, 1.0, 1.01)}
     return {"metrics": {who: {"nMSE": dict(zip(("value", "low", "high"), found))} for who, found in nmse.items()}}
 
 
 def test_the_scheme_table_shows_each_with_its_interval_and_the_baselines_grey() -> None:
     axis = plots.scheme_table(scheme_results()).axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "astray", "constant"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "astray", "mean baseline"]
     bars = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
     assert [tuple(bar.get_xdata()) for bar in bars] == [(0.6, 0.8), (200.0, 400.0), (1.0, 1.01)]
-    assert [bar.get_color() == plots.COLOURS["constant"] for bar in bars] == [False, False, True]
+    assert [bar.get_color() == plots.COLOURS["mean baseline"] for bar in bars] == [False, False, True]
 
 
 def test_a_scheme_that_went_astray_is_told_in_words_and_does_not_flatten_the_others() -> None:

@@ -101,7 +101,7 @@ def test_the_page_has_every_section_and_the_runs_own_numbers(html: str, facts: R
     ids = {found.get("id") for _, found in seen.elements}
     assert [name for name in SECTIONS if name not in ids] == []
     assert facts.results["verdict"] in text and facts.data.card["scores_from"] in text
-    assert str(Metric(**facts.results["metrics"]["constant"]["Spearman"])) in text
+    assert str(Metric(**facts.results["metrics"]["mean baseline"]["Spearman"])) in text
     for name, value, meaning in facts.settings["train"]:
         assert name in text and value in text and meaning in text
     assert len(seen.all("circle", "best")) == 1 and len(seen.all("polyline")) == 3
@@ -239,7 +239,7 @@ def schemes(facts: RunFacts, name: str) -> dict:
     minus = {who: {"value": 0.1, "low": -0.1, "high": 0.2} for who in metrics if who != name}
     return {
         "films": 30, "best": name, "metrics": metrics, "seconds": {name: 12.5}, "collapsed": [name], "folds": 3,
-        "repeats": 1, "nMSE minus the best scheme's": minus, "nMSE minus the constant's": {}, "left out": {},
+        "repeats": 1, "nMSE minus the best scheme's": minus, "nMSE minus the mean baseline's": {}, "left out": {},
     }  # fmt: skip
 
 
@@ -370,7 +370,7 @@ def test_colours_stand_out_from_the_page(scheme: int) -> None:
     assert contrast("#fff", "#000") == pytest.approx(21) and contrast("#777", "#888") < 3
     for text in ("ink", "quiet", "train"):  # links are of train's colour
         assert contrast(found[text], found["page"]) >= 4.5 and contrast(found["ink"], found["soft"]) >= 4.5
-    for mark in ("train", "val", "test", "constant", "best", "alert"):
+    for mark in ("train", "val", "test", "mean baseline", "best", "alert"):
         assert contrast(found[mark], found["page"]) >= 3
 
 

@@ -77,7 +77,7 @@ def test_the_warnings_of_folds_are_in_the_table_and_not_in_the_log(
 def test_the_table_ranks_the_schemes_above_the_baselines(compared: tuple[Path, dict]) -> None:
     table = comparison.comparison_table(compared[1])
     assert set(table.index[:2]) == set(SCHEMES)
-    assert list(table.index[2:]) == ["constant", "genre only", "genre + runtime + year"]
+    assert list(table.index[2:]) == ["mean baseline", "genre only", "genre + runtime + year"]
     values = [float(cell.split()[0]) for cell in table.nMSE[:2]]
     assert values == sorted(values)
     assert table["nMSE minus the best's"].iloc[0] == "" and "[" in table["nMSE minus the best's"].iloc[1]
@@ -244,7 +244,7 @@ def test_a_collapsed_scheme_is_remarked_on(compared: tuple[Path, dict]) -> None:
     [
         {"good": {"epochs": 1}, "misspelt": {"epoch": 1}},
         {"good": {"epochs": 1}, "wrong": {"epochs": "many"}},
-        {"good": {"epochs": 1}, "constant": {"epochs": 1}},
+        {"good": {"epochs": 1}, "mean baseline": {"epochs": 1}},
         {"a/b": {"epochs": 1}, "a_b": {"epochs": 1, "frames": 1}},
     ],
     ids=["misspelt setting", "wrong value", "a baseline's name", "one folder for two"],

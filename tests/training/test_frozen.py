@@ -10,7 +10,7 @@ import torch
 
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks.backbone import JOINS
+from trailer_lib.networks.backbone import AGGREGATIONS
 from trailer_lib.networks.model_file import FORMAT, ModelFile, read_model
 from trailer_lib.networks.regressor import FilmRegressor, build
 from trailer_lib.settings import TrainSettings
@@ -55,13 +55,15 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return blocks
 
 
-def network_of(join: str = "mean", freeze: str = "backbone", seed: int = 0) -> FilmRegressor:
+def network_of(aggregate: str = "mean", freeze: str = "backbone", seed: int = 0) -> FilmRegressor:
     torch.manual_seed(seed)
-    return build("squeezenet1_1", FRAMES, join, "none", freeze=freeze)
+    return build("squeezenet1_1", FRAMES, aggregate, "none", freeze=freeze)
 
 
-def settings_of(join: str = "mean", head: str = "ridge", freeze: str = "backbone") -> TrainSettings:
-    return TrainSettings(backbone="squeezenet1_1", frames=FRAMES, join=join, freeze=freeze, head=head, depth="last")
+def settings_of(aggregate: str = "mean", head: str = "ridge", freeze: str = "backbone") -> TrainSettings:
+    return TrainSettings(
+        backbone="squeezenet1_1", frames=FRAMES, aggregate=aggregate, freeze=freeze, head=head, depth="last"
+    )
 
 
 def test_draws_deal_every_frame_once_and_spread_each_draw() -> None:
@@ -73,9 +75,9 @@ def test_draws_deal_every_frame_once_and_spread_each_draw() -> None:
         assert count < 3 or len(np.unique(dealt)) == dealt.size
 
 
-@pytest.mark.parametrize("join", JOINS)
-def test_the_features_are_the_networks_own(join: str, tmp_path: Path, small_blocks: None) -> None:
-    network, data = network_of(join).eval(), made_dataset()
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+def test_the_features_are_the_networks_own(aggregate: str, tmp_path: Path, small_blocks: None) -> None:
+    network, data = network_of(aggregate).eval(), made_dataset()
     found = frozen.film_features(network, data, np.arange(18), tmp_path)
     for row in (0, 1, 5, 15):
         places = data.films["first"][row] + frozen.test_views(data.films["count"][row], FRAMES)
@@ -92,14 +94,14 @@ def test_a_second_run_computes_nothing(tmp_path: Path, small_blocks: None, compu
     assert sum(computed) == sum(COUNTS) and np.array_equal(first, again)
 
 
-@pytest.mark.parametrize("join", ["mean", "channels"])
+@pytest.mark.parametrize("aggregate", ["mean", "channels"])
 def test_more_films_compute_only_what_is_new(
-    join: str, tmp_path: Path, small_blocks: None, computed: list[int]
+    aggregate: str, tmp_path: Path, small_blocks: None, computed: list[int]
 ) -> None:
-    frozen.film_features(network_of(join), made_dataset(12), np.arange(12), tmp_path)
+    frozen.film_features(network_of(aggregate), made_dataset(12), np.arange(12), tmp_path)
     before = sum(computed)
-    frozen.film_features(network_of(join), made_dataset(), np.arange(18), tmp_path)
-    pictures = sum(COUNTS) if join == "mean" else sum(max(1, count // FRAMES) for count in COUNTS)
+    frozen.film_features(network_of(aggregate), made_dataset(), np.arange(18), tmp_path)
+    pictures = sum(COUNTS) if aggregate == "mean" else sum(max(1, count // FRAMES) for count in COUNTS)
     assert sum(computed) - before <= pictures - before + 15  # the last block was not full
 
 
@@ -166,10 +168,10 @@ def errors_of(network: FilmRegressor, data: Dataset) -> Iterator[float]:
             yield float(network.eval()(frames)) - (film.score - train.mean()) / train.std(ddof=0)
 
 
-@pytest.mark.parametrize("join", JOINS)
-def test_a_fitted_head_predicts_films_it_has_not_seen(join: str, tmp_path: Path) -> None:
-    network, data = network_of(join), made_dataset()
-    facts = frozen.fit_head(network, data, settings_of(join), tmp_path)
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+def test_a_fitted_head_predicts_films_it_has_not_seen(aggregate: str, tmp_path: Path) -> None:
+    network, data = network_of(aggregate), made_dataset()
+    facts = frozen.fit_head(network, data, settings_of(aggregate), tmp_path)
     assert np.mean(np.square(list(errors_of(network, data)))) < 0.3
     assert facts["films"] == 15 and facts["features"] == network.head.in_features and facts["alpha"] > 0
 

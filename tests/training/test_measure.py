@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.evaluation import baselines
-from trailer_lib.networks.backbone import JOINS
+from trailer_lib.networks.backbone import AGGREGATIONS
 from trailer_lib.networks.regressor import build
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
@@ -23,12 +23,12 @@ def data(dataset_root: Path) -> Dataset:
     return Dataset.open(Project(dataset_root))
 
 
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
 @pytest.mark.parametrize("freeze", ["none", "backbone"])
-def test_an_answer_is_the_mean_over_the_draws(data: Dataset, tmp_path: Path, freeze: str, join: str) -> None:
+def test_an_answer_is_the_mean_over_the_draws(data: Dataset, tmp_path: Path, freeze: str, aggregate: str) -> None:
     torch.manual_seed(0)
-    network = build("squeezenet1_1", 3, join, "none", depth="stages")
-    settings = TrainSettings(frames=3, batch=4, draws=5, freeze=freeze, join=join)
+    network = build("squeezenet1_1", 3, aggregate, "none", depth="stages")
+    settings = TrainSettings(frames=3, batch=4, views=5, freeze=freeze, aggregate=aggregate)
     found = scoring.predict_split(network, data, settings, "test", tmp_path)
     with torch.inference_mode():
         each = [
@@ -40,7 +40,7 @@ def test_an_answer_is_the_mean_over_the_draws(data: Dataset, tmp_path: Path, fre
 
 
 def test_what_an_untrained_backbone_sees_is_computed_once(data: Dataset, tmp_path: Path) -> None:
-    network, settings = build("squeezenet1_1", 3, "mean", "none"), TrainSettings(frames=3, draws=2)
+    network, settings = build("squeezenet1_1", 3, "mean", "none"), TrainSettings(frames=3, views=2)
     first = scoring.predict_split(network, data, settings, "test", tmp_path)
     network.unpooled = None  # to ask the backbone again would be an error
     assert np.array_equal(scoring.predict_split(network, data, settings, "test", tmp_path), first)
@@ -54,7 +54,7 @@ def test_more_draws_differ_less(data: Dataset, tmp_path: Path) -> None:
     spreads = []
     for draws in (2, 30):
         answers = [
-            scoring.predict_split(network, data, TrainSettings(frames=2, draws=draws, seed=seed), "val", tmp_path)
+            scoring.predict_split(network, data, TrainSettings(frames=2, views=draws, seed=seed), "val", tmp_path)
             for seed in range(4)
         ]
         spreads.append(np.std(answers, 0).mean())
@@ -70,7 +70,7 @@ def test_the_hubers_best_constant_is_found(data: Dataset, delta: float) -> None:
         return torch.nn.functional.huber_loss(torch.full_like(scaled, float(answer[0])), scaled, delta=delta).item()
 
     expected = minimize(loss, [0.3], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}).fun
-    assert baselines.constant_losses(data, "huber", delta)["train"] == pytest.approx(expected, rel=1e-4)
+    assert baselines.baseline_losses(data, "huber", delta)["train"] == pytest.approx(expected, rel=1e-4)
 
 
 def with_genres(data: Dataset, genres: pd.Series) -> Dataset:
@@ -95,7 +95,7 @@ def test_the_genres_loss_is_that_of_their_baseline(data: Dataset, loss: str) -> 
 
 
 def test_genres_that_tell_beat_the_constant_and_others_do_not(data: Dataset) -> None:
-    constant = baselines.constant_losses(data, "mse")["val"]
+    constant = baselines.baseline_losses(data, "mse")["val"]
     assert baselines.genre_loss(told(data), "mse") < 0.7 * constant
     same = with_genres(data, pd.Series("Drama", data.films.index))
     assert baselines.genre_loss(same, "mse") == pytest.approx(constant)

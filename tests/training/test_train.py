@@ -28,7 +28,7 @@ from trailer_lib.training.callbacks import BEST, HISTORY, LAST, PREDICTIONS, RES
 def val_loss(path: Path, data: Dataset) -> float:
     """The loss of a model file on the val films, computed anew."""
     model = read_model(path)
-    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"], draws=1, freeze="none")
+    settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"], views=1, freeze="none")
     predicted = scoring.predict_split(model.network, data, settings, "val", path.parent / "unused")
     truth = (data.split("val").score - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
@@ -54,7 +54,7 @@ def test_a_finished_training_holds_no_memory(dataset_root: Path, tmp_path: Path)
 def test_it_learns_films_whose_score_shows(dataset_root: Path, tmp_path: Path) -> None:
     project = Project(dataset_root)
     history = trained(project, tmp_path, epochs=10).history
-    constants = baselines.constant_losses(Dataset.open(project), "mse")
+    constants = baselines.baseline_losses(Dataset.open(project), "mse")
     assert history.train_loss.iloc[-3:].max() < 0.8 * constants["train"]
     assert history.val_loss.min() < 0.8 * constants["val"]
 
@@ -97,8 +97,8 @@ def test_the_seed_decides_the_model(dataset_root: Path, tmp_path: Path) -> None:
         {"optimizer": "sgd", "lr": 1e-3},
         {"optimizer": "adam"},
         {"loss": "l1"},
-        {"join": "mean"},
-        {"join": "attention"},
+        {"aggregate": "mean"},
+        {"aggregate": "attention"},
         {"frames": 1},
         {"schedule": "constant"},
         {"precision": "bf16-mixed"},
@@ -109,7 +109,7 @@ def test_the_seed_decides_the_model(dataset_root: Path, tmp_path: Path) -> None:
         {"average": "ema"},
         {"average": "swa", "swa_start": 0.5},
         {"head_lr": 1e-2, "amsgrad": True, "warmup": 1},
-        {"draws": 3},
+        {"views": 3},
         {"loader_workers": 1},
         {"freeze": "backbone"},
     ],
@@ -158,8 +158,8 @@ def test_the_model_files_hold_nothing_but_tensors_and_plain_values(trained_root:
 def test_the_results_hold_the_baselines_and_intervals(trained_root: Path) -> None:
     results = json.loads((trained_root / "models" / RESULTS).read_text())
     data = Dataset.open(Project(trained_root))
-    assert list(results["metrics"]) == ["trailer", "constant", "genre only", "genre + runtime + year"]
-    assert list(results["nMSE minus"]) == ["constant", "genre only", "genre + runtime + year"]
+    assert list(results["metrics"]) == ["trailer", "mean baseline", "genre only", "genre + runtime + year"]
+    assert list(results["nMSE minus"]) == ["mean baseline", "genre only", "genre + runtime + year"]
     assert results["films"] == len(data.split("test"))
     assert results["split_hash"] == data.card["split_hash"]
     for metrics in results["metrics"].values():
@@ -204,7 +204,7 @@ def test_constant_losses_equal_their_formula(dataset_root: Path, loss: str) -> N
         expected = [1.0, ((unseen - known.mean()) ** 2).mean() / known.var()]
     else:
         expected = [np.abs(scores - np.median(known)).mean() / known.std() for scores in (known, unseen)]
-    assert list(baselines.constant_losses(data, loss).values()) == pytest.approx(expected)
+    assert list(baselines.baseline_losses(data, loss).values()) == pytest.approx(expected)
 
 
 def test_one_film_alone_can_be_the_test(dataset_root: Path, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_model_that_is_better_than_the_constant_is_not_warned_of(
     builder.build(project, project.settings("dataset", test=0.5))
     with caplog.at_level(logging.WARNING):
         run = trained(project, epochs=25, lr=1e-3)
-    assert run.results["nMSE minus"]["constant"]["high"] < 0, "the test needs a model that is better"
+    assert run.results["nMSE minus"]["mean baseline"]["high"] < 0, "the test needs a model that is better"
     assert run.results["warnings"] == [] and caplog.messages == []
 
 
@@ -327,7 +327,7 @@ def test_pictures_of_a_size_that_a_backbone_does_not_take_are_an_error(
     dataset_root: Path, tmp_path: Path, backbone: str
 ) -> None:
     with pytest.raises(TrailerError, match="32"):
-        trained(Project(dataset_root), tmp_path, backbone=backbone, join="mean", frames=1, epochs=1)
+        trained(Project(dataset_root), tmp_path, backbone=backbone, aggregate="mean", frames=1, epochs=1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "BASELINES",
             "add_metadata",
             "baseline_predictions",
-            "constant_losses",
+            "baseline_losses",
             "fit_genres",
             "genre_prediction",
             "median_prediction",

@@ -130,7 +130,7 @@ def split_genres(text: str) -> list[str]:
 
 
 NEEDED: dict[str, list[str]] = {
-    "constant": [],
+    "mean baseline": [],
     "genre only": ["genres"],
     "genre + runtime + year": ["genres", "runtime_minutes", "year"],
     "all metadata": ["genres", "runtime_minutes", "year", *COLUMNS],
@@ -174,14 +174,14 @@ def baseline_predictions(
 ) -> dict[str, np.ndarray]:
     """Those of `names` whose columns are there, fitted on `train` and answered for `test`, in IMDb points.
 
-    "constant" is the train mean. The others are ridge or boosting, whichever cross-validation in `train` prefers.
+    "mean baseline" is the train mean. The others are ridge or boosting, whichever cross-validation in `train` prefers.
     """
     missing = missing_baselines(train)
     return {name: _answers(train, test, name) for name in names if name not in missing}
 
 
 def _answers(train: pd.DataFrame, test: pd.DataFrame, name: str) -> np.ndarray:
-    if name == "constant":
+    if name == "mean baseline":
         return np.full(len(test), train.score.mean())
     return predictions_of_best(candidates(train, name), train, train.score, test)
 
@@ -252,7 +252,7 @@ class _Floats(TransformerMixin, BaseEstimator):
 ERRORS = {"mse": np.square, "l1": np.abs}  # of standardised scores; the loss is their mean
 
 
-def constant_losses(data: Dataset, loss: str) -> dict[str, float]:
+def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:
     """The train and val loss of the constant that is best on the train films: their mean for "mse", median for "l1"."""
     train, val = (_standardised(data, data.split(name).score) for name in ("train", "val"))
     best = {"mse": np.mean, "l1": np.median}[loss](train)

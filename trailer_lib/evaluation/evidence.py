@@ -205,7 +205,10 @@ def evaluate_features(
 def _answers(fold: Fold, chosen: Counter) -> Rows:
     """Every row's answers for the test films."""
     known = _metadata(fold)
-    rows = {"constant": np.full(len(fold.test), fold.scores.mean()), "median": median_prediction(fold.train, fold.test)}
+    rows = {
+        "mean baseline": np.full(len(fold.test), fold.scores.mean()),
+        "median": median_prediction(fold.train, fold.test),
+    }
     rows |= {name: answers.outer for name, answers in known.items()}
     if not fold.train_features.shape[1]:
         return rows
@@ -240,7 +243,7 @@ def _measured(truth: np.ndarray, found: Found) -> dict:
     differences = {}
     for name, answers in rows.items():
         without = [other for other in BASELINES if name.startswith(f"{other} ") and name != other]
-        than = max(without, key=len, default="constant")
+        than = max(without, key=len, default="mean baseline")
         if name != than:
             differences[name] = {"than": than} | asdict(paired_difference(truth, answers, rows[than]))
     return {"films": len(truth), "metrics": metrics, "nMSE minus": differences, "chosen": dict(found.chosen)}

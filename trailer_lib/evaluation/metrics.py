@@ -177,9 +177,9 @@ def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: n
 
 
 def evaluate_all(truth: np.ndarray, answers: dict[str, np.ndarray], median: np.ndarray) -> dict[str, dict]:
-    """`measure` of all `answers` as plain numbers. The MAE of "constant" is that of `median`, its best constant."""
+    """`measure` of all `answers` as plain numbers. The MAE of "mean baseline" is that of `median`, its best constant."""
     metrics = {who: _plain(evaluate(truth, answer)) for who, answer in answers.items()}
-    metrics["constant"]["MAE"] = asdict(evaluate(truth, median)["MAE"])
+    metrics["mean baseline"]["MAE"] = asdict(evaluate(truth, median)["MAE"])
     return metrics
 
 
@@ -196,9 +196,9 @@ def metric_table(results: dict) -> pd.DataFrame:
 
 def verdict(results: dict) -> str:
     """One sentence on whether the model is better than the constant on its test films."""
-    gain = Metric(**results["nMSE minus"]["constant"])
+    gain = Metric(**results["nMSE minus"]["mean baseline"])
     difference = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-    films = f"on {results['films']} test films (nMSE minus the constant's: {difference})"
+    films = f"on {results['films']} test films (nMSE minus the mean baseline's: {difference})"
     if results["films"] < FEWEST:
         return f"Too few test films to tell: {results['films']}, at least {FEWEST} are needed."
     if results["collapsed"]:
@@ -217,6 +217,6 @@ def result_warnings(results: dict) -> list[str]:
             f"collapsed: the predictions' sd is {share:.1%} of the scores' (under {COLLAPSE:.0%}), nearly the same"
             " answer for every film: try another scheme, a lower learning rate, or freeze the backbone"
         )
-    if not results["nMSE minus"]["constant"]["high"] < 0:
+    if not results["nMSE minus"]["mean baseline"]["high"] < 0:
         lines.append(f"{verdict(results | {'collapsed': False})} Its answers are worth no more than the mean score.")
     return lines

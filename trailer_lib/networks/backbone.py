@@ -51,7 +51,7 @@ def widen_first_layer(trunk: Trunk, frames: int, first_conv: str, learned: dict[
         elif not new.weight.is_meta and not _same_response(old, new, frames):
             raise TrailerError(
                 f"{type(trunk.network).__name__}: its first layer ({name}, {type(old).__name__}) can't be repeated over"
-                " frames: set join='mean', or first_conv='random'"
+                " frames: set aggregate='mean', or first_conv='random'"
             )
         trunk.network.set_submodule(name, new)
 
@@ -129,7 +129,7 @@ def freeze(network: nn.Module, choice: str) -> list[nn.Module]:
     return list(chain(*parts[:count]))
 
 
-JOINS = ("channels", "mean", "attention")
+AGGREGATIONS = ("channels", "mean", "attention")
 # A sd's gradient is infinite at 0, where equal frames are; an ImageNet feature's own sd is near 1.
 VARIANCE_FLOOR = 1e-6
 

@@ -13,7 +13,7 @@ from trailer_lib.networks.regressor import FilmRegressor, restore
 from trailer_lib.networks.weights import bounded, load_file
 from trailer_lib.settings import TrainSettings
 
-FORMAT = 2
+FORMAT = 3
 PREFIX = "network."
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trailer_lib.errors import TrailerError, suggestion
 from trailer_lib.networks import timm_backbones, torchvision_backbones
 from trailer_lib.networks.backbone import (
-    JOINS,
+    AGGREGATIONS,
     Trunk,
     of_one_frame,
     stacked_kernels,
@@ -35,17 +35,17 @@ class FilmRegressor(nn.Module):
     """
 
     def __init__(
-        self, trunk: Trunk, frames: int, join: str, report: str, pixels: str = "imagenet", freeze: str = "none",
+        self, trunk: Trunk, frames: int, aggregate: str, report: str, pixels: str = "imagenet", freeze: str = "none",
         blocks: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.backbone, self.size = trunk.network, trunk.size
-        self.frames, self.join, self.pixels, self.report = frames, join, pixels, report
+        self.frames, self.aggregate, self.pixels, self.report = frames, aggregate, pixels, report
         self.blocks = blocks or (trunk.features,)
         self.width = sum(self.blocks)
         self.frozen, self.fitted = freeze(trunk.network, freeze), False
         self.head = nn.Linear(self.width, 1)
-        self.attention = _even_attention(self.width) if join == "attention" else None
+        self.attention = _even_attention(self.width) if aggregate == "attention" else None
         self.register_buffer("mean", torch.tensor(trunk.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(trunk.sd).view(3, 1, 1), persistent=False)
         self.train()
@@ -72,7 +72,7 @@ class FilmRegressor(nn.Module):
 
         Stacked frames ("channels") have one row of features: [films, 1, n]. `watched`: see stage_features.
         """
-        stacked = self.join == "channels"
+        stacked = self.aggregate == "channels"
         pictures = self._sized(frames.flatten(1, 2) if stacked else frames.flatten(0, 1))
         features = self._features(pictures, watched)
         if features.shape[1] != self.width:  # what a model file says is only checked here
@@ -136,7 +136,7 @@ def _even_attention(features: int) -> nn.Linear:
 def build(
     backbone: str = "resnet18",
     frames: int = 5,
-    join: str = "channels",
+    aggregate: str = "channels",
     weights: str = "DEFAULT",
     first_conv: str = "repeat",
     pixels: str = "imagenet",
@@ -145,7 +145,7 @@ def build(
 ) -> FilmRegressor:
     """A regressor over `frames` frames on a torchvision classifier, or with "timm:NAME" on a model of timm.
 
-    `join="channels"` is the original's way: the frames stacked into the first convolution, whose pretrained kernel is
+    `aggregate="channels"` is the original's way: the frames stacked into the first convolution, whose pretrained kernel is
     repeated over them and divided by their number, so that equal frames give the one-frame response, or with
     first_conv="random" replaced by a random one. "mean" and "attention" show the untouched backbone every frame and
     average its features.
@@ -153,23 +153,25 @@ def build(
     be had is an error. `freeze`: "none", "backbone", or a number of first stages (stages.stages), like "2". `depth`:
     the head sees the features of the "last" layer, or of all "stages".
     """
-    if join not in JOINS:
-        raise TrailerError(f"unknown join {join!r}: {suggestion(join, JOINS)}")
-    if first_conv == "random" and join != "channels":
-        raise TrailerError(f"first_conv='random' with join={join!r}: only join='channels' has a first layer of its own")
+    if aggregate not in AGGREGATIONS:
+        raise TrailerError(f"unknown aggregate {aggregate!r}: {suggestion(aggregate, AGGREGATIONS)}")
+    if first_conv == "random" and aggregate != "channels":
+        raise TrailerError(
+            f"first_conv='random' with aggregate={aggregate!r}: only aggregate='channels' has a first layer of its own"
+        )
     library, name = _library(backbone)
     found = _weights(library, name, weights)
     _require_same_pixels(found, pixels)
     trunk = _filled(library, name, found)
     report = report_of(found, trunk.network, list(trunk.first) if first_conv == "random" else [])
     kernels = stacked_kernels(found.state, trunk.first)
-    if join == "channels":
+    if aggregate == "channels":
         widen_first_layer(trunk, frames, first_conv, kernels)
     learned = [tensor.shape for tensor in trunk.network.state_dict().values()]
     if first_conv == "repeat" and any(kernel.shape not in learned for kernel in kernels.values()):
         report += "; its frames' kernels summed in the first layer"
-    blocks = stage_widths(trunk, 3 * frames if join == "channels" else 3) if depth == "stages" else ()
-    return FilmRegressor(trunk, frames, join, report, pixels, freeze, blocks)
+    blocks = stage_widths(trunk, 3 * frames if aggregate == "channels" else 3) if depth == "stages" else ()
+    return FilmRegressor(trunk, frames, aggregate, report, pixels, freeze, blocks)
 
 
 def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
@@ -194,9 +196,11 @@ def restore(
     library, name = _library(settings.backbone)
     network = library.create(name)
     trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
-    if settings.join == "channels":
+    if settings.aggregate == "channels":
         widen_first_layer(trunk, settings.frames, "random", {})  # what the state replaces need not be tried out
-    regressor = FilmRegressor(trunk, settings.frames, settings.join, report, settings.pixels, settings.freeze, blocks)
+    regressor = FilmRegressor(
+        trunk, settings.frames, settings.aggregate, report, settings.pixels, settings.freeze, blocks
+    )
     load(regressor, state, strict=True)
     return regressor
 

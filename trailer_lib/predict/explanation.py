@@ -49,7 +49,7 @@ def attribute(network: FilmRegressor, frames: Tensor, draws: np.ndarray) -> Attr
     leaving it out. A draw of one frame alone gives it no pull.
     """
     with torch.enable_grad():
-        return (_stacked if network.join == "channels" else _one_by_one)(network, network.to_float(frames), draws)
+        return (_stacked if network.aggregate == "channels" else _one_by_one)(network, network.to_float(frames), draws)
 
 
 def _one_by_one(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Attribution:

@@ -55,7 +55,7 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
 
 def metadata(model: ModelFile, learned: ModelInfo) -> dict[str, str]:
     """What a user of the file must know, by name; all values are text, "test" is JSON."""
-    result = {who: learned.results["metrics"][who]["MAE"]["value"] for who in ("trailer", "constant")}
+    result = {who: learned.results["metrics"][who]["MAE"]["value"] for who in ("trailer", "mean baseline")}
     return {
         "input": f"{INPUT}: uint8 [films, frames, 3, size, size], RGB from 0 to 255; frames spread over the trailer",
         "output": f"{OUTPUT}: float32 [films], IMDb points from {LOWEST:.0f} to {HIGHEST:.0f}",
@@ -63,9 +63,9 @@ def metadata(model: ModelFile, learned: ModelInfo) -> dict[str, str]:
         "size": str(learned.dataset.size),
         "fit": learned.dataset.fit,
         "backbone": learned.settings.backbone,
-        "join": learned.settings.join,
+        "aggregate": learned.settings.aggregate,
         "train_films": str(learned.films),
-        "constant": f"{learned.constant:.4f}",
+        "mean_baseline": f"{learned.mean_baseline:.4f}",
         "test": json.dumps({"films": learned.results["films"], "MAE": result}),
         "verdict": learned.verdict,
     }

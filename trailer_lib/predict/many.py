@@ -31,7 +31,7 @@ from trailer_lib.video import all_picture_paths, memory_needed
 
 ENDS = ("low80", "high80", "low95", "high95")
 COLUMNS = (
-    "trailer", "imdb_id", "score", *ENDS, "constant", "warnings", "reason", "sampled", "kept", "seconds", "model",
+    "trailer", "imdb_id", "score", *ENDS, "mean_baseline", "warnings", "reason", "sampled", "kept", "seconds", "model",
 )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def _identified(trailers: list[Trailer], root: Path) -> list[Trailer]:
 
 
 def _task(predictor: Predictor, trailer: Trailer) -> TrailerJob:
-    learned = predictor.learned
+    learned = predictor.info
     # How long a trailer may take is this machine's matter, not that of the model's maker.
     settings = replace(learned.scrape, timeout=ScrapeSettings().timeout)
     return TrailerJob(*trailer, settings, learned.dataset, learned.settings)
@@ -190,7 +190,7 @@ def _task(predictor: Predictor, trailer: Trailer) -> TrailerJob:
 
 def _answered(predictor: Predictor, tasks: list[TrailerJob], workers: int) -> Iterator[list[dict]]:
     """The rows of the tasks as they are done, some at once."""
-    scrape = predictor.learned.scrape
+    scrape = predictor.info.scrape
     memory, timeout = memory_needed(scrape), ScrapeSettings().timeout
     with worker_pool(prepare, workers, memory, timeout) as submit, _threads_beside(workers):
         for decoded in _decoded(tasks, submit, 2 * workers + BATCH):
@@ -260,12 +260,16 @@ def _answers(predictor: Predictor, films: list[FrameViews]) -> list[tuple[float,
 
 
 def _told(predictor: Predictor, task: TrailerJob, shown: FrameViews, standardised: float, features: np.ndarray) -> dict:
-    learned = predictor.learned
+    learned = predictor.info
     score = float(predictor.model.points(np.float64(standardised)))
     found, _ = conformal_intervals(score, learned.truth, learned.predicted)
     ends = [found.get(share, ("", "")) for share in LEVELS]
     near = learned.index.nearest(features) if learned.index else []
     warnings = [*learned.doubts, *shown.warnings, *predictor.unlike(near, {"imdb_id": task.imdb_id})]
-    numbers = {"score": score, **dict(zip(ENDS, [end for pair in ends for end in pair])), "constant": learned.constant}
+    numbers = {
+        "score": score,
+        **dict(zip(ENDS, [end for pair in ends for end in pair])),
+        "mean_baseline": learned.mean_baseline,
+    }
     numbers = {name: f"{value:.3f}" if value != "" else "" for name, value in numbers.items()}
     return numbers | {"warnings": " ".join(warnings), "sampled": shown.sampled, "kept": shown.kept}

@@ -31,7 +31,7 @@ class Prediction:
     score: float
     intervals: dict[int, tuple[float, float]]
     no_interval: str
-    constant: float
+    mean_baseline: float
     genre: float | None
     frames: np.ndarray
     seconds: np.ndarray
@@ -53,9 +53,9 @@ class Prediction:
         return self.results["metrics"]["trailer"]["MAE"]["value"]
 
     @property
-    def constant_mae(self) -> float:
+    def mean_baseline_mae(self) -> float:
         """The constant's mean absolute error on the same films."""
-        return self.results["metrics"]["constant"]["MAE"]["value"]
+        return self.results["metrics"]["mean baseline"]["MAE"]["value"]
 
     def to_dict(self) -> dict:
         """Everything but the pictures, as JSON takes it; the same for the same trailer and model but for "timings"."""
@@ -64,11 +64,11 @@ class Prediction:
             "score": round(self.score, 3),
             "intervals": {str(share): [round(end, 3) for end in ends] for share, ends in self.intervals.items()},
             "no_interval": self.no_interval,
-            "constant": round(self.constant, 3),
+            "mean_baseline": round(self.mean_baseline, 3),
             "genre": None if self.genre is None else round(self.genre, 3),
             "warnings": self.warnings,
             "test_mae": round(self.test_mae, 3),
-            "constant_mae": round(self.constant_mae, 3),
+            "mean_baseline_mae": round(self.mean_baseline_mae, 3),
             "test_films": self.results["films"],
             "films": self.films,
             "verdict": self.verdict,
@@ -88,7 +88,7 @@ class Prediction:
             [
                 *self.warnings,
                 f"{self.trailer}: {self.score:.1f} of 10 IMDb points; on its {self.results['films']} test films the"
-                f" model missed by {self.test_mae:.2f} on average, the constant by {self.constant_mae:.2f}",
+                f" model missed by {self.test_mae:.2f} on average, the constant by {self.mean_baseline_mae:.2f}",
                 *self._notes(),
                 f"by frame: {', '.join(shown)} ({self.kept} kept of {self.sampled} sampled)",
                 *([f"most like it: {'; '.join(similar)}"] if similar else []),
@@ -121,7 +121,7 @@ class Prediction:
         similar = [
             CaptionedFrame(film.picture, f"{film.title} ({film.year}): {film.score:.1f}") for film in self.similar
         ]
-        marks = {"mean of the train films": self.constant}
+        marks = {"mean of the train films": self.mean_baseline}
         marks |= {} if self.genre is None else {"by genre alone": self.genre}
         title = f"{self.trailer}: {self.score:.1f} of 10"
         return PredictionView(
@@ -139,7 +139,7 @@ class Prediction:
         lines = [
             f"The true score is likely within {' and '.join(ends)}." if ends else "",
             reason,
-            f"The mean of the {self.films} films it learnt from is {self.constant:.1f}.{genre}",
+            f"The mean of the {self.films} films it learnt from is {self.mean_baseline:.1f}.{genre}",
             self.verdict,
             f"Of {len(self.frames)} frames the {SHOTS} that moved it most are shown."
             if len(self.frames) > SHOTS

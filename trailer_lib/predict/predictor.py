@@ -41,7 +41,7 @@ class ModelInfo:
     genres: dict[str, Any]
     index: Index | None
     films: int
-    constant: float
+    mean_baseline: float
     doubts: list[str]
 
     @classmethod
@@ -55,7 +55,7 @@ class ModelInfo:
         layers = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
         settings = [kind.layered({"the model file": facts[name]}) for kind, name in layers]
         results, constant, sd = facts["results"], float(facts["score_mean"]), float(facts["score_sd"])
-        for who in ("trailer", "constant"):
+        for who in ("trailer", "mean baseline"):
             float(results["metrics"][who]["MAE"]["value"])
         int(results["films"])
         if not (np.isfinite([constant, sd]).all() and sd > 0):
@@ -116,7 +116,7 @@ class Predictor:
     private_links: bool = False
 
     def __post_init__(self) -> None:
-        self.learned = ModelInfo.read(self.model)
+        self.info = ModelInfo.read(self.model)
         self.model.network.eval().requires_grad_(False)
 
     @classmethod
@@ -145,24 +145,24 @@ class Predictor:
         TrailerError when there is no trailer or no good frame in it.
         """
         clock = _Clock(progress)
-        drawn = read_trailer(trailer, self.learned.scrape, clock.begin, self.private_links)
-        drawn, places = choose_views(drawn, self.learned.settings)
+        drawn = read_trailer(trailer, self.info.scrape, clock.begin, self.private_links)
+        drawn, places = choose_views(drawn, self.info.settings)
         clock.begin("network")
-        pictures = torch.from_numpy(resize_frames(drawn.pixels, self.learned.dataset))
+        pictures = torch.from_numpy(resize_frames(drawn.pixels, self.info.dataset))
         seen = attribute(self.model.network, pictures.permute(0, 3, 1, 2), places)
         clock.begin("similar")
         film, lost = self._film(str(trailer), film)
-        near = self.learned.index.nearest(seen.features) if self.learned.index else []
-        warnings = [*self.learned.doubts, *drawn.warnings, *self.unlike(near, film), *lost]
+        near = self.info.index.nearest(seen.features) if self.info.index else []
+        warnings = [*self.info.doubts, *drawn.warnings, *self.unlike(near, film), *lost]
         return self._told(drawn, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
 
     def _told(self, taken: TrailerFrames, seen: Attribution, timings: dict, **rest: Any) -> Prediction:
-        learned, frames = self.learned, taken.pixels
+        learned, frames = self.info, taken.pixels
         score = float(self.model.points(np.float64(seen.score)))
         strongest = np.argsort(-np.abs(seen.pulls), kind="stable")[:STRONGEST]
         found, reason = conformal_intervals(score, learned.truth, learned.predicted)
         return Prediction(
-            trailer=taken.name, score=score, intervals=found, no_interval=reason, constant=learned.constant,
+            trailer=taken.name, score=score, intervals=found, no_interval=reason, mean_baseline=learned.mean_baseline,
             frames=frames, seconds=taken.seconds, pulls=seen.pulls * self.model.facts["score_sd"],
             strongest=strongest, heat=_heat(seen, strongest, frames.shape[1:3], learned.dataset.fit), timings=timings,
             sampled=taken.sampled, kept=taken.kept, results=learned.results, verdict=learned.verdict,
@@ -179,11 +179,11 @@ class Predictor:
             return {}, [f"The film could not be looked up: {error}."]
 
     def _genre(self, film: dict[str, Any]) -> float | None:
-        return genre_prediction(self.learned.genres, film.get("genres") or "")
+        return genre_prediction(self.info.genres, film.get("genres") or "")
 
     def unlike(self, near: list[Neighbour], film: dict[str, Any]) -> list[str]:
         """What the training films say against the answer."""
-        index = self.learned.index
+        index = self.info.index
         if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:
             return ["The film is one of those that the model learnt from: its answer proves nothing."]
         if index and near[0].distance > index.far:

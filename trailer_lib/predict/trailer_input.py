@@ -218,10 +218,10 @@ def choose_views(taken: TrailerFrames, settings: TrainSettings) -> tuple[Trailer
 
 def view_indices(kept: int, settings: TrainSettings) -> np.ndarray:
     """Which of the kept frames the network is shown, as in the model's test: int [draws, frames]."""
-    if settings.draws == 1:
+    if settings.views == 1:
         return evenly_spaced(kept, settings.frames)[None]
     rng, few = np.random.default_rng(settings.seed), kept < settings.frames
-    return np.stack([np.sort(rng.choice(kept, settings.frames, replace=few)) for _ in range(settings.draws)])
+    return np.stack([np.sort(rng.choice(kept, settings.frames, replace=few)) for _ in range(settings.views)])
 
 
 def resize_frames(pixels: np.ndarray, settings: DatasetSettings) -> np.ndarray:

@@ -188,7 +188,7 @@ def _wire(gr: Any, visits: Visits, upload: Any, link: Any, kept: Any, ask: Any, 
 
 
 def _introduction(predictor: Predictor) -> str:
-    learned = predictor.learned
+    learned = predictor.info
     return f"Answered by a model that learnt from {learned.films} films. {learned.verdict}"
 
 

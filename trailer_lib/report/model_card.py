@@ -13,7 +13,7 @@ import pandas as pd
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import constant_losses, metric_table
+from trailer_lib.evaluation import baseline_losses, metric_table
 from trailer_lib.project import Project
 from trailer_lib.scrape import LEDGER, latest_entries
 from trailer_lib.settings import STAGES
@@ -59,7 +59,7 @@ def read_run(project: Project) -> RunFacts:
         scrape=_scrape(project.images / LEDGER),
         settings={stage: _rows(stage, values) for stage, values in stages.items() if values},
         history=_table(project.models / HISTORY, LOSSES, LOSSES, again),
-        constants=constant_losses(data, chosen["loss"]),
+        constants=baseline_losses(data, chosen["loss"]),
         results=results,
         predictions=_predictions(project.models / PREDICTIONS, data, again),
         schemes=_json(compared, SCHEMES, "run compare again, or remove it") if compared.exists() else {},

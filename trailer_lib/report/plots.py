@@ -14,7 +14,7 @@ from trailer_lib.dataset import SPLITS, Dataset, evenly_spaced
 from trailer_lib.evaluation import BASELINES, Metric
 from trailer_lib.video import picture_paths, read_dropped, read_picture, read_record
 
-COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "constant": "#777777", "genre only": "#aa3377"}
+COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "mean baseline": "#777777", "genre only": "#aa3377"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
 ASTRAY = 2.0  # nMSE from which a scheme is not on the picture's scale
 PAGE = 10.0  # inches wide: what a notebook shows without shrinking
@@ -81,7 +81,7 @@ def score_histogram(films: pd.DataFrame) -> Figure:
     groups = [films.score[films.split == split] for split in SPLITS]
     bins = np.arange(1, 10.26, 0.25)
     axis.hist(groups, bins, stacked=True, color=[COLOURS[split] for split in SPLITS], label=SPLITS)
-    axis.axvline(groups[0].mean(), color=COLOURS["constant"], linestyle="--", label="train mean")
+    axis.axvline(groups[0].mean(), color=COLOURS["mean baseline"], linestyle="--", label="train mean")
     axis.set(xlabel="IMDb score", ylabel="films")
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False)
@@ -144,7 +144,9 @@ def predicted_against_true(
         colour = COLOURS["test" if who == "trailer" else "genre only"]
         axis.scatter(predictions.score, answer, s=18, color=colour, label="test films")
         axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
-        axis.axhline(results["train_mean"], color=COLOURS["constant"], linestyle="--", label="constant: train mean")
+        axis.axhline(
+            results["train_mean"], color=COLOURS["mean baseline"], linestyle="--", label="constant: train mean"
+        )
         metric = Metric(**results["metrics"][who]["nMSE"])
         axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=f"{who}: nMSE {metric}")
     axes[0, 0].set_ylabel("predicted")
@@ -169,7 +171,7 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     figure, axis = plt.subplots(figsize=(PAGE * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
     for place, (who, metric) in enumerate(metrics.items()):
         baseline = who.split(": ")[-1] in BASELINES
-        colour = COLOURS["constant" if baseline else "test"]
+        colour = COLOURS["mean baseline" if baseline else "test"]
         axis.plot((metric.low, metric.high), (place, place), color=colour)
         axis.plot(metric.value, place, "o", markersize=5, color=colour)
     axis.axvline(1, color="black", linestyle=":", linewidth=0.8)

@@ -78,7 +78,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 # What may differ when a training goes on: how long it takes, what reads its batches, how it is tested.
-FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "draws")
+FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
 # What Lightning writes, and needs to go on where it was.
 PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step")
 AVERAGE_PARTS = ("current_model_state", "averaging_state")

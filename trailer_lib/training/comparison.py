@@ -166,7 +166,7 @@ def _measured(films: pd.DataFrame, answers: dict[str, np.ndarray], rounds: list[
         "films": len(films),
         "best": ranked[0],
         "metrics": {who: metrics[who] for who in order},
-        "nMSE minus the constant's": _differences(truth, everyone, order, "constant"),
+        "nMSE minus the mean baseline's": _differences(truth, everyone, order, "mean baseline"),
         "nMSE minus the best scheme's": _differences(truth, everyone, order, ranked[0]),
         "collapsed": [name for name in ranked if collapsed(answers[name], truth)],
         "left out": missing_baselines(films),
@@ -206,5 +206,5 @@ def comparison_table(results: dict) -> pd.DataFrame:
 def _remark(results: dict, who: str) -> str:
     if who in results["collapsed"]:
         return "collapsed: nearly one answer for all"
-    better = results["nMSE minus the constant's"][who]["high"] < 0
+    better = results["nMSE minus the mean baseline's"][who]["high"] < 0
     return "" if better else "not shown to be better than the constant"

@@ -92,7 +92,7 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
     """What the head learns of the films in `rows` of data.films, from all their frames: float32 [films, n]."""
     films = data.films
     dealt = [first + test_views(count, network.frames) for first, count in zip(films["first"], films["count"])]
-    if network.join == "channels":
+    if network.aggregate == "channels":
         pictures = np.concatenate(dealt)  # a draw is one picture of many channels
         dealt = np.split(np.arange(len(pictures))[:, None], np.cumsum([len(drawn) for drawn in dealt])[:-1])
     else:
@@ -166,7 +166,9 @@ class Features:
 
 def weights_hash(network: FilmRegressor) -> bytes:
     """A hash of all that decides a picture's features, the picture aside."""
-    digest = hashlib.sha256(repr((network.pixels, network.size, network.join == "channels", network.blocks)).encode())
+    digest = hashlib.sha256(
+        repr((network.pixels, network.size, network.aggregate == "channels", network.blocks)).encode()
+    )
     named = {**network.backbone.state_dict(), "mean": network.mean, "sd": network.sd}
     for name, tensor in named.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

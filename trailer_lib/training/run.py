@@ -211,7 +211,7 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
         "score_sd": float(scores.std(ddof=0)) or 1.0,
     }
     network = build(
-        settings.backbone, settings.frames, settings.join, weights, first_conv=settings.first_conv,
+        settings.backbone, settings.frames, settings.aggregate, weights, first_conv=settings.first_conv,
         pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
     )  # fmt: skip
     _try_once(network, data.frames.shape[1], settings)

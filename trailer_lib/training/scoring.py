@@ -79,7 +79,7 @@ def predict_split(
     With `draws` above 1 each is the mean over so many random draws of the film's frames, the same ones every time.
     `cache`: the folder of kept features (frozen.Features).
     """
-    draws = [None] if settings.draws == 1 else range(settings.draws)
+    draws = [None] if settings.views == 1 else range(settings.views)
     return _answers(network, data, settings, split, draws, cache).mean(0)
 
 
@@ -87,7 +87,7 @@ def _answers(
     network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, draws: Iterable[int | None], cache: Path
 ) -> np.ndarray:
     """The answers to each draw, float32 [draws, films]; an untrained backbone's features may be known already."""
-    if settings.freeze == "backbone" and settings.join != "channels":
+    if settings.freeze == "backbone" and settings.aggregate != "channels":
         from trailer_lib.training.frozen import frozen_predictions  # scikit-learn takes a second
 
         batches = {draw or 0: tested(data, settings, draw) for draw in draws}

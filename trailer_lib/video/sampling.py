@@ -105,14 +105,14 @@ class FrameSample:
     least: int
 
     @property
-    def kept(self) -> int:
+    def kept_frames(self) -> int:
         return self.reasons.count(None)
 
     @property
     def remark(self) -> str:
         """'' or what is not quite as asked for: too few frames, frames that are no keyframes."""
-        few = f"kept {self.kept} of {len(self.reasons)} drawn; asked for at least {self.least}"
-        return "; ".join(filter(None, [few if self.kept < self.least else "", self.frames.note]))
+        few = f"kept {self.kept_frames} of {len(self.reasons)} drawn; asked for at least {self.least}"
+        return "; ".join(filter(None, [few if self.kept_frames < self.least else "", self.frames.note]))
 
 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:
@@ -126,9 +126,9 @@ def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: i
         count = settings.count * times
         drawn = sample_frames(path, count, settings.seed, key, settings.mode, height, threads)
         picked = FrameSample(*filter_frames(drawn, settings.filter), least)
-        if picked.kept >= least:
+        if picked.kept_frames >= least:
             break
-    if not picked.kept:
+    if not picked.kept_frames:
         text = f"{path.name}: the filter kept none of {len(picked.reasons)} frames: is the trailer all black?"
         raise NoInformativeFrames(text, picked.reasons)
     return picked
