@@ -2,24 +2,64 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+import trailer_lib.project
 from trailer_lib import Project, TrailerError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def test_a_root_that_does_not_exist_is_refused_and_not_made(tmp_path: Path) -> None:
-    with pytest.raises(TrailerError, match="nowhere is not a directory"):
-        Project.open(tmp_path / "nowhere")
-    assert not (tmp_path / "nowhere").exists()
+@pytest.fixture(autouse=True)
+def no_root_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRAILER_ROOT", raising=False)
 
 
-def test_a_file_is_no_root(tmp_path: Path) -> None:
+@pytest.fixture
+def mounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """As on Colab, its drive under tmp_path; the list of what was mounted."""
+    mounted: list[str] = []
+    colab = ModuleType("google.colab")
+    colab.drive = SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(trailer_lib.project, "COLAB_DRIVE", tmp_path / "drive" / "MyDrive")
+    return mounted
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRAILER_ROOT", str(folder(tmp_path / "environment")))
+    assert Project.open(folder(tmp_path / "argument")).root == tmp_path / "argument"
+    assert Project.open().root == tmp_path / "environment"
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_a_root_that_is_no_directory_is_refused_and_not_made(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrailerError, match="is not a directory"):
-        Project.open(tmp_path / "file")
+    with pytest.raises(TrailerError, match=f"{name} is not a directory: make it"):
+        Project.open(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_repository_is_the_root_wherever_one_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Project.open().root == REPOSITORY
+
+
+def test_a_relative_root_is_kept_when_the_working_folder_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "root")
+    project = Project.open("root")
+    monkeypatch.chdir("/")
+    assert project.root == tmp_path / "root"
 
 
 def test_opening_and_asking_for_folders_and_settings_writes_nothing(tmp_path: Path) -> None:
