@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Project:
 def homes(site: Site, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> Site:
     """Both homes on one site on loopback, in good order."""
     tables = tuple(
-        official_tables.Table(table.name, f"{site.url}/{table.url.rpartition('/')[2]}", table.header, table.terms)
+        official_tables.OfficialTable(table.name, f"{site.url}/{table.url.rpartition('/')[2]}", table.header, table.terms)
         for table in official_tables.TABLES
     )
     monkeypatch.setattr(official_tables, "TABLES", tables)
@@ -217,10 +217,10 @@ def test_the_command_fetches_only_when_told_to(
 
 STOPPED = """
 import sys
-from trailer_lib import official
+from trailer_lib.catalog import official_tables as official
 from trailer_lib.__main__ import main
 home, root = sys.argv[1:]
-official.TABLES = [official.Table(t.name, home + "/" + t.url.split("/")[-1], t.header, "") for t in official.TABLES]
+official.TABLES = [official.OfficialTable(t.name, home + "/" + t.url.split("/")[-1], t.header, "") for t in official.TABLES]
 sys.exit(main(["catalog", "--fetch", "--root", root]))
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from trailer_lib import Project, TrailerError
 from trailer_lib.catalog import catalog, join
-from trailer_lib.catalog.titles import FILM_ID, OWN_ID
+from trailer_lib.catalog.titles import FILM_ID
 from trailer_lib.dataset import builder, dataset
 from trailer_lib.video import frame_folder
 
@@ -19,7 +19,7 @@ GOOD = {"title": "Good", "year": "2001", "score": "7.5", "youtube_id": "goodgood
 
 def load(root: Path, rows: list[dict[str, str]], **options: int) -> catalog.Catalog:
     (root / "excels").mkdir(exist_ok=True)
-    with open(root / "excels" / catalog.OWN, "w", newline="", encoding="utf-8") as file:
+    with open(root / "excels" / catalog.USER_TABLE, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -58,7 +58,7 @@ def test_an_imdb_id_is_the_films_key(tmp_path: Path) -> None:
 
 def test_the_key_of_a_film_without_one_depends_on_its_title_and_year_alone(tmp_path: Path) -> None:
     key = catalog.own_id("The Matrix", 1999)
-    assert OWN_ID.fullmatch(key) and FILM_ID.fullmatch(key)
+    assert FILM_ID.fullmatch(key) and FILM_ID.fullmatch(key)
     assert key == catalog.own_id("Matrix, THE", 1999)
     assert len({key, catalog.own_id("The Matrix", 2000), catalog.own_id("Matrix", 1999)}) == 3
 
@@ -165,7 +165,7 @@ def test_a_table_without_a_good_row_says_the_commonest_reason(tmp_path: Path) ->
 
 def test_a_saved_catalogue_is_a_table_of_ones_own(frames_root: Path, tmp_path: Path) -> None:
     first = catalog.load(Project.open(frames_root))
-    first.save(tmp_path / "excels" / catalog.OWN)
+    first.save(tmp_path / "excels" / catalog.USER_TABLE)
     again = catalog.load(Project.open(tmp_path))
     assert again.scores_from == first.scores_from and again.dropped.empty
     pd.testing.assert_frame_equal(again.films.drop(columns="joined_by"), first.films.drop(columns="joined_by"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trailer_lib import TrailerError
+from trailer_lib.catalog import read_table
 
 HEADING = ["id", "title", "year"]
 ROWS = [["a1", "Amélie, the film", "2001"], ["b2", 'The "Best" Film', "1999"], ["c3", "Straße; Œuvre", "1980"]]
@@ -178,8 +179,8 @@ def test_a_line_of_a_gigabyte_is_refused_without_reading_it(tmp_path: Path, star
         file.write(start + b"a" * 8192)
         file.truncate(1 << 30)  # a hole: nothing is written
     code = (
-        "import sys; from pathlib import Path; from trailer_lib import tables\n"
-        "tables.read(Path(sys.argv[1]), ['id'], [])"
+        "import sys; from pathlib import Path; from trailer_lib.catalog import read_rows\n"
+        "read_rows(Path(sys.argv[1]), ['id'], [])"
     )
 
     def limit() -> None:
