@@ -100,8 +100,8 @@ def _decoded(line: bytes) -> str:
 
 def _read_heading(line: str, path: Path, needed: list[str], optional: list[str]) -> tuple[str, int, dict[str, int]]:
     """The separator, the number of columns, and the place of each that the file has; case does not matter."""
-    text, wanted = line.replace("\0", "").casefold(), needed + optional
-    names = {mark: [cell.strip() for cell in next(csv.reader([text], delimiter=mark))] for mark in ",;\t"}
+    line, wanted = line.replace("\0", ""), needed + optional
+    names = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in ",;\t"}
     # The separator that gives the most of the columns wanted.
     mark = max(names, key=lambda mark: (sum(name.casefold() in names[mark] for name in wanted), len(names[mark])))
     counts = {name: names[mark].count(name.casefold()) for name in wanted}
