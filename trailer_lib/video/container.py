@@ -95,7 +95,7 @@ def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
 
 
 def probe(path: Path) -> Probe:
-    """Read the container's packets without decoding; VideoError when it is no video or is cut short."""
+    """What the packets say, without decoding; VideoError when it is no video or is cut short."""
     with open_video(path) as video:
         return probe_open(video)
 

@@ -91,8 +91,7 @@ def decode_frames(
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 RGB [n, height, width, 3] of the frames at the sorted pts `wanted`, and bool [n]: False where damaged.
 
-    They are scaled to `height` lines as they come, so that few full ones are in memory. `threads` decode, at most
-    MAX_THREADS; 0 takes all cores.
+    They are scaled to `height` lines as they come, so that few full ones are in memory. `threads` decode.
     """
     stream, groups = video.stream, info.group_by_keyframe(wanted)
     threads = min(threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1, MAX_THREADS)

@@ -53,10 +53,8 @@ def save_frames(folder: Path, frames: Frames, reasons: list[str | None], facts: 
         "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
         "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
     }
-    with (
-        files.reporting_full_disk(folder, lambda: sum(map(len, content.values()))),
-        files.atomic_folder(folder) as temporary,
-    ):
+    size = sum(map(len, content.values()))
+    with files.reporting_full_disk(folder, lambda: size), files.atomic_folder(folder) as temporary:
         for name, data in content.items():
             (temporary / name).write_bytes(data)
         files.write_json(temporary / RECORD, record)
@@ -80,9 +78,6 @@ def picture_paths(folder: Path) -> list[Path]:
     if (folder / RECORD).exists():
         numbers = {path: number for path, number in numbers.items() if number is not None}
     return sorted(numbers, key=lambda path: (numbers[path] is None, numbers[path] or 0, path.name))
-
-
-all_picture_paths = picture_paths
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -23,8 +23,7 @@ FLATTEST = 5.0  # standard deviation, of 255, of each colour under which a frame
 CARD = 0.5  # more likely a card than not
 ALIKE = 0.94  # correlation of two frames of a shot; of 450,000 pairs of different trailers none has 0.90
 TILES = (16, 9)  # what is correlated: too few pixels for noise and small movements to count
-# "percentile"
-BLACK = 8.0  # mean brightness of 255 under which a frame is black, whatever the others are like
+BLACK = 8.0  # "percentile": mean brightness of 255 under which a frame is black, whatever the others are like
 ORIGINAL_SHARE = 20  # per cent of the darkest and of the flattest frames that the original dropped
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video.container import open_video, probe_open
+from trailer_lib.video.container import VideoError, open_video, probe_open
 from trailer_lib.video.decode import Frames, decode_frames
 from trailer_lib.video.quality_filter import filter_frames
 
@@ -66,10 +66,11 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
         wanted = [pts[max(bisect_right(pts, time) - 1, 0)] for time in times]  # the last frame at or before each time
         pixels, decoded = decode_frames(video, info, wanted, height, threads)
     seconds = (np.array(wanted, dtype=np.float64) - start) * info.time_base
+    if not decoded.any():
+        raise VideoError(f"{path.name}: not one of {count} frames could be decoded: is the file damaged?")
     if decoded.all():
         return Frames(pixels, seconds)
-    note = f"{count - decoded.sum()} of {count} frames are damaged and left out"
-    return Frames(pixels[decoded], seconds[decoded], note)
+    return Frames(pixels[decoded], seconds[decoded], f"{sum(~decoded)} of {count} frames are damaged and left out")
 
 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:
@@ -85,8 +86,8 @@ def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: i
         if sample.kept_frames >= wanted:
             break
     if not sample.kept_frames:
-        text = f"{path.name}: the filter kept none of {len(sample.reasons)} frames: is the trailer all black?"
-        raise NoInformativeFrames(text, sample.reasons)
+        reason = f"the filter kept none of {len(sample.reasons)} frames: is the trailer all black?"
+        raise NoInformativeFrames(f"{path.name}: {reason}", sample.reasons)
     return sample
 
 

@@ -49,8 +49,7 @@ def card_features(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
 def _pool(maps: np.ndarray) -> np.ndarray:
     height, width = maps.shape[1:3]
     middle = maps[:, height // 4 : height - height // 4, width // 4 : width - width // 4]  # where a card has its text
-    over = (1, 2)
-    return np.concatenate([maps.mean(over), maps.max(over), maps.std(over), middle.mean(over)], axis=1)
+    return np.concatenate([maps.mean((1, 2)), maps.max((1, 2)), maps.std((1, 2)), middle.mean((1, 2))], axis=1)
 
 
 def _trunk(thumbnails: np.ndarray) -> np.ndarray:
