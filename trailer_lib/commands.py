@@ -50,9 +50,9 @@ def frames(args: argparse.Namespace) -> None:
 
 
 def filter_(args: argparse.Namespace) -> None:
-    from trailer_lib.video import all_picture_paths, judge_pictures
+    from trailer_lib.video import judge_pictures, picture_paths
 
-    paths = all_picture_paths(Path(args.folder))
+    paths = picture_paths(Path(args.folder))
     if not paths:
         raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
     verdicts = zip(paths, judge_pictures(paths, args.alone))
