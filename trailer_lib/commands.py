@@ -154,7 +154,7 @@ def app(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import export_onnx
+    from trailer_lib.networks import export_onnx
 
     facts = export_onnx(Path(args.model), Path(args.out))
     print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['verdict']}")
