@@ -558,6 +558,7 @@ def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Cop
     assert metrics.verdict(results) in text
     assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
     assert f"model: {project.models / callbacks.BEST}" in text
+    assert f"model card: {project.models / 'README.md'}" in text and (project.models / "README.md").exists()
 
 
 def test_progress_is_not_printed_among_the_results(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
@@ -577,9 +578,9 @@ def test_compare_prints_a_row_for_each_scheme_and_draws_them(
     project = copy_of(dataset_root)
     lines = out("compare", tmp_path / "my.toml", "--root", project.root, "--folds", 3).splitlines()
     assert {line.split()[0] for line in lines[1:3]} == {"one", "two"}
-    assert lines[3].startswith("constant ") and lines[4].startswith("genre only ")
-    assert lines[-1] == f"picture: {project.models / 'schemes' / 'schemes.png'}"
-    assert (project.models / "schemes" / "schemes.png").read_bytes().startswith(PNG)
+    assert lines[3].startswith("mean baseline ") and lines[4].startswith("genre only ")
+    assert lines[-1] == f"picture: {project.models / 'schemes.png'}"
+    assert (project.models / "schemes.png").read_bytes().startswith(PNG)
 
 
 @pytest.mark.parametrize(
