@@ -70,12 +70,9 @@ def test_a_spreadsheet_is_read_by_title_and_year(tmp_path: Path) -> None:
     rows = '"Amber, The",1990,1\nBrook,1992,2\n"Cedar, Part 2",1992,3\nDune,1990,4\nBrook,,5\n'
     table = evidence.read_features(write(tmp_path, f"title,year,light\n{rows}"), LISTED)
     assert table.light.to_dict() == {"tt0000001": 1, "tt0000002": 2, "tt0000003": 3}  # Brook: the year off by one
-
-
-def test_a_title_that_two_films_have_is_of_neither(tmp_path: Path) -> None:
-    films = pd.concat([LISTED, LISTED[:1].assign(imdb_id="tt0000004")])
+    twice = pd.concat([LISTED, LISTED[:1].assign(imdb_id="tt0000004")])  # two films of one title: the row is of neither
     path = write(tmp_path, "title,year,light\nThe Amber,1990,1\nBrook,1991,2\n")
-    assert list(evidence.read_features(path, films).index) == ["tt0000002"]
+    assert list(evidence.read_features(path, twice).index) == ["tt0000002"]
 
 
 def test_an_infinite_number_is_unknown_and_an_empty_column_none(tmp_path: Path) -> None:
@@ -111,12 +108,6 @@ def test_arrays_that_are_no_table_are_refused(tmp_path: Path, arrays: dict, reas
     refused(save(tmp_path, **arrays), reason)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more", pickle.dumps([1])])
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "table.npz").write_bytes(damage)
-    refused(tmp_path / "table.npz", "not a readable table")
-
-
 def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "table.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("imdb_id.npy", b"0" * 200_000)
@@ -125,10 +116,16 @@ def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkey
     refused(tmp_path / "table.npz", "bytes unpacked")
 
 
-@pytest.mark.parametrize("name", ["missing.npz", "table.parquet"])
-def test_another_kind_of_file_or_none_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / "table.parquet").write_bytes(b"PAR1")
-    refused(tmp_path / name, "expected a .npz, .csv or .tsv file")
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [("none.npz", None, "expected a .npz, .csv or .tsv file"), ("table.parquet", b"PAR1", "expected a .npz"),
+     ("a.npz", b"", "not a readable"), ("a.npz", b"PK\x03\x04 and no more", "not a readable"),
+     ("a.npz", pickle.dumps([1]), "not a readable")],
+)  # fmt: skip
+def test_another_kind_of_file_or_none_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, reason)
 
 
 def films(count: int = 150) -> pd.DataFrame:
