@@ -123,8 +123,6 @@ def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
     assert (list(rows.index), list(rows.columns)) == (list(found["metrics"]), list(metrics.METRICS))
     mae = found["metrics"]["trailer"]["MAE"]
     assert rows.loc["trailer", "MAE"] == f"{mae['value']:.2f} [{mae['low']:.2f}, {mae['high']:.2f}]"
-        **found["metrics"]["trailer"]["MAE"]
-    )
 
 
 @pytest.mark.parametrize(
