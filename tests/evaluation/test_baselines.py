@@ -137,9 +137,6 @@ def test_unknown_genres_have_no_prediction(genres: str | list) -> None:
     assert baselines.genre_prediction(GENRES, genres) is None
     nothing = baselines.fit_genres(BY_GENRE.assign(genres=""))
     assert nothing["intercept"] == BY_GENRE.score.mean() and baselines.genre_prediction(nothing, "Drama") is None
-
-
-def test_a_genre_prediction_stays_on_the_scale() -> None:
     assert baselines.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
 
 

@@ -15,11 +15,8 @@ from trailer_lib.evaluation import baselines, evidence, metrics
 from trailer_lib.project import Project
 
 LISTED = pd.DataFrame(
-    {
-        "imdb_id": ["tt0000001", "tt0000002", "tt0000003"],
-        "title": ["The Amber", "Brook", "Cédar: Part II"],
-        "year": [1990, 1991, 1992],
-    }
+    [("tt0000001", "The Amber", 1990), ("tt0000002", "Brook", 1991), ("tt0000003", "Cédar: Part II", 1992)],
+    columns=["imdb_id", "title", "year"],
 )
 
 

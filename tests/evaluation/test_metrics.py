@@ -44,13 +44,6 @@ def test_a_metric_equals_another_implementation(name: str, other: Callable, sd: 
     assert metrics.evaluate(truth, predicted)[name].value == pytest.approx(other(truth, predicted), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
-def test_a_metric_of_many_resamples_is_that_of_each(name: str) -> None:
-    truth = np.stack([scores(seed=seed) for seed in range(4)])
-    expected = [metrics.METRICS[name](*pair) for pair in zip(truth, truth[::-1])]
-    assert metrics.METRICS[name](truth, truth[::-1]) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("truth, predicted", [([1, 2, 3], [5, 5, 5]), ([4, 4, 4], [1, 2, 3])])
 def test_spearman_of_a_constant_is_zero_with_an_interval_of_zero(truth: list, predicted: list) -> None:
     assert metrics.evaluate(np.array(truth), np.array(predicted))["Spearman"] == Metric(0.0, 0.0, 0.0)

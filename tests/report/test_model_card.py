@@ -42,7 +42,7 @@ def card(project: Project) -> str:
 
 
 def schemes(project: Project, name: str) -> dict:
-    """What comparing one scheme, with the run's own numbers, would have left."""
+    """What `compare` would have left of one scheme with the run's own numbers."""
     metrics = {name if row == "trailer" else row: found for row, found in results(project)["metrics"].items()}
     minus = {row: {"value": 0.1, "low": -0.1, "high": 0.2} for row in metrics if row != name}
     return {
