@@ -107,7 +107,8 @@ def _scrape(path: Path) -> dict[str, dict[str, int]]:
     films = Counter(OUTCOMES.get(entry.status, entry.status) + entry.reason for entry in newest)
     frames: Counter = Counter()
     for entry in newest:
-        frames += Counter({"kept": entry.kept, **{f"dropped: {why}": count for why, count in entry.dropped.items()}})
+        dropped = {f"dropped: {reason}": count for reason, count in entry.dropped_frames.items()}
+        frames += Counter({"kept": entry.kept_frames} | dropped)
     return {"films": dict(films.most_common()), "frames": dict(frames.most_common())}
 
 
