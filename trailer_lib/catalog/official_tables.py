@@ -15,7 +15,7 @@ import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog.read_table import LONGEST_LINE, Row
-from trailer_lib.download import PART, download
+from trailer_lib.download import download
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -61,6 +61,7 @@ def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
     are said when its first download begins, not when it goes on. Stopped or cut off, the same call goes on.
     """
     project.excels.mkdir(exist_ok=True)
+    files.remove_temporary(project.excels)
     missing = [table for table in TABLES if not (project.excels / table.name).exists()]
     for terms in dict.fromkeys(table.terms for table in missing if not _begun(project.excels, table)):
         say(terms)
@@ -75,7 +76,7 @@ def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
 
 def _begun(folder: Path, table: Table) -> bool:
     """Whether an earlier call, stopped since, has said this table's terms."""
-    return any((folder / f"{table.name}{end}").exists() for end in (PART, ARCHIVE, ARCHIVE + PART))
+    return (folder / f"{table.name}{ARCHIVE}").exists()
 
 
 def _fetch(table: Table, path: Path) -> None:
