@@ -4,9 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -73,12 +71,12 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
         array, damaged = _update(project, films, settings, scraped.get("filter") == "informative")
-        folders.loc[folders.imdb_id.isin(damaged) & folders.reason.eq(""), "reason"] = "a picture is damaged"
-        films = films[~films.imdb_id.isin(damaged)]
-        if films.empty:
-            raise TrailerError(f"{project.images}: all {len(damaged)} films have a damaged picture: scrape again")
+        folders.loc[folders.folder.isin(damaged), "reason"] = "a picture is damaged"
         left_out = dict(Counter(folders.reason[folders.reason != ""]))
         facts = {"source": project.images.name, "scores_from": catalogue.scores_from, "scrape": scraped}
+        films = films[~films.folder.isin(damaged)]
+        if films.empty:
+            raise TrailerError(f"{project.images}: all {len(damaged)} films have a damaged picture: scrape again")
         return finish(project, array, films, settings, facts | {"left_out": left_out})
 
 
@@ -93,42 +91,33 @@ def _scrape_settings(project: Project) -> dict[str, Any]:
 
 def _update(
     project: Project, films: pd.DataFrame, settings: DatasetSettings, bars_cropped: bool
-) -> tuple[FrameArray, list[str]]:
-    """The array with all films in it, and the ids of those that have a damaged picture.
+) -> tuple[FrameArray, dict[str, str]]:
+    """The array with all films in it; of each folder with a damaged picture the error.
 
     `bars_cropped`: the scrape cropped the black bars of the films that it made, those with a film.json.
     """
-    rows = films.to_dict("records")
-    for row in rows:
-        folder = row["path"] = project.images / row["folder"]
-        row["crop"] = not (bars_cropped and (folder / "film.json").exists())
-        row["print"] = fingerprint(folder, settings, row["crop"])
-    array = FrameArray(project.dataset, settings.size, {row["imdb_id"]: row["print"] for row in rows})
+    folders = {film.imdb_id: project.images / film.folder for film in films.itertuples()}
+    crops = {film: not (bars_cropped and (folder / "film.json").exists()) for film, folder in folders.items()}
+    prints = {film: fingerprint(folder, settings, crops[film]) for film, folder in folders.items()}
+    array = FrameArray(project.dataset, settings.size, prints)
     repair = damaged_films(array.path, array.side, array.films.values())
     built = {film: entry.pictures for film, entry in array.films.items() if film not in repair}
-    unreadable = []
-    for row, frames in _decoded([row for row in rows if built.get(row["imdb_id"]) != row["print"]], settings):
-        if frames is None:
-            unreadable.append(row["imdb_id"])
-        else:
-            array.put(row["imdb_id"], row["print"], frames)
-    return array, unreadable
+    todo, damaged = [film for film in prints if built.get(film) != prints[film]], {}
 
+    def read(film: str) -> np.ndarray | None:
+        try:
+            return load_film_frames(folders[film], settings, crops[film])
+        except TrailerError as error:
+            damaged[folders[film].name] = str(error)
 
-def _decoded(rows: list[dict], settings: DatasetSettings) -> Iterator[tuple[dict, np.ndarray | None]]:
-    """Each film with its frames, in order; None when a picture is damaged. About MEMORY is held at a time."""
-
-    def read(row: dict) -> np.ndarray | None:
-        with suppress(TrailerError):
-            return load_film_frames(row["path"], settings, row["crop"])
-
-    largest = max((row["pictures"] for row in rows), default=1) * settings.size**2 * 3
-    step = max(1, MEMORY // largest)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar(total=len(rows), desc="building", unit="film") as progress:
-        for start in range(0, len(rows), step):
-            for row, frames in zip(rows[start:], pool.map(read, rows[start : start + step])):
-                yield row, frames
+    at_once = max(1, MEMORY // int(films.pictures.max() * settings.size**2 * 3))
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar(total=len(todo), desc="building", unit="film") as progress:
+        for start in range(0, len(todo), at_once):
+            for film, frames in zip(todo[start:], pool.map(read, todo[start : start + at_once])):
+                if frames is not None:
+                    array.put(film, prints[film], frames)
                 progress.update()
+    return array, damaged
 
 
 def finish(
