@@ -130,16 +130,13 @@ def no_picture(project: Project, folder: Path) -> None:
     (folder / "0.jpg").write_text("<!DOCTYPE html>")
 
 
-@pytest.mark.parametrize(
-    "spoil, reason",
-    [
-        (too_few, "under 15 frames"),
-        (unknown_id, "not in the catalogue"),
-        (title_of_two, "several films have this title"),
-        (cut_short, "a picture is damaged"),
-        (no_picture, "a picture is damaged"),
-    ],
-)
+SPOILED = {
+    too_few: "under 15 frames", unknown_id: "not in the catalogue", title_of_two: "several films have this title",
+    cut_short: "a picture is damaged", no_picture: "a picture is damaged",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil, reason", SPOILED.items())
 def test_a_folder_that_cannot_be_used_is_left_out_alone(
     dataset_root: Path, copy_of: Copy, spoil: Callable[[Project, Path], None], reason: str
 ) -> None:

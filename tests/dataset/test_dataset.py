@@ -78,17 +78,14 @@ def three_films(folder: Path) -> None:
         flip(folder / "frames.npy", HEADER + film * FRAMES * 3072)
 
 
-@pytest.mark.parametrize(
-    "spoil, text",
-    [
-        (fewer_rows, "films.csv is not as it was written"),
-        (other_array, "the header of frames.npy"),
-        (cut_array, "damaged"),
-        (other_card, "dataset.json is not as it was written"),
-        (list_card, "damaged"),
-        (three_films, r"the frames of .* \(tt88\d+\) and 2 more are damaged"),
-    ],
-)
+SPOILED = {
+    fewer_rows: "films.csv is not as it was written", other_array: "the header of frames.npy", cut_array: "damaged",
+    other_card: "dataset.json is not as it was written", list_card: "damaged",
+    three_films: r"the frames of .* \(tt88\d+\) and 2 more are damaged",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil, text", SPOILED.items())
 def test_files_that_do_not_belong_together_are_an_error_and_a_build_repairs_them(
     dataset_root: Path, copy_of: Copy, spoil: Callable[[Path], None], text: str
 ) -> None:

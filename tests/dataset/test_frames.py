@@ -18,14 +18,7 @@ from trailer_lib.settings import DatasetSettings
 
 @pytest.mark.parametrize(
     "available, count, expected",
-    [
-        (15, 5, [1, 4, 7, 10, 13]),
-        (4, 4, [0, 1, 2, 3]),
-        (9, 1, [4]),
-        (2, 4, [0, 0, 1, 1]),
-        (1, 3, [0, 0, 0]),
-        (5, 0, []),
-    ],
+    [(15, 5, [1, 4, 7, 10, 13]), (4, 4, [0, 1, 2, 3]), (9, 1, [4]), (2, 4, [0, 0, 1, 1]), (5, 0, [])],
 )
 def test_evenly_spaced_is_in_order_and_repeats_where_it_must(available: int, count: int, expected: list[int]) -> None:
     assert evenly_spaced(available, count).tolist() == expected
