@@ -24,7 +24,7 @@ from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.scrape import VIDEO_SUFFIXES, worker_pool
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video import all_picture_paths, memory_needed
+from trailer_lib.video import memory_needed, picture_paths
 
 ENDS = {"low80": (80, 0), "high80": (80, 1), "low95": (95, 0), "high95": (95, 1)}  # column: interval, end
 COLUMNS = (
@@ -164,7 +164,7 @@ def find_trailers(place: Path) -> dict[str, str]:
 def _is_trailer(path: Path) -> bool:
     if path.name.startswith("."):
         return False
-    return bool(all_picture_paths(path)) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
+    return bool(picture_paths(path)) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _lines(path: Path) -> list[str]:

@@ -108,7 +108,7 @@ def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     """The pictures of a folder. Those of a scrape have passed the filter already."""
     record = video.read_record(folder)
-    paths = video.picture_paths(folder) if record else video.all_picture_paths(folder)
+    paths = video.picture_paths(folder)
     if not paths:
         raise TrailerError(f"{folder}: no pictures (.jpg, .png) in it: name a video, or a folder of frames")
     paths = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))]
