@@ -14,7 +14,7 @@ import pytest
 from conftest import pictures
 
 from trailer_lib import files
-from trailer_lib.errors import Stopped, TrailerError
+from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor, many, predict_many
 from trailer_lib.predict.many import COLUMNS, PredictionTable, find_trailers
 from trailer_lib.training import BEST
@@ -111,24 +111,6 @@ def test_another_table_is_not_written_over(folder: Path, best: Path, tmp_path: P
     with pytest.raises(TrailerError, match=r"mine\.csv: another table"):
         predict_many(folder, best, tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "title,year\nHeat,1995\n"
-
-
-def test_ctrl_c_keeps_the_rows_so_far(
-    folder: Path, best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, append = tmp_path / "out.csv", PredictionTable.append
-
-    def append_and_stop(table: PredictionTable, row: dict) -> None:
-        append(table, row)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PredictionTable, "append", append_and_stop)
-        with pytest.raises(Stopped, match=r"trailers are in .*out\.csv; the same command resumes there"):
-            predict_many(folder, best, out)
-    assert len(rows_of(out)) == 1
-    counts = predict_many(folder, best, out)
-    assert sum(counts.values()) == len(rows_of(out)) == 5
 
 
 def test_ctrl_c_ends_the_command_in_a_line(folder: Path, best: Path, tmp_path: Path) -> None:

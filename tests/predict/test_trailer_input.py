@@ -67,6 +67,8 @@ def test_a_folder_without_a_good_picture_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((36, 64, 3), np.uint8)).save(tmp_path / "0.jpg")
     with pytest.raises(TrailerError, match="kept none of 1 pictures"):
         read(tmp_path, filter="percentile")
+    with pytest.raises(TrailerError, match=r"none\.mp4: No such file"):
+        read(tmp_path / "none.mp4")
     (tmp_path / "0.jpg").write_bytes(b"hello")
     with pytest.raises(TrailerError, match="not a readable picture"):
         read(tmp_path)
@@ -90,22 +92,14 @@ def test_a_link_to_youtube_is_fetched_by_its_id(clip: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "link", ["http://example.com/a.mp4", "file:///etc/passwd", "ftp://example.com/a.mp4", "https://"]
-)
-def test_only_https_is_fetched(link: str, no_network: None) -> None:
-    with pytest.raises(SourceError, match="only https: links are fetched") as caught:
-        read(link)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
     "link",
     ["https://localhost/a.mp4", "https://127.0.0.1/a.mp4", "https://[::1]/a", "https://10.0.0.7/a", "https://192.168.1.1/",
-     "https://169.254.169.254/latest/meta-data", "https://0x7f000001/", "https://user:pw@127.0.0.1:8443/a"],
+     "https://169.254.169.254/latest/meta-data", "https://0x7f000001/", "https://user:pw@127.0.0.1:8443/a",
+     "http://example.com/a.mp4", "file:///etc/passwd"],
 )  # fmt: skip
 def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "fetch_trailer", lambda *_: pytest.fail("fetched"))
-    with pytest.raises(SourceError, match="leads to a private address") as caught:
+    with pytest.raises(SourceError, match=r"leads to a private address|only https: links are fetched") as caught:
         read(link)
     assert "pw" not in str(caught.value)
 

@@ -10,7 +10,7 @@ import torch
 
 from trailer_lib.catalog import film_of_trailer
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import conformal_intervals, genre_prediction
+from trailer_lib.evaluation import conformal_intervals, genre_prediction, is_better
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.predict.explanation import Index, Neighbour, attribute
 from trailer_lib.predict.prediction import Prediction
@@ -65,16 +65,12 @@ class ModelInfo:
         index = Index.read(facts["index"]) if "index" in facts else None
         if index and len(index.mean) != model.network.width:
             raise ValueError("the index of similar films is another network's")
-        warnings = [] if _is_better(results) else [f"{verdict} Always predicting {mean:.1f} may do as well."]
+        warnings = [] if is_better(results) else [f"{verdict} Always predicting {mean:.1f} may do as well."]
         warnings += [] if index else [NO_INDEX]
         return cls(
             *settings, verdict, int(results["films"]), *errors, *_validation_scores(facts), genres, index,
             int(facts["splits"]["train"]), mean, warnings,
         )  # fmt: skip
-
-
-def _is_better(results: dict[str, Any]) -> bool:
-    return results["nMSE minus"]["mean baseline"]["high"] < 0 and not results["collapsed"] and results["films"] >= 10
 
 
 def _validation_scores(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
