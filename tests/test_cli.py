@@ -21,7 +21,7 @@ from trailer_lib.__main__ import main
 from trailer_lib.catalog.join import TRAILERS
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import evidence, metrics
+from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
 from trailer_lib.training import callbacks, comparison
 from trailer_lib.video import frame_folder
@@ -466,13 +466,10 @@ def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Cop
     assert metrics.verdict(results) in text
     assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
     assert f"model: {project.models / callbacks.BEST}" in text
+    assert f"model card: {project.models / 'README.md'}" in text and (project.models / "README.md").exists()
 
 
-def test_evidence_prints_what_features_add(
-    frames_root: Path, tmp_path: Path, out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ridge = {"ridge": evidence.feature_heads(1, FILMS)["ridge"]}
-    monkeypatch.setattr(evidence, "feature_heads", lambda *_: ridge)  # the other takes seconds
+def test_evidence_prints_what_features_add(frames_root: Path, tmp_path: Path, out: Callable[..., str]) -> None:
     rows = [f"tt88{number:05d},{number}" for number in range(FILMS)]  # the score by another name
     (tmp_path / "features.csv").write_text("\n".join(["imdb_id,feature", *rows]))
     words = ["evidence", "--root", frames_root, "--folds", 3, "--repeats", 1]
@@ -492,8 +489,8 @@ def test_compare_prints_a_row_for_each_scheme_and_draws_them(
     lines = out("compare", tmp_path / "my.toml", "--root", project.root, "--folds", 3).splitlines()
     assert {line.split()[0] for line in lines[1:3]} == {"one", "two"}
     assert lines[3].startswith("mean baseline ") and lines[4].startswith("genre only ")
-    assert lines[-1] == f"picture: {project.models / 'schemes' / 'schemes.png'}"
-    assert (project.models / "schemes" / "schemes.png").read_bytes().startswith(PNG)
+    assert lines[-1] == f"picture: {project.models / 'schemes.png'}"
+    assert (project.models / "schemes.png").read_bytes().startswith(PNG)
 
 
 @pytest.mark.parametrize(

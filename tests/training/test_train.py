@@ -276,9 +276,8 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results(
     with caplog.at_level(logging.WARNING):
         run = trained(project, lr=0.0, epochs=1)
     assert run.predictions.predicted.nunique() == 1 and run.results["collapsed"]
-    collapsed, worthless = run.results["warnings"]
-    assert collapsed.startswith("collapsed: the predictions' sd is 0.0% of the scores'")
-    assert worthless.startswith("Not shown to be better than the constant")
+    [warning] = run.results["warnings"]
+    assert warning.startswith("Collapsed: the sd of the predictions is 0.0% of the scores'")
     assert [line for line in caplog.messages if line in run.results["warnings"]] == run.results["warnings"]
     assert json.loads((project.models / RESULTS).read_text())["warnings"] == run.results["warnings"]
 
