@@ -13,7 +13,7 @@ from training_runs import Copy, content
 
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.training.batches import Place, process_place
-from trailer_lib.training.callbacks import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 # Dropout draws in each process for itself, so it is off where two must equal one.
 MAIN = """
@@ -73,7 +73,7 @@ def test_without_torchrun_there_is_one_process() -> None:
     assert process_place() == Place(0, 1, 1)
 
 
-def test_torchrun_tells_each_process_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchrun_sets_each_process_place(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
     for name, value in told.items():
         monkeypatch.setenv(name, value)
