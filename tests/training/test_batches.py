@@ -10,7 +10,7 @@ from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.dataset.frames import evenly_spaced
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, seed_of, split_loader, train_loader
+from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, split_loader, train_loader
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,3 @@ def test_a_split_is_seen_with_evenly_spaced_frames_or_a_random_view(data: Datase
     assert batches[None][row] == np.ascontiguousarray(even).tobytes()
     assert len({batches[view][row] for view in batches}) == 3
     assert by_film(split_loader(data, settings, "test", 1)) == batches[1]
-
-
-def test_a_seed_is_decided_by_all_of_its_numbers() -> None:
-    seeds = {seed_of(seed, epoch, film) for seed in range(5) for epoch in range(5) for film in range(5)}
-    assert len(seeds) == 125 and all(0 <= seed < 2**63 for seed in seeds)

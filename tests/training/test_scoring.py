@@ -64,14 +64,6 @@ def test_a_trained_backbone_has_no_kept_features(data: Dataset, tmp_path: Path) 
     assert not (tmp_path / "features").exists()
 
 
-def test_more_views_differ_less(data: Dataset, tmp_path: Path) -> None:
-    spreads = []
-    for views in (2, 30):
-        models = [model_of(frames=2, views=views, freeze="backbone", seed=seed) for seed in range(4)]
-        spreads.append(np.std([scoring.predict_points(model, data, "val", tmp_path) for model in models], 0).mean())
-    assert spreads[1] < 0.6 * spreads[0]
-
-
 @pytest.mark.parametrize("chosen", [{"freeze": "backbone"}, {"freeze": "none"}], ids=str)
 def test_the_index_has_the_features_of_evenly_spaced_frames(data: Dataset, tmp_path: Path, chosen: dict) -> None:
     model = model_of(frames=3, **chosen)
