@@ -12,13 +12,14 @@ import pytest
 import torch
 from conftest import amount
 from test_full_disk import full_at
-from trailer_lib.training.callbacks import BEST, LAST
 from training_runs import content, few_resamples, trained  # noqa: F401
 
 from trailer_lib import files
 from trailer_lib.networks import model_file
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.project import Project
+from trailer_lib.training import module
+from trailer_lib.training.module import BEST, LAST
 
 WRITES = [1, *range(2, 60, 60 // amount(19, 3))][: amount(20, 4)]
 
