@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from trailer_lib import samples
 
+from trailer_lib import samples
 
 HERE = Path(__file__).resolve().parent
 
