@@ -31,12 +31,12 @@ def load(root: Path, rows: list[dict[str, str]], **options: Any) -> Catalog:
 
 
 def test_title_year_score_and_trailer_are_enough(tmp_path: Path) -> None:
-    result = load(tmp_path, [GOOD])
+    result = load(tmp_path, [GOOD | {"genres": "Drama, Sci-Fi,War"}])
     assert result.films.columns.tolist() == COLUMNS
     assert result.films.drop(columns=["runtime_minutes", "votes"]).to_dict("records") == [
         {
-            "imdb_id": own_id("Good", 2001), "title": "Good", "year": 2001, "score": 7.5, "url": "", "genres": "",
-            "youtube_id": "goodgoodgo0", "file": "", "joined_by": "own table", "shared": False,
+            "imdb_id": own_id("Good", 2001), "title": "Good", "year": 2001, "score": 7.5, "url": "",
+            "genres": "Drama|Sci-Fi|War", "youtube_id": "goodgoodgo0", "file": "", "joined_by": "own table", "shared": False,
         }
     ]  # fmt: skip
     assert result.rows == {"films.csv": 1} and result.dropped.empty
@@ -124,10 +124,6 @@ def test_few_votes_and_unknown_votes_are_dropped_when_votes_are_asked_for(tmp_pa
     rows = [GOOD | {"title": title, "votes": votes} for title, votes in (("A", "10"), ("B", "9"), ("C", ""))]
     assert len(load(tmp_path, rows).films) == 3
     assert load(tmp_path, rows, min_votes=10).films.title.tolist() == ["A"]
-
-
-def test_genres_may_be_parted_by_commas(tmp_path: Path) -> None:
-    assert load(tmp_path, [GOOD | {"genres": "Drama, Sci-Fi,War"}]).films.genres.tolist() == ["Drama|Sci-Fi|War"]
 
 
 def test_a_table_of_pictures_needs_no_trailers_but_ids(tmp_path: Path) -> None:
@@ -240,13 +236,6 @@ def test_the_code_page_assumed_is_said(tmp_path: Path) -> None:
     table.write_bytes("title,year,score,youtube_id\nBrücke,2001,5,goodgoodgo0\n".encode("cp1252"))
     line = "films.csv: not UTF-8, read as Windows-1252: 'Brücke' should be a word"
     assert line in catalog.load(Project.open(tmp_path)).summary()
-
-
-def test_films_that_share_a_link_have_one_key(tmp_path: Path) -> None:
-    film = {"year": "1999", "score": "5"}
-    rows = [film | {"title": f"Film {n}", "url": f"https://example.org/{n // 2}.mp4"} for n in range(4)]
-    keys = trailer_keys(load(tmp_path, rows).films).tolist()
-    assert keys[::2] == keys[1::2] == ["https://example.org/0.mp4", "https://example.org/1.mp4"]
 
 
 def test_a_dataset_is_built_of_posters_without_trailers(frames_root: Path, copy_of: Callable) -> None:

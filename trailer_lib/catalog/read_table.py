@@ -24,7 +24,7 @@ FORMATS = {b"PK\x03\x04": "zip or Excel", b"\x1f\x8b": "gzip", b"\xd0\xcf\x11\xe
 CODE_PAGES = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp1251": "Windows-1251", "cp1250": "Windows-1250"}
 IMPLAUSIBLE = re.compile(
     r"[\x80-\x9f\ufffd\uf8ff†‡¬√◊∂∆Ω≈∫∏∑˜]|[a-zß-öø-ÿ][À-ÖØ-ÞŠŽŸ]|[A-Z][À-ÖØ-ÞŠŽŸ][a-zß-ÿ]|[а-я][А-Я]|[À-ſ]{3}|[A-Za-z][Ѐ-ӿ]|[Ѐ-ӿ][A-Za-z]"
-    r"|[^\W_][^\w\s\x00-\x7f’‘“”–—…·´½][^\W_]"
+    r"|[^\W_][^\w\s\x00-\x7f’‘“”–—…·´½][^\W_]|[£¤¥¦§°±¶][^\W\d_]"
 )
 PARTED = r"\d{1,3}(?P<mark>[ '.,])(?:\d{2,3}(?P=mark))*\d{3}"  # a whole number with its thousands parted
 Row = dict[str, Any]
