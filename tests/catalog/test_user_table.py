@@ -36,7 +36,8 @@ def test_title_year_score_and_trailer_are_enough(tmp_path: Path) -> None:
     assert result.films.drop(columns=["runtime_minutes", "votes"]).to_dict("records") == [
         {
             "imdb_id": own_id("Good", 2001), "title": "Good", "year": 2001, "score": 7.5, "url": "",
-            "genres": "Drama|Sci-Fi|War", "youtube_id": "goodgoodgo0", "file": "", "joined_by": "own table", "shared": False,
+            "genres": "Drama|Sci-Fi|War", "youtube_id": "goodgoodgo0", "file": "", "joined_by": "own table",
+            "shared": False,
         }
     ]  # fmt: skip
     assert result.rows == {"films.csv": 1} and result.dropped.empty
@@ -117,7 +118,7 @@ def test_a_film_listed_twice_counts_once(tmp_path: Path, rows: list[dict[str, st
     result = load(tmp_path, [GOOD | row for row in rows])
     assert result.films.score.tolist() == [7.5] and result.films.title.tolist() == ["Good"]
     assert result.dropped[["row", "reason"]].values.tolist() == [[3, reason]]
-    assert "give an imdb_id" in NAMESAKE
+    assert result.films.shared[0] == (reason == NAMESAKE) and "give an imdb_id" in NAMESAKE
 
 
 def test_few_votes_and_unknown_votes_are_dropped_when_votes_are_asked_for(tmp_path: Path) -> None:
