@@ -10,6 +10,7 @@ from trailer_lib.networks.backbone import (
     AGGREGATIONS,
     Trunk,
     freeze_parts,
+    run_on_shapes,
     stage_features,
     stage_widths,
     widen_first_layer,
@@ -104,6 +105,16 @@ class FilmRegressor(nn.Module):
         for part in [self.backbone] if self.fitted else self.frozen:
             part.eval()  # else its batch normalisation would follow the films, and its dropout change its features
         return self
+
+    def require_batch(self, films: int, size: int) -> None:
+        """TrailerError when batch normalisation can't be trained by a step on so few films with pictures so small."""
+        frames = torch.empty(films, self.frames, 3, size, size, dtype=torch.uint8, device="meta")
+        try:
+            run_on_shapes(self.train(), frames)
+        except Exception as error:  # any other error is left to the first real step
+            if "more than 1 value per channel" in str(error):
+                wrong = f"one film a step in {size} x {size} pictures is one value per channel for batch normalisation"
+                raise TrailerError(f"{wrong}: set a larger batch, or a larger size of the dataset") from error
 
     def summary(self) -> str:
         """The size of the network, how much is trained, its first convolution, and where its weights come from."""
