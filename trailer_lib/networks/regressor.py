@@ -158,12 +158,12 @@ def build(
 
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
     """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's."""
-    s = settings
-    trunk = library_of(s.backbone).trunk({name.removeprefix("backbone.") for name in state})
-    if s.aggregate == "channels":
-        widen_first_layer(trunk, s.frames, "random", {})  # the state replaces it
-    blocks = _blocks(trunk, s.frames, s.aggregate, s.depth)
-    regressor = FilmRegressor(trunk, s.frames, s.aggregate, report, s.pixels, s.freeze, blocks)
+    frames, aggregate = settings.frames, settings.aggregate
+    trunk = library_of(settings.backbone).trunk({name.removeprefix("backbone.") for name in state})
+    if aggregate == "channels":
+        widen_first_layer(trunk, frames, "random", {})  # the state replaces it
+    blocks = _blocks(trunk, frames, aggregate, settings.depth)
+    regressor = FilmRegressor(trunk, frames, aggregate, report, settings.pixels, settings.freeze, blocks)
     load(regressor, state, strict=True)
     return regressor
 
