@@ -19,7 +19,7 @@ from trailer_lib.catalog import IMDB_ID, METADATA, load, match_titles, scored_fi
 from trailer_lib.dataset import assign_folds
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines
-from trailer_lib.evaluation.metrics import evaluate_all, metric_table, paired_difference
+from trailer_lib.evaluation.metrics import Metric, evaluate_all, metric_table, paired_difference
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 
@@ -132,6 +132,8 @@ def evaluate_features(
         assigned = assign_folds(films.key, folds, repeat)
         if np.bincount(assigned, minlength=folds).min() < 2:
             raise TrailerError(f"{len(films)} films are too few for {folds} folds of 2 or more: name fewer folds")
+        if np.ptp(films.score) == 0:
+            raise TrailerError(f"all {len(films)} films have the score {films.score[0]}: without a variance no nMSE")
         predictions, head = fold_rows(films, matrix, assigned == fold)
         heads.update([head] if head else [])
         for row, predicted in predictions.items():
@@ -176,6 +178,6 @@ def evidence_table(results: dict) -> pd.DataFrame:
     """`evaluate_features` as a table: "value [low, high]" in the cells, the nMSE minus that of another row."""
     table = metric_table(results)
     for row, gain in results["nMSE minus"].items():
-        table.loc[row, "nMSE minus"] = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        table.loc[row, "nMSE minus"] = f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}"
         table.loc[row, "that of"] = gain["than"]
     return table.fillna("")
