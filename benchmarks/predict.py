@@ -60,7 +60,6 @@ def made_model(path: Path, backbone: str) -> Path:
     facts = {
         "format": FORMAT, "settings": settings.as_dict(), "dataset": DatasetSettings().as_dict(),
         "scrape": ScrapeSettings().as_dict(), "score_mean": 6.0, "score_sd": 1.0, "weights": "none",
-        "blocks": list(network.blocks),
         "splits": {"train": FILMS, "val": FILMS, "test": FILMS},
         "results": {"films": FILMS, "metrics": {"trailer": metric, "mean baseline": metric}, "verdict": "Made."},
         "validation": {"score": scores.tolist(), "predicted": (scores + rng.normal(0, 1, FILMS)).tolist()},

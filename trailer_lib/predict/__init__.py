@@ -5,7 +5,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "export": ["export_onnx"],
         "many": ["predict_many"],
         "predictor": ["Predictor"],
         "trailer_input": ["MOST_SECONDS", "refuse_long_video"],

@@ -35,7 +35,7 @@ from trailer_lib.video import (
 )
 
 # What decides a film's frames, and so belongs beside them: a run with other workers writes the same folder.
-DRAWING = ("seed", "source", "count", "mode", "filter", "height")
+DRAWING = ("seed", "source", "count", "filter", "height")
 FULL = "No space left on device"  # yt-dlp gives a full disk as a text
 
 
