@@ -11,6 +11,8 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import STAGES, ScrapeSettings
 
+FIGURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+
 # What a command needs is imported in it: torch takes seconds, and --help should not.
 
 
@@ -175,7 +177,7 @@ def export(args: argparse.Namespace) -> None:
 
 def _save(figure: Any, name: str) -> None:
     with files.atomic_path(Path(name)) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format=Path(name).suffix[1:].lower(), dpi=150)
 
 
 def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:
