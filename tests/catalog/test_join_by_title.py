@@ -60,7 +60,8 @@ def test_a_film_with_score_and_trailer_has_what_the_tables_say(tmp_path: Path) -
     row = load(excels(tmp_path, [film("Matrix\u00a0")], [trailer("Matrix (1999)")])).films.iloc[0].to_dict()
     assert row == {
         "imdb_id": "tt0000001", "title": "Matrix", "year": 1999, "score": 7.5, "youtube_id": "-dQw4w9WgXc",
-        "genres": "Drama", "runtime_minutes": 90, "votes": 7, "url": "", "joined_by": "title and year", "shared": False,
+        "genres": "Drama", "runtime_minutes": 90, "votes": 7, "url": "", "file": "", "joined_by": "title and year",
+        "shared": False,
     }  # fmt: skip
 
 
@@ -183,9 +184,15 @@ def test_of_two_trailers_of_one_title_and_year_the_first_number_is_taken_and_mar
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        *((film(year=year), "no year (a series?)") for year in ("", "soon", "nan", "1999.5")),
+        (film(year=""), "no year (a series?)"),
+        *((film(year=year), "the year is not a number") for year in ("soon", "nan", "1999.5")),
         *((film(year=year), "the year is not from 1870 to 2100") for year in ("1869", "20010")),
-        *((film(score=score), "no score from 1 to 10") for score in ("", "good", "0.9", "10.1", "nan", "inf", "-5")),
+        (film(score=""), "no score"),
+        *((film(score=score), "the score is not a number") for score in ("good", "nan", "inf", "6.1/10", "75%")),
+        *((film(score=score), "the score is not from 1 to 10") for score in ("0.9", "10,1", "-5", "85")),
+        (film(title=" "), "no title"),
+        (film("", "x", "8", "tt1"), "no title; the year is not a number; no IMDb id in the link"),
+        (film("Film", "", "x"), "no year (a series?); the score is not a number"),
         *((film(imdb_id=key), "no IMDb id in the link") for key in ("", "nm0000001", "tt12")),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from trailer_lib import TrailerError
 from trailer_lib.catalog import read_rows
-from trailer_lib.catalog.read_table import Table, dated_name, parse_number, parse_whole
+from trailer_lib.catalog.read_table import CODE_PAGES, Table, dated_name, parse_number, parse_whole, parse_year
 
 HEADING = ["id", "title", "year"]
 ROWS = [["a1", "Amélie, the film", "2001"], ["b2", 'The "Best" Film', "1999"], ["c3", "Straße; Œuvre", "1980"]]
@@ -145,12 +145,66 @@ def test_a_file_of_many_gigabytes_is_refused_without_reading_it(tmp_path: Path) 
         ("1999", 1999, 1999),
         ("1999.0", 1999, 1999),
         ("7.5", 7.5, None),
+        *(("7,5", 7.5, None), ("+7,50", 7.5, None), ("-3", -3, -3), ("\u22123", -3, -3), ("７.５", 7.5, None)),
+        *((text, 1234567, 1234567) for text in ("1,234,567", "1.234.567", "1 234 567", "1'234'567", "12,34,567")),
+        *((text, 1234567, 1234567) for text in ("1\u00a0234\u00a0567", "1\u202f234\u202f567", "1’234’567")),
+        *((text, 1234.5, None) for text in ("1,234.5", "1.234,5", "1 234,5", "1'234.5")),
+        *((text, 12.345, 12345) for text in ("12.345", "12,345")),  # a part, but of votes thousands
         ("1e3", 1000, 1000),
-        *((text, None, None) for text in ("", "good", "nan", "inf", "1e300")),
+        *((text, None, None) for text in ("", "good", "nan", "inf", "1e300", "1 2", "1,2,3", "1.234.5", "7.5/10")),
     ],
 )
 def test_numbers(text: str, number: float | None, whole: int | None) -> None:
     assert parse_number(text) == number and parse_whole(text) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1999-03-31", "31.03.1999", "03/31/1999", "31. 3. 1999", "1999/3/31", "31 March 1999", "March 31, 1999", "1999-03",
+     "31-Mar-1999", "1999-03-31 00:00:00", "1999-03-31T23:59:59.000Z", "1999年3月31日", "1999.0", "1,999"],
+)  # fmt: skip
+def test_the_year_of_a_date(text: str) -> None:
+    assert parse_year(text) == 1999
+
+
+@pytest.mark.parametrize("text", ["", "1999.5", "31/03/99", "Mar-99", "1999-2001", "soon", "19990331x"])
+def test_what_has_no_year(text: str) -> None:
+    assert parse_year(text) is None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "titles"),
+    [
+        ("cp1252", ["Amélie", "L’Été", "¡Three Amigos!", "Kærlighed", "Barbie™"]),
+        ("mac_roman", ["Amélie"]),
+        ("mac_roman", ["Männer", "Cœur fidèle"]),
+        ("cp1251", ["Брат"]),
+        ("cp1251", ["Левиафан", "Москва слезам не верит"]),
+        ("cp1250", ["Łódź", "Popiół i diament"]),
+    ],
+)
+def test_a_code_page_is_recognised_by_words_and_named(tmp_path: Path, encoding: str, titles: list[str]) -> None:
+    text = "id,title,year\n" + "".join(f"a1,{title},1999\n" for title in titles)
+    table = read(tmp_path, text.encode(encoding))
+    assert [row["title"] for row in table.rows] == titles
+    assert f"read as {CODE_PAGES[encoding]}" in table.remark and "no title has" not in table.remark
+
+
+@pytest.mark.parametrize(("encoding", "title"), [("cp932", "七人の侍"), ("gb18030", "霸王别姬"), ("cp1253", "Ζορμπάς")])
+def test_letters_that_no_title_has_are_warned_of(tmp_path: Path, encoding: str, title: str) -> None:
+    assert "letters that no title has" in read(tmp_path, f"id,title,year\na1,{title},1999\n".encode(encoding)).remark
+
+
+@pytest.mark.parametrize(("mark", "line"), [(";", "sep=;"), ("|", "SEP=|"), ("\t", "sep=\t"), (",", '"sep=,"')])
+def test_a_line_that_names_the_separator_is_no_heading(tmp_path: Path, mark: str, line: str) -> None:
+    table = read(tmp_path, "\r\n".join([line, mark.join(HEADING), mark.join(["a1", "Film", "1999"])]))
+    assert cells(table) == [["a1", "Film", "1999"]] and table.rows[0]["row"] == 2 and not table.remark
+    with pytest.raises(TrailerError, match="empty"):
+        read(tmp_path, line)
+
+
+def test_a_cell_of_backslash_n_is_empty(tmp_path: Path) -> None:
+    assert cells(read(tmp_path, "id,title,year\na1,\\N,\\Nora\n")) == [["a1", "", r"\Nora"]]
 
 
 def test_a_table_is_dated_by_the_day_of_its_last_change_in_utc(tmp_path: Path) -> None:
