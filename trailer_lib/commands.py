@@ -133,8 +133,8 @@ def evidence(args: argparse.Namespace) -> None:
     films = evaluation.evidence_films(Project.open(args.root))
     features = evaluation.read_features(Path(args.features), films) if args.features else None
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
-    table = evaluation.evidence_table(results).to_string()
-    print(json.dumps(results) if args.json else f"{results['films']} films\n{table}")
+    lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
+    print(json.dumps(results) if args.json else "\n".join(lines))
     if args.figure:
         from trailer_lib.report import plots
 
