@@ -28,11 +28,8 @@ class Metric:
     high: float
 
     def __format__(self, spec: str) -> str:
-        """Each number by `spec`; in words where equal scores, or a single film, leave it undefined."""
-        if np.isnan(self.value):
-            return "undefined"
-        value, low, high = (format(number, spec or ".2f") for number in (self.value, self.low, self.high))
-        return f"{value} (no interval)" if np.isnan(self.low) else f"{value} [{low}, {high}]"
+        numbers = [format(number, spec or ".2f") for number in (self.value, self.low, self.high)]
+        return "undefined" if np.isnan(self.value) else "{} [{}, {}]".format(*numbers)  # of equal scores
 
     def __str__(self) -> str:
         return format(self)
@@ -87,8 +84,6 @@ def _with_interval(statistic: Callable, films: int, seed: int) -> Metric:
     """
     rows = np.arange(films)
     value = float(statistic(rows))
-    if films < 2:
-        return Metric(value, np.nan, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SciPy and NumPy warn where BCa is undefined
         result = bootstrap(
@@ -136,7 +131,7 @@ def metric_table(results: dict) -> pd.DataFrame:
 
 
 def is_better(results: dict) -> bool:
-    """Whether the model is shown to be better than the mean baseline on the test films of `compare_with_baselines`.
+    """Whether the test result shows the model to be better than the mean baseline.
 
     The interval of the difference is below zero, the predictions differ, and the test films are enough to tell.
     """
@@ -153,9 +148,11 @@ def verdict(results: dict) -> str:
         return f"Nothing to compare: all {results['films']} test films have the same score, so their nMSE is undefined."
     films = f"on {results['films']} test films (nMSE minus the mean baseline's: {gain:+.2f})"
     if results["collapsed"]:
-        share = f"{results['sd of predictions / sd of scores']:.1%}"
-        remedy = "try another scheme, a lower learning rate, or freeze the backbone"
-        return f"Collapsed: the sd of the predictions is {share} of the scores' {films}: {remedy}."
+        share, remedy = (
+            results["sd of predictions / sd of scores"],
+            "another scheme, a lower lr, or freeze the backbone",
+        )
+        return f"Collapsed: the sd of the predictions is {share:.1%} of the scores' {films}: try {remedy}."
     return f"{'Better' if is_better(results) else 'Not shown to be better'} than the mean baseline {films}."
 
 
