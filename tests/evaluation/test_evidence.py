@@ -125,7 +125,7 @@ def test_an_infinite_number_is_unknown_and_an_empty_column_none(tmp_path: Path) 
         ("", "empty: expected a CSV table"),
         ("light,dark\n1,2\n", "no column imdb_id or youtube_id, nor title and year; it has light, dark"),
         ("imdb_id,light\ntt0099999,1\n", "none of its films is among the 5 with a score"),
-        ("youtube_id,light\nshared_by_2,1\n", "none of its films is among the 5 with a score"),
+        ("youtube_id,light\nshared_by_2,1\n,2\n", "none of its films is among the 5 with a score"),
         ("imdb_id,light,light\ntt0000001,1,2\n", "two columns 'light'"),
         ("imdb_id,light\ntt0000001,1\ntt0000001,2\n", "several rows of tt0000001"),
         ("imdb_id,note\ntt0000001,dark\n", "no column of numbers"),

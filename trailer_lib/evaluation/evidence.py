@@ -17,17 +17,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from trailer_lib.catalog import (
-    FILM_ID,
-    METADATA,
-    load,
-    match_titles,
-    parse_number,
-    read_rows,
-    scored_films,
-    trailer_keys,
-    video_id,
-)
+from trailer_lib import catalog
 from trailer_lib.dataset import assign_folds
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines
@@ -100,7 +90,7 @@ def _read_arrays(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
 
 def _read_text(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """The same of a table as the catalogue reads them."""
-    table = read_rows(path, [], None)
+    table = catalog.read_rows(path, [], None)
     texts = pd.DataFrame(table.rows, columns=table.columns, dtype=str)
     cells = texts[texts.columns.difference(NO_FEATURES, sort=False)]
     numbers = cells.map(_number).astype(np.float32)
@@ -117,38 +107,42 @@ def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        return LOGICAL.get(text.casefold(), parse_number(text))
+        return LOGICAL.get(text.casefold(), catalog.parse_number(text))
 
 
 def _film_ids(rows: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
     """The imdb_id of the film of each row, by IMDb id, else YouTube id, else title and year; None where not clear."""
-    by_video = dict(zip(films.youtube_id, films.imdb_id.where(~films.youtube_id.duplicated(keep=False))))
-    ids, columns = pd.Series(None, rows.index, dtype=object), [name for name in IDS if name in rows]
-    if not columns and not {"title", "year"} <= {*rows}:
+    by_video = dict(zip(films.youtube_id, films.imdb_id.where(~films.youtube_id.duplicated(keep=False)))) | {"": None}
+    ids, titled = pd.Series(None, rows.index, dtype=object), {"title", "year"} <= {*rows}
+    columns = [name for name in IDS if name in rows]
+    if not columns and not titled:
         raise ValueError(f"no column imdb_id or youtube_id, nor title and year; it has {_first(rows)}")
     for name in columns:
-        videos = rows[name].map(video_id)
-        found = rows[name].map(_imdb_id).fillna(videos.map(by_video).mask(videos.duplicated(keep=False)))
-        ids = ids.fillna(found)
-    if {"title", "year"} <= {*rows}:
-        ids = ids.fillna(_match_titles(rows[ids.isna()], films[~films.imdb_id.isin(ids)]))
-    return ids
+        videos = rows[name].map(catalog.video_id)
+        films_of_videos = videos.map(by_video).mask(videos.duplicated(keep=False))
+        ids = ids.fillna(rows[name].map(_imdb_id)).fillna(films_of_videos)
+    return ids.fillna(_match_titles(rows[ids.isna()], films[~films.imdb_id.isin(ids)])) if titled else ids
 
 
 def _imdb_id(text: str) -> str | None:
     """Of "tt0114709", a link that has it, or MovieLens' 114709."""
     digits = re.fullmatch(r"(?:tt)?([0-9]{1,10})(?:\.0)?", text)
-    found = FILM_ID.search(text)
+    found = catalog.FILM_ID.search(text)
     return f"tt{digits[1]:0>7}" if digits else found[0] if found else None
 
 
 def _match_titles(rows: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
     """The imdb_id of the film of each row, as the catalogue matches trailers."""
     listed = [
-        {"row": number, "title": f"{title} ({parse_number(year) or 0:.0f})", "movieId": "", "youtubeId": "-" * 11}
+        {
+            "row": number,
+            "title": f"{title} ({catalog.parse_number(year) or 0:.0f})",
+            "movieId": "",
+            "youtubeId": "-" * 11,
+        }
         for number, title, year in zip(rows.index, rows.title, rows.year)
     ]
-    matches, _ = match_titles(films[["imdb_id", "title", "year"]].to_dict("records"), listed)
+    matches, _ = catalog.match_titles(films[["imdb_id", "title", "year"]].to_dict("records"), listed)
     by_row = {row["row"]: imdb_id for imdb_id, (row, _) in zip(films.imdb_id, matches) if row}
     return pd.Series(by_row, dtype=object).reindex(rows.index)
 
@@ -159,15 +153,15 @@ def evidence_films(project: Project) -> pd.DataFrame:
     Columns imdb_id, youtube_id ("" where none is known), title, year, score, genres, runtime_minutes, key and those of
     `baselines.COLUMNS` that are there.
     """
-    if (project.excels / METADATA).is_file():
-        table = pd.DataFrame(scored_films(project.excels)).astype({"runtime_minutes": "Int64"})
+    if (project.excels / catalog.METADATA).is_file():
+        table = pd.DataFrame(catalog.scored_films(project.excels)).astype({"runtime_minutes": "Int64"})
         table["key"], table["youtube_id"] = table.imdb_id, ""
         with suppress(TrailerError):  # no list of trailers
-            listed = load(project).films.set_index("imdb_id").youtube_id
+            listed = catalog.load(project).films.set_index("imdb_id").youtube_id
             table["youtube_id"] = table.imdb_id.map(listed).fillna("")
     else:
-        table = load(project).films
-        table["key"] = trailer_keys(table)
+        table = catalog.load(project).films
+        table["key"] = catalog.trailer_keys(table)
     columns = ["imdb_id", "youtube_id", "title", "year", "score", "genres", "runtime_minutes", "key"]
     return baselines.add_metadata(project, table[columns].reset_index(drop=True))
 
