@@ -84,25 +84,17 @@ def test_another_sites_link_has_no_id(link: str) -> None:
 @pytest.mark.parametrize(
     ("name", "imdb_id"),
     [
-        ("homealone-1.mp4", "tt0099785"),
-        ("homealone-1", "tt0099785"),
-        ("Home Alone ｜ Trailer [homealone-1].mp4", "tt0099785"),
-        ("X [homealone-1].f137.webm", "tt0099785"),
-        ("Official Trailer-homealone-1.mkv", "tt0099785"),
-        ("Part Two-_seven-7_id.mp4", "tt0000002"),
-        ("tt0099785.mov", "tt0099785"),
-        ("some/where/film_tt0099785_hd.mp4", "tt0099785"),
-        ("Home Alone (1990) [tt0099785]", "tt0099785"),
-        ("Home Alone (1990).mp4", "tt0099785"),
-        ("home_alone (1990) - Trailer 2.MP4", "tt0099785"),
-        ("Se7en_ Part 2 (1995).mp4", "tt0000002"),
-        ("Lodz (2001).mp4", "own-0123456789"),
-        ("trailers\\my own trailer.mp4", "own-0123456789"),
-        ("own-0123456789.mp4", "own-0123456789"),
-        ("https://youtu.be/homealone-1", "tt0099785"),
+        *((name, "tt0099785") for name in (
+            "homealone-1.mp4", "homealone-1", "Home Alone ｜ Trailer [homealone-1].mp4", "X [homealone-1].f137.webm",
+            "Official Trailer-homealone-1.mkv", "tt0099785.mov", "some/where/film_tt0099785_hd.mp4",
+            "Home Alone (1990) [tt0099785]", "Home Alone (1990).mp4", "home_alone (1990) - Trailer 2.MP4",
+            "https://youtu.be/homealone-1",
+        )),
+        ("Part Two-_seven-7_id.mp4", "tt0000002"), ("Se7en_ Part 2 (1995).mp4", "tt0000002"),
+        *((name, "own-0123456789") for name in ("Lodz (2001).mp4", "x\\my own trailer.mp4", "own-0123456789.mp4")),
         ("One Trailer (1999).mp4", "tt0000006"),
     ],
-)
+)  # fmt: skip
 def test_a_name_that_tells_its_film(name: str, imdb_id: str) -> None:
     assert find_film(name, FILMS)["imdb_id"] == imdb_id
 

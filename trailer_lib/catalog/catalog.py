@@ -100,6 +100,7 @@ def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -
     if not draft.films:
         counts = catalog.reasons().groupby("reason").rows.sum().sort_values(ascending=False, kind="stable")
         reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
+        reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
     return catalog
 
@@ -126,7 +127,6 @@ def read_user_table(path: Path) -> Draft:
     draft.scores_from = (len(named) == 1 and max(named).isprintable() and max(named)) or dated_name(path)
     need_trailer = any(row[name] for row in table.rows for name in TRAILER)
     films = [_user_film(row, path.name, need_trailer) for row in table.rows]
-    draft.trailers.update(film["trailer"] for film in films)
     pairs = {(film["own_id"], film["trailer"]) for film in films if not (film["imdb_id"] or film["faults"])}
     namesakes = Counter(own for own, _ in pairs)
     firsts: dict[Any, Film] = {}
@@ -135,6 +135,7 @@ def read_user_table(path: Path) -> Draft:
         first = firsts.get(imdb_id or own)
         if first and not faults:
             faults.append(REPEATED if imdb_id or film["score"] == first["score"] else NAMESAKE)
+        draft.trailers[film["trailer"]] += REPEATED not in faults
         firsts |= {} if faults else {imdb_id: film, own: film}
         several = namesakes[film["own_id"]] > 1
         key = own_id(film["title"], film["year"], film["trailer"]) if several else film["own_id"]

@@ -24,9 +24,10 @@ FORMATS = {b"PK\x03\x04": "zip or Excel", b"\x1f\x8b": "gzip", b"\xd0\xcf\x11\xe
 CODE_PAGES = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp1251": "Windows-1251", "cp1250": "Windows-1250"}
 IMPLAUSIBLE = re.compile(
     r"[\x80-\x9f\ufffd\uf8ff†‡¬√◊∂∆Ω≈∫∏∑˜]|[a-zß-öø-ÿ][À-ÖØ-ÞŠŽŸ]|[A-Z][À-ÖØ-ÞŠŽŸ][a-zß-ÿ]|[а-я][А-Я]|[À-ſ]{3}|[A-Za-z][Ѐ-ӿ]|[Ѐ-ӿ][A-Za-z]"
-    r"|[^\W_][^\w\s\x00-\x7f’‘“”–—…·´½][^\W_]"
+    r"|[^\W_][^\w\s\x00-\x7f’‘“”–—…·´½][^\W_]|[£¤¥¦§°±¶][^\W\d_]"
 )
 PARTED = r"\d{1,3}(?P<mark>[ '.,])(?:\d{2,3}(?P=mark))*\d{3}"  # a whole number with its thousands parted
+SIGNS = str.maketrans("\u2212’٫٬", "-'.'")
 Row = dict[str, Any]
 Dropped = tuple[str, int, str, str]  # a row left out: file, number (the heading is row 1), title and reason
 
@@ -77,7 +78,7 @@ def parse_number(text: str, grouped: bool = False) -> float | None:
     A single comma or point is the decimal mark; with `grouped`, it parts thousands where three digits follow.
     """
     # NFKC makes no-break and thin spaces plain ones, and digits of full width too.
-    text = unicodedata.normalize("NFKC", text).strip().replace("\u2212", "-").replace("’", "'")
+    text = unicodedata.normalize("NFKC", text).strip().translate(SIGNS)
     whole = rf"{PARTED}|\d+" if grouped else rf"\d+|{PARTED}"
     match = re.fullmatch(rf"([+-]?(?:{whole}))([.,]\d*)?([eE][+-]?\d+)?", text)
     if not match or (match["mark"] and (match[3] or "").startswith(match["mark"])):
