@@ -131,10 +131,7 @@ def metric_table(results: dict) -> pd.DataFrame:
 
 
 def is_better(results: dict) -> bool:
-    """Whether the test result shows the model to be better than the mean baseline.
-
-    The interval of the difference is below zero, the predictions differ, and the test films are enough to tell.
-    """
+    """Whether the interval of the difference to the mean baseline is below zero, of no collapse and enough films."""
     below = results["nMSE minus"]["mean baseline"]["high"] < 0
     return bool(below and not results["collapsed"] and results["films"] >= MIN_FILMS)
 
