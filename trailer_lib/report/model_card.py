@@ -32,7 +32,7 @@ LIMITS = """\
   would get. The mean baseline always predicts the train films' mean; a model that does not beat it is worth no more.
 - Brackets are 95 % bootstrap intervals over the test films; another seed, split or kind of film is not covered.
 - The validation films chose the saved epoch, so its val loss is a little too good.
-- A score is for a whole film; a trailer is a few minutes chosen to sell it, and much of a score cannot be seen in it."""
+- A score is for a whole film; a trailer is a few minutes chosen to sell it: much of a score cannot be seen in it."""
 ETHICS = """\
 - The votes are of people who chose to vote on one site. The model learns their taste, and is less right for countries,
   languages and years of which it saw few films.
