@@ -101,22 +101,14 @@ def card_text(data: Dataset, results: dict[str, Any], history: pd.DataFrame, sch
         "## Training",
         f"Epoch {best.epoch:.0f} of {history.epoch.max():.0f} was saved (0: a head fitted on frozen features), val loss"
         f" {best.val_loss:.3f}, {escape(chosen['loss'])} of standardised scores.\n\n![Loss](learning_curve.png)",
-        _table(
-            pd.DataFrame(
-                [(name, without_folders(value)) for name, value in chosen.items()], columns=["setting", "value"]
-            )
-        ),
+        _table(pd.DataFrame({"setting": [*chosen], "value": [without_folders(value) for value in chosen.values()]})),
         f"## Results\n\nOn {results['films']} test films, used for nothing else. Baselines see no trailer.",
         _table(metric_table(results).rename_axis("predictions of").reset_index()),
         "![Predicted against true scores of the test films](predicted_against_true.png)",
     ]
     if schemes:
-        found = f"{schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat"
-        parts += [
-            f"Schemes compared on {found}:",
-            _table(comparison_table(schemes).rename_axis("scheme").reset_index()),
-            "![nMSE](schemes.png)",
-        ]
+        parts.append(f"Schemes on {schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat:")
+        parts += [_table(comparison_table(schemes).rename_axis("scheme").reset_index()), "![nMSE](schemes.png)"]
     parts += ["## Limits", "\n".join([*(f"- {escape(line)}" for line in remarks), LIMITS]), "## Ethical notes", ETHICS]
     return "\n\n".join(part for part in parts if part) + "\n"
 
