@@ -161,7 +161,7 @@ def test_tables_without_a_film_are_an_error(
     [
         (["catalog", "--csv", "settings.toml/films.csv"], "settings.toml"),
         (["scrape", "--source", "yotube"], "did you mean 'youtube'"),
-        (["filter", "none"], "no pictures"),
+        (["filter", "none"], "none: No such file"),
         (["evidence", "--features", "none.npz"], "none.npz"),
         (["compare", "none.toml"], "none.toml"),
         (["train", "--resume"], "last_model.pt"),
@@ -357,7 +357,6 @@ def mixed_folder(tmp_path: Path) -> Path:
     for name, picture in (shown | {"zz.JPG": np.zeros((90, 160, 3), np.uint8)}).items():
         Image.fromarray(picture).save(tmp_path / name)
     (tmp_path / "tt0000000.jpg").write_text("hello")
-    (tmp_path / "film.json").write_text("{}")
     return tmp_path
 
 
