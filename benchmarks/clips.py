@@ -64,15 +64,8 @@ def clip(folder: Path, height: int, seconds: int, seed: int = 0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part.mp4")
         options = ["-g", str(GOP), "-b:v", BIT_RATES[height], "-preset", "medium"]
-        writer = imageio_ffmpeg.write_frames(
-            str(partial),
-            (width, height),
-            fps=FPS,
-            codec="libx264",
-            quality=None,
-            macro_block_size=2,
-            output_params=options,
-        )
+        coding = {"codec": "libx264", "quality": None, "macro_block_size": 2, "output_params": options}
+        writer = imageio_ffmpeg.write_frames(str(partial), (width, height), fps=FPS, **coding)
         writer.send(None)
         for frame in frames(height, width, seconds * FPS, seed):
             writer.send(np.ascontiguousarray(frame))

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -23,8 +24,10 @@ from train_filter import Labelled, examples, fit, labelled, made_examples
 
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
-from trailer_lib.video import quality_filter, sampling, title_cards
+from trailer_lib.video import title_cards
 from trailer_lib.video.frame_folder import read_picture
+from trailer_lib.video.quality_filter import ALIKE, TILES, common_box, drop_reasons, filter_frames, measure_bars
+from trailer_lib.video.sampling import sample_frames
 
 OUT = Path(__file__).with_suffix(".json")
 FOLDS = 5
@@ -89,8 +92,10 @@ def judged_by(bench: Bench, rule: str, known: np.ndarray, judged: np.ndarray, al
         return ~model.predict(bench.classical[judged])
     if rule == "informative":
         bench.with_head(known)
-    paths = [path for path, wanted in zip(bench.real.paths, judged) if wanted]
-    return np.array([verdict.reason is None for verdict in quality_filter.judge_pictures(paths, rule, alone)])
+    pictures = [read_picture(path) for path, wanted in zip(bench.real.paths, judged) if wanted]
+    if alone and rule != "percentile":  # which compares the pictures
+        return np.array([drop_reasons([picture], rule) == [None] for picture in pictures])
+    return np.array([reason is None for reason in drop_reasons(pictures, rule)])
 
 
 def kept(bench: Bench, rule: str, pairs: list[tuple[np.ndarray, np.ndarray]], alone: bool) -> np.ndarray:
@@ -134,10 +139,10 @@ def film_figures(real: Labelled, stays: np.ndarray) -> dict:
 
 def alike(pictures: list[np.ndarray]) -> tuple[int, np.ndarray]:
     """How many different scenes, and which of them each picture shows, by the near-duplicate rule."""
-    looks = [quality_filter.summarise(picture) for picture in pictures]
-    box = quality_filter.common_box([look.bars for look in looks])
-    likeness = np.corrcoef(np.stack([quality_filter._tile(look, box) for look in looks]))
-    return connected_components(likeness > quality_filter.ALIKE)
+    box = common_box([measure_bars(picture) for picture in pictures])
+    thumbnails = [Image.fromarray(box.crop(title_cards.thumbnail(picture))) for picture in pictures]
+    tiles = [np.ravel(thumbnail.resize(TILES, Image.Resampling.BOX)) for thumbnail in thumbnails]
+    return connected_components(np.corrcoef(np.stack(tiles)) > ALIKE)
 
 
 def reel_figures(bench: Bench, rule: str) -> dict:
@@ -148,8 +153,8 @@ def reel_figures(bench: Bench, rule: str) -> dict:
         bench.with_head(bench.real.group != "5 films")
     for path in sorted((bench.shared / "real" / "trailers").glob("*.mp4")):
         reel = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        sampled = sampling.sample_frames(path, 100, 0, path.stem, "exact", 360)
-        reasons = quality_filter.filter_frames(sampled, rule)[1]
+        sampled = sample_frames(path, 100, 0, path.stem, 360)
+        reasons = filter_frames(sampled, rule)[1]
         sources = [source_of(reel, second) for second in sampled.seconds]
         cards_here = set(labels[reel["film"]]["card"])
         scenes = (
@@ -175,13 +180,10 @@ def source_of(reel: dict, second: float) -> int | None:
 def speed(shared: Path, rounds: int = 7) -> dict:
     """Milliseconds of one core that 100 frames of a 360p reel take, a frame: decoding and each filter, in turns."""
     path = sorted((shared / "real" / "trailers").glob("*.mp4"))[0]
-    sampled = sampling.sample_frames(path, 100, 0, path.stem, "exact", 360)
-    jobs = {
-        rule: lambda rule=rule: quality_filter.filter_frames(sampled, rule)
-        for rule in ("none", "percentile", "informative")
-    }
+    sampled = sample_frames(path, 100, 0, path.stem, 360)
+    jobs = {rule: lambda rule=rule: filter_frames(sampled, rule) for rule in ("none", "percentile", "informative")}
     jobs["classical"] = lambda: [classical(title_cards.thumbnail(frame)) for frame in sampled.pixels]
-    jobs["decoding"] = lambda: sampling.sample_frames(path, 100, 0, path.stem, "exact", 360)
+    jobs["decoding"] = lambda: sample_frames(path, 100, 0, path.stem, 360)
     taken = {name: [] for name in jobs}
     with threadpool_limits(1):
         for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Make trailer_lib/cards.npz, the network and head that tell cards from scenes:
+"""Make trailer_lib/video/cards.npz, the network and head that tell cards from scenes:
 
     python benchmarks/train_filter.py ../shared
 
@@ -63,7 +63,7 @@ def _json(path: Path) -> dict:
 
 
 def store_trunk(shared: Path) -> None:
-    """SqueezeNet's first half as cards.py wants it, in cards.npz with a head of zeros."""
+    """SqueezeNet's first half as title_cards.py wants it, in cards.npz with a head of zeros."""
     import torch
 
     if not (shared / SQUEEZENET).is_file():
@@ -72,7 +72,7 @@ def store_trunk(shared: Path) -> None:
     stored = {}
     for name in ["0"] + [f"{fire}.{part}" for fire in "3467" for part in ("squeeze", "expand1x1", "expand3x3")]:
         weight = published[f"features.{name}.weight"].numpy()
-        stored[f"{name}.weight"] = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))  # rows as _patches has them
+        stored[f"{name}.weight"] = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))  # rows as _convolve has them
         stored[f"{name}.bias"] = published[f"features.{name}.bias"].numpy()
     _store(stored | {"head.weight": np.zeros(1024, np.float32), "head.bias": np.zeros((), np.float32)})
 
@@ -125,12 +125,12 @@ def fit(features: np.ndarray, card: np.ndarray, made: np.ndarray) -> tuple[np.nd
     weights = np.repeat(np.where(card, of_card, 1.0) / count, count)
     weights = np.append(weights, np.full(len(made), MADE_SHARE * of_card * card.sum() / len(made)))
     seen = np.concatenate([features.reshape(-1, features.shape[2]), made])
-    answers = np.append(np.repeat(card, count), np.ones(len(made), bool))
+    targets = np.append(np.repeat(card, count), np.ones(len(made), bool))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    model.fit(seen, answers, logisticregression__sample_weight=weights)
+    model.fit(seen, targets, logisticregression__sample_weight=weights)
     scaler, regression = model[0], model[1]
-    slope = regression.coef_[0] / scaler.scale_
-    return slope, float(regression.intercept_[0] - slope @ scaler.mean_)
+    weight = regression.coef_[0] / scaler.scale_
+    return weight, float(regression.intercept_[0] - weight @ scaler.mean_)
 
 
 def main(shared: Path) -> None:
@@ -140,9 +140,8 @@ def main(shared: Path) -> None:
     with np.load(title_cards.WEIGHTS) as stored:
         arrays = {name: stored[name] for name in stored.files}
     _store(arrays | {"head.weight": weight.astype(np.float32), "head.bias": np.float32(bias)})
-    print(
-        f"{title_cards.WEIGHTS}: {title_cards.WEIGHTS.stat().st_size / 1000:.0f} kB, from {len(real.paths)} labelled pictures"
-    )
+    size = title_cards.WEIGHTS.stat().st_size / 1000
+    print(f"{title_cards.WEIGHTS}: {size:.0f} kB, from {len(real.paths)} labelled pictures")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clips whose pictures show their number as bars of light and dark, to tell which frame was given."""
+"""Clips whose pictures show their number as bars of light and dark, to tell which frame was returned."""
 
 import os
 import subprocess
@@ -9,6 +9,8 @@ import numpy as np
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 BITS = 16  # bars of a picture, each a bit of its number
+FPS, FRAMES, SIZE = 25, 100, (64, 48)  # of a clip where nothing else is said
+X264 = "-c:v libx264 -pix_fmt yuv420p -sc_threshold 0"  # keyframes where -g says and nowhere else
 
 
 def ffmpeg(*arguments: object) -> None:
@@ -29,13 +31,19 @@ def number_of(picture: np.ndarray) -> int:
     return sum(1 << bit for bit, middle in enumerate(middles) if light[middle] > 128)
 
 
-def render(path: Path, frames: int, options: str, rate: object = 25, size: tuple[int, int] = (64, 48)) -> Path:
+def render(
+    path: Path, options: str = f"{X264} -g 12 -bf 3", frames: int = FRAMES, rate: object = FPS, size: tuple = SIZE
+) -> Path:
     """`frames` numbered pictures in the file `path`, coded as FFmpeg's `options` say."""
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", str(rate), "-i", "-"]
     command = [FFMPEG, "-v", "error", "-y", *source, *options.split(), str(path)]
-    writer = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {"SVT_LOG": "1"})
-    for number in range(frames):
-        writer.stdin.write(numbered(number, *size).tobytes())
-    writer.stdin.close()
-    assert writer.wait() == 0, f"FFmpeg could not make {path.name}"
+    pictures = b"".join(numbered(number, *size).tobytes() for number in range(frames))
+    subprocess.run(command, input=pictures, env=os.environ | {"SVT_LOG": "1"}, check=True)
     return path
+
+
+def as_ffmpeg_displays(path: Path, size: tuple[int, int], filters: str = "null") -> np.ndarray:
+    """uint8 [frames, height, width, 3] of every frame by the ffmpeg program, which rotates pictures itself."""
+    command = [FFMPEG, "-v", "error", "-i", str(path), "-vf", filters, "-fps_mode", "passthrough"]
+    done = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
+    return np.frombuffer(done.stdout, np.uint8).reshape(-1, size[1], size[0], 3)

@@ -14,8 +14,6 @@ from threading import Thread
 
 from clips import ffmpeg, render
 
-X264 = "-c:v libx264 -pix_fmt yuv420p -g 12"
-
 
 @dataclass
 class Canary:
@@ -36,7 +34,7 @@ class Canary:
 @contextmanager
 def laid(folder: Path) -> Iterator[Canary]:
     """A canary whose file lies in `folder`, on loopback while the block runs."""
-    bait = Canary(render(folder / "canary.mp4", 25, X264))
+    bait = Canary(render(folder / "canary.mp4", frames=25))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -362,7 +362,7 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
         ("dataset", "size=224", "size", 224),
         ("dataset", "salt=word", "salt", "word"),
         ("dataset", "salt=2024", "salt", "2024"),
-        ("scrape", "mode=keyframes", "mode", "keyframes"),
+        ("scrape", "filter=none", "filter", "none"),
         ("scrape", "source=folder:my trailers", "source", "folder:my trailers"),
     ],
 )

@@ -139,7 +139,6 @@ def test_betas_that_no_optimiser_takes_are_refused(betas: list) -> None:
 @pytest.mark.parametrize(
     ("stage", "name", "wrong", "meant"),
     [
-        ("scrape", "mode", "exakt", "exact"),
         ("scrape", "filter", "percentiles", "percentile"),
         ("dataset", "fit", "cropp", "crop"),
         ("train", "optimizer", "adamx", "adam"),
@@ -151,9 +150,9 @@ def test_a_misspelt_choice_names_the_nearest(project: Project, stage: str, name:
         project.settings(stage, **{name: wrong})
 
 
-@pytest.mark.parametrize("mode", ["exact", "keyframes"])
-def test_every_choice_is_taken(mode: str) -> None:
-    assert ScrapeSettings(mode=mode).mode == mode
+@pytest.mark.parametrize("rule", ["informative", "percentile", "none"])
+def test_every_choice_is_taken(rule: str) -> None:
+    assert ScrapeSettings(filter=rule).filter == rule
 
 
 def test_a_choice_like_none_lists_the_choices() -> None:

@@ -50,12 +50,12 @@ def frames(args: argparse.Namespace) -> None:
 
 
 def filter_(args: argparse.Namespace) -> None:
-    from trailer_lib.video import all_picture_paths, judge_pictures
+    from trailer_lib.video import judge_pictures, picture_paths
 
-    paths = all_picture_paths(Path(args.folder))
+    paths = picture_paths(Path(args.folder))
     if not paths:
         raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
-    verdicts = zip(paths, judge_pictures(paths, ScrapeSettings().filter, args.alone))
+    verdicts = zip(paths, judge_pictures(paths, args.alone))
     rows = [{"file": path.name, "keep": not v.reason, "reason": v.reason, "score": v.score} for path, v in verdicts]
     lines = (f"{row['file']}  {row['reason'] or 'keep'}  {row['score']:.2f}" for row in rows)
     print(json.dumps({"pictures": rows}) if args.json else "\n".join(lines))

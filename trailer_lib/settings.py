@@ -128,7 +128,6 @@ class ScrapeSettings(Settings):
         "youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root) | 'links'"
     )
     count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=600)
-    mode: str = option("exact", "frames at exactly the drawn times, or keyframes near them", ("exact", "keyframes"))
     filter: str = option(
         "informative",
         "which frames are dropped: black, blank, cards and repeats; or the original's darkest and flattest fifth",

@@ -33,14 +33,14 @@ CLIPS = {
 BOXES = [b"moov", b"trak", b"mdia", b"stbl", b"stsz"]
 
 
-def boxes(data: bytes) -> list[tuple[int, int]]:
-    """(start, stop) of the boxes of the file's outermost level."""
-    found, start = [], 0
+def boxes(data: bytes) -> list[bytes]:
+    """The boxes of the file's outermost level."""
+    parts, start = [], 0
     while start + 8 <= len(data):
-        size = struct.unpack(">I", data[start : start + 4])[0]
-        found.append((start, start + size))
-        start += size
-    return found
+        stop = start + struct.unpack(">I", data[start : start + 4])[0]
+        parts.append(data[start:stop])
+        start = stop
+    return parts
 
 
 def resized(data: bytes, name: bytes, size: bytes) -> bytes:
@@ -58,7 +58,7 @@ def structural(data: bytes, number: int) -> bytes:
     if number < 15:
         size = [struct.pack(">I", 0), struct.pack(">I", 2**32 - 1), struct.pack(">Q", 2**63)][number % 3]
         return resized(data, BOXES[number // 3], size)
-    parts = [data[start:stop] for start, stop in boxes(data)]
+    parts = boxes(data)
     changed = {
         15: [part for part in parts if part[4:8] != b"moov"],
         16: [parts[0], *parts[2:], parts[1]],
@@ -95,7 +95,7 @@ def attempt(path: str, number: int, scratch: str) -> tuple[str, tuple[int, ...],
     target = Path(scratch) / f"{Path(path).stem}-{number}.mp4"
     target.write_bytes(mutant(Path(path).read_bytes(), number))
     try:
-        frames = sample_frames(target, COUNT, number, "key", ["exact", "keyframes"][number % 2], height=48)
+        frames = sample_frames(target, COUNT, number, "key", height=48)
         verdict, shape = "ok", frames.pixels.shape
     except VideoError as error:
         verdict, shape = str(error), ()

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import FFMPEG, ffmpeg, number_of, render
+from clips import FFMPEG, X264, ffmpeg, number_of, render
 
 from trailer_lib.video import container, sampling
 
 COUNT = 100
-X264 = "-c:v libx264 -sc_threshold 0 -pix_fmt yuv420p"
 CLIPS = {  # name: rate, size, options
     "24-gop30-b3.mp4": (24, (64, 48), f"{X264} -g 30 -bf 3"),
     "25-gop1.mkv": (25, (64, 48), f"{X264} -g 1 -bf 0"),
@@ -39,7 +38,7 @@ CLIPS = {  # name: rate, size, options
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, made = tmp_path_factory.mktemp("clips"), {}
     for name, (rate, size, options) in CLIPS.items():
-        made[name] = render(folder / name, 260, options, rate, size)
+        made[name] = render(folder / name, options, 260, rate, size)
     whole = made["edit-list.mp4"].rename(folder / "whole.mp4")
     ffmpeg("-ss", 1.3, "-i", whole, "-c", "copy", made["edit-list.mp4"])  # the frames before stay in, hidden
     return made
@@ -70,7 +69,7 @@ def test_every_frame_is_the_one_that_another_decoder_shows(clips: dict[str, Path
     right = {}
     for name, path in clips.items():
         frames, truth = given(path), every_frame(path)
-        times = sampling.draw_times(0, path.stem, container.probe(path).duration, COUNT)
+        times = sampling.random_times(0, path.stem, container.probe(path).duration, COUNT)
         pairs = zip([number_of(picture) for picture in frames.pixels], shown_at(truth, times))
         right[name] = sum(one == other for one, other in pairs)
         assert len(set(truth)) == len(truth) > 200, f"{name}: the truth is not clear"

@@ -27,7 +27,7 @@ from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.scrape import VIDEO_SUFFIXES, worker_pool
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video import all_picture_paths, memory_needed
+from trailer_lib.video import memory_needed, picture_paths
 
 ENDS = ("low80", "high80", "low95", "high95")
 COLUMNS = (
@@ -100,7 +100,7 @@ def _in_folder(folder: Path) -> list[tuple[str, str]]:
 
 
 def _has_pictures(path: Path) -> bool:
-    return path.is_dir() and bool(all_picture_paths(path))
+    return path.is_dir() and bool(picture_paths(path))
 
 
 def _in_csv(path: Path) -> list[tuple[str, str]]:

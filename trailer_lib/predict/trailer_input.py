@@ -15,7 +15,6 @@ from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 from trailer_lib.video import (
-    all_picture_paths,
     drop_reasons,
     picture_paths,
     probe,
@@ -127,7 +126,7 @@ def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     """The pictures of a folder; those of a scrape are filtered already, others are judged here."""
     scraped = read_record(folder)
-    paths = picture_paths(folder) if scraped else all_picture_paths(folder)
+    paths = picture_paths(folder)
     if not paths:
         raise TrailerError(f"{folder}: no pictures (.jpg, .png) in it: name a video, or a folder of frames")
     paths = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))]

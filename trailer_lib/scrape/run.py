@@ -25,7 +25,7 @@ from trailer_lib.scrape.sources import LOST, SIZE_LIMIT, STOPPING, check_source,
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import NoInformativeFrames, folder_name, memory_needed, sample_informative, save_frames
 
-SAMPLING = ("seed", "source", "count", "mode", "filter", "height")  # the settings that decide a film's frames
+SAMPLING = ("seed", "source", "count", "filter", "height")  # the settings that decide a film's frames
 BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} films, {remaining} left{postfix}"  # short: for 80 columns
 IN_A_ROW = 3  # films: one refusal may be that film's, three are the site's
 LONGEST_WAIT = 3600.0  # seconds: a film that has to wait longer is left to another run

@@ -1,4 +1,9 @@
-"""TODO."""
+"""A video file or a folder of pictures -> frames, and which of them are informative.
+
+`container`: what a file says of itself. `decode`: pictures of chosen frames. `sampling`: frames at random times.
+`quality_filter`: letterbox, black, blank, duplicates. `title_cards`: the network that tells cards from scenes.
+`frame_folder`: a film's pictures on disk.
+"""
 
 import lazy_loader
 
@@ -6,16 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "container": ["probe"],
-        "frame_folder": [
-            "all_picture_paths",
-            "folder_id",
-            "folder_name",
-            "picture_paths",
-            "read_dropped",
-            "read_picture",
-            "read_record",
-            "save_frames",
-        ],
+        "frame_folder": "folder_id folder_name picture_paths read_dropped read_picture read_record save_frames".split(),
         "quality_filter": ["LetterboxBox", "common_box", "drop_reasons", "judge_pictures", "measure_bars"],
         "sampling": ["NoInformativeFrames", "memory_needed", "sample_informative"],
     },

@@ -1,193 +1,223 @@
-"""Chosen pts of a video -> their pictures, groups of pictures side by side in several threads."""
+"""Chosen pts of a video -> their pictures, as a player displays them, decoded by several threads."""
 
+import io
 import os
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
-from itertools import chain
+from functools import cache
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
-from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-from trailer_lib.video.container import MAX_PIXELS, Probe, VideoError, opened
+from trailer_lib.video.container import MAX_PIXELS, OpenVideo, Probe, VideoError, open_video
+
+HDR = PQ, HLG = 16, 18  # transfer characteristics (ITU-T H.273)
+KNEE = 0.7  # of white; brighter light is compressed
+BT709_FROM_BT2020 = np.float32([[1.6605, -0.1246, -0.0182], [-0.5876, 1.1329, -0.1006], [-0.0728, -0.0083, 1.1187]])
+MAX_BYTES = 2 << 30  # of the pictures of one call
+MAX_THREADS = 8  # each holds a decoder's frames
 
 
 @dataclass(frozen=True)
 class Frames:
     """`pixels` uint8 RGB [n, height, width, 3] and `seconds` float64 [n], the frames' own times from the start.
 
-    `note` says where they are not quite what was asked for, in a sentence; "" where they are.
+    `note` says which of the requested frames are missing; "" where none are. `duration` is the video's, in seconds.
     """
 
     pixels: np.ndarray
     seconds: np.ndarray
     note: str = ""
-
-    def __len__(self) -> int:
-        return len(self.seconds)
+    duration: float = 0.0
 
 
-@dataclass(frozen=True)
-class Rotation:
-    """What becomes of a stored picture: rows and columns swapped, then mirrored left to right, then top to bottom."""
+def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether the frame is displayed with rows and columns swapped, then mirrored left to right, then top to bottom.
 
-    swap: bool = False
-    mirror: bool = False
-    flip: bool = False
-
-    def apply(self, picture: np.ndarray) -> np.ndarray:
-        """uint8 [height, width, 3] turned, as a view."""
-        picture = picture.transpose(1, 0, 2) if self.swap else picture
-        return picture[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
-
-
-def rotation_of(frame: av.VideoFrame) -> Rotation:
-    """The nearest of the eight turns to the display matrix: x' = ax + cy, y' = bx + dy (ISO 14496-12, 8.3.2)."""
+    The nearest of the eight to its display matrix: x' = ax + cy, y' = bx + dy (ISO 14496-12, 8.3.2).
+    """
     side_data = frame.side_data.get(Type.DISPLAYMATRIX)
     if side_data is None:
-        return Rotation()
+        return False, False, False
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), "<i4")[:5])
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        return Rotation(swap=True, mirror=c < 0, flip=b < 0)
-    return Rotation(mirror=a < 0, flip=d < 0)
+    return (True, c < 0, b < 0) if abs(b) + abs(c) > abs(a) + abs(d) else (False, a < 0, d < 0)
+
+
+def cropping_of(stream: av.VideoStream) -> tuple[int, int, int, int]:
+    """Pixels that the container crops from the top, bottom, left and right of each stored picture.
+
+    PyAV does not pass them on, but FFmpeg writes them into the header of a Matroska file (RFC 9559, 5.1.4.1.28.8).
+    """
+    header = io.BytesIO()
+    with suppress(av.FFmpegError, ValueError), av.open(header, "w", format="matroska") as container:
+        container.add_stream_from_template(stream)
+        container.start_encoding()
+        ids = b"\x54\xbb", b"\x54\xaa", b"\x54\xcc", b"\x54\xdd"
+        fields = (re.search(re.escape(name) + rb"(?s:\x81(.)|\x82(..))", header.getvalue()) for name in ids)
+        return tuple(int.from_bytes(field[1] or field[2], "big") if field else 0 for field in fields)
+    return 0, 0, 0, 0
 
 
 class Display:
-    """Turns the frames of one video into pictures of one size, the size and turn of its first decoded frame.
+    """The pictures that a player makes of a video's frames: of one size and rotation, those of its `first` frame.
 
-    `shape` is (height, width, 3) of the pictures: not over `height` lines, 0 for no limit, and never enlarged but for
-    pixels that are wider than high (`aspect`, the sample aspect ratio). VideoError for a shape over MAX_PIXELS.
+    They have at most `height` lines, 0 for no limit. They are never enlarged, except in width where pixels are wider
+    than high (`aspect`, the sample aspect ratio). `cropping` is that of `cropping_of`. VideoError for more than
+    MAX_PIXELS.
     """
 
-    def __init__(self, first: av.VideoFrame, aspect: Fraction | None, height: int) -> None:
-        self.turn = rotation_of(first)
-        width, lines = max(1, round(first.width * (aspect or 1))), first.height
-        shown_lines = width if self.turn.swap else lines
-        scale = Fraction(height, shown_lines) if 0 < height < shown_lines else 1
+    def __init__(
+        self, first: av.VideoFrame, aspect: Fraction | None, cropping: tuple[int, int, int, int], height: int
+    ) -> None:
+        self.swap, self.mirror, self.flip = rotation_of(first)
+        top, bottom, left, right = cropping
+        stored_lines, stored_width = first.height - top - bottom, first.width - left - right
+        width, lines = max(1, round(stored_width * (aspect or 1))), stored_lines
+        upright_lines = width if self.swap else lines
+        scale = Fraction(height, upright_lines) if 0 < height < upright_lines else 1
         self.width, self.lines = max(1, round(width * scale)), max(1, round(lines * scale))
         if self.width * self.lines > MAX_PIXELS:
-            raise VideoError(f"{self.width}x{self.lines} as shown: at most {MAX_PIXELS} pixels a picture are made")
-        self.shape = (self.width, self.lines, 3) if self.turn.swap else (self.lines, self.width, 3)
-        self.scaler = VideoReformatter()  # one for all frames: it keeps its tables
+            raise VideoError(f"displayed at {self.width}x{self.lines}: at most {MAX_PIXELS} pixels a picture are made")
+        self.shape = (self.width, self.lines, 3) if self.swap else (self.lines, self.width, 3)
+        # The whole frame is scaled, then cropped.
+        self.scaled = round(first.width * self.width / stored_width), round(first.height * self.lines / stored_lines)
+        self.top, self.left = round(top * self.lines / stored_lines), round(left * self.width / stored_width)
 
-    def picture(self, frame: av.VideoFrame) -> np.ndarray:
-        """uint8 RGB `shape`; a frame of another size than the first is scaled to it."""
-        scaled = self.scaler.reformat(frame, self.width, self.lines, "rgb24", interpolation="AREA")
-        return self.turn.apply(scaled.to_ndarray())
+    def picture(self, frame: av.VideoFrame, scaler: VideoReformatter) -> np.ndarray:
+        """uint8 RGB of `shape`; a frame of another size than the first is scaled to it."""
+        frame = _deinterlace(frame) if frame.interlaced_frame else frame
+        rgb = "rgb48le" if frame.color_trc in HDR else "rgb24"
+        scaled = scaler.reformat(frame, *self.scaled, rgb, interpolation="AREA").to_ndarray()
+        scaled = scaled[self.top : self.top + self.lines, self.left : self.left + self.width]
+        scaled = tone_map(scaled, frame.color_trc) if frame.color_trc in HDR else scaled
+        rotated = scaled.transpose(1, 0, 2) if self.swap else scaled
+        return rotated[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
 
 
-MAX_BYTES = 2 << 30  # of the pictures of one call
-MAX_THREADS = 8  # each holds a decoder's frames
+def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
+    """One field, and between its lines what they suggest: without the other field, which is of another moment."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add("estdif", "mode=frame:parity=tff"), graph.add("buffersink")).configure()
+    graph.push(frame)
+    graph.push(None)
+    return graph.pull()
 
-Group = tuple[int, list[int]]  # the pts of a keyframe and those wanted of what is decoded from it
+
+def tone_map(pixels: np.ndarray, transfer: int) -> np.ndarray:
+    """HDR RGB, uint16 [height, width, 3] in BT.2020 colours, -> uint8 sRGB; white is 203 cd/m2 (ITU-R BT.2408)."""
+    light = np.maximum(_light(transfer)[pixels] @ BT709_FROM_BT2020, 0)
+    brightest = np.maximum(light.max(axis=2, keepdims=True), 1e-6)
+    bent = np.where(brightest > KNEE, KNEE + (1 - KNEE) * np.tanh((brightest - KNEE) / (1 - KNEE)), brightest)
+    return np.rint(255 * (light * (bent / brightest)) ** (1 / 2.2)).astype(np.uint8)
 
 
-def decoded(
-    path: Path,
-    container: InputContainer,
-    stream: av.VideoStream,
-    facts: Probe,
-    wanted: list[int],
-    height: int,
-    threads: int,
+@cache
+def _light(transfer: int) -> np.ndarray:
+    """float32 [65536]: the light of each code of PQ (SMPTE ST 2084) or HLG (ITU-R BT.2100), in units of 203 cd/m2."""
+    code = np.linspace(0, 1, 65536)
+    if transfer == PQ:
+        root = code ** (1 / 78.84375)
+        nits = 10_000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    else:  # the scene's light, then the system gamma of a display of 1,000 cd/m2, of each colour by itself
+        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        nits = 1000 * scene**1.2
+    return (nits / 203).astype(np.float32)
+
+
+class _Pictures:
+    """The pictures of one call, in the order of `wanted`, filled in by several threads; `decoded` marks those done."""
+
+    def __init__(self, name: str, wanted: list[int], display: Display) -> None:
+        height, width, _ = display.shape
+        if len(wanted) * height * width * 3 > MAX_BYTES:
+            size = f"{len(wanted)} pictures of {width}x{height}"
+            raise VideoError(f"{name}: {size} take more than {MAX_BYTES} bytes: choose fewer or a smaller height")
+        self.rows = {pts: slice(bisect_left(wanted, pts), bisect_right(wanted, pts)) for pts in wanted}
+        self.pixels, self.decoded = np.empty((len(wanted), height, width, 3), np.uint8), np.zeros(len(wanted), bool)
+        self.display = display
+
+    def fill(self, frames: Iterable[av.VideoFrame]) -> None:
+        scaler = VideoReformatter()  # for all frames, as it keeps its tables; one a thread
+        for frame in frames:
+            rows = self.rows[frame.pts]
+            self.pixels[rows], self.decoded[rows] = self.display.picture(frame, scaler), True
+
+
+def decode_frames(
+    video: OpenVideo, info: Probe, wanted: list[int], height: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 RGB [n, height, width, 3] of the frames at the sorted pts `wanted`, and bool [n]: False where damaged.
 
-    They are shrunk to `height` lines as they come, so that few full ones are held at a time. `threads` decode, at most
-    MAX_THREADS; 0 takes all cores.
+    They are scaled to `height` lines as they come, so that few full ones are in memory. `threads` decode.
     """
-    groups = list(facts.groups(wanted).items())
-    threads = min(threads or _cores(), MAX_THREADS)
-    decoders = _decoders(facts, len(groups), threads)
-    # FFmpeg's own threads wait for one another at every seek: they serve where there is but one decoder.
+    stream, groups = video.stream, info.group_by_keyframe(wanted)
+    threads = min(threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1, MAX_THREADS)
+    # Together the decoders hold no more pixels than one does of a frame of MAX_PIXELS.
+    decoders = max(1, min(threads, len(groups), MAX_PIXELS // max(1, info.width * info.height)))
+    # FFmpeg's own threads wait for one another at every seek: they help where there is but one decoder.
     stream.thread_type, stream.codec_context.thread_count = "AUTO", threads if decoders == 1 else 1
-    todo = iter(groups)  # from which every thread takes its next: a list's iterator is safe to share
-    frames = _decode(container, stream, facts, todo)
-    first = next(frames, None)
+    first = next(_decode(video, info, info.group_by_keyframe([info.pts[0], *info.keyframes]).items()), None)
     if first is None:
-        raise VideoError(f"{path.name}: not one frame could be decoded: is the file damaged?")
-    sheet = _Sheet(path, wanted, partial(Display, first, stream.sample_aspect_ratio, height))
+        raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
+    display = Display(first, stream.sample_aspect_ratio, cropping_of(stream), height)
+    pictures = _Pictures(video.path.name, wanted, display)
+    todo = iter(groups.items())  # shared by the threads; each takes the next group from it
     with ThreadPoolExecutor(MAX_THREADS) as pool:
-        others = [pool.submit(_help, path, facts, todo, sheet) for _ in range(decoders - 1)]
+        others = [
+            pool.submit(_decode_beside, video.path, stream.index, info, todo, pictures) for _ in range(decoders - 1)
+        ]
         try:
-            sheet.fill(chain([first], frames))
+            pictures.fill(_decode(video, info, todo))
         finally:
             list(todo)  # after an error or Ctrl-C the others begin no further group
     for other in others:
         other.result()
-    return sheet.pixels, sheet.there
+    return pictures.pixels, pictures.decoded
 
 
-def _decoders(facts: Probe, groups: int, threads: int) -> int:
-    """How many work side by side: together they hold no more pixels than one does of a frame of MAX_PIXELS."""
-    return max(1, min(threads, groups, MAX_PIXELS // max(1, facts.width * facts.height)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Sheet:
-    """The pictures of one call in the order of `wanted`, filled by several threads; `there` marks those that came."""
-
-    def __init__(self, path: Path, wanted: list[int], display: partial[Display]) -> None:
-        shape = display().shape
-        if len(wanted) * np.prod(shape) > MAX_BYTES:
-            size = f"{len(wanted)} pictures of {shape[1]}x{shape[0]}"
-            raise VideoError(f"{path.name}: {size} take more than {MAX_BYTES} bytes: choose fewer or a smaller height")
-        self.rows = {pts: slice(bisect_left(wanted, pts), bisect_right(wanted, pts)) for pts in wanted}
-        self.pixels, self.there = np.empty((len(wanted), *shape), np.uint8), np.zeros(len(wanted), bool)
-        self.display = display
-
-    def fill(self, frames: Iterable[av.VideoFrame]) -> None:
-        display = self.display()  # one for each thread: its scaler serves one at a time
-        for frame in frames:
-            rows = self.rows[frame.pts]
-            self.pixels[rows], self.there[rows] = display.picture(frame), True
-
-
-def _help(path: Path, facts: Probe, todo: Iterator[Group], sheet: _Sheet) -> None:
+def _decode_beside(
+    path: Path, index: int, info: Probe, todo: Iterator[tuple[int, list[int]]], pictures: _Pictures
+) -> None:
     """Another decoder of the same file takes its part of the groups that are still to do."""
-    with opened(path) as (container, stream):
-        stream.codec_context.thread_count = 1
-        sheet.fill(_decode(container, stream, facts, todo))
+    with open_video(path, index) as video:
+        video.stream.codec_context.thread_count = 1
+        pictures.fill(_decode(video, info, todo))
 
 
-def _decode(
-    container: InputContainer, stream: av.VideoStream, facts: Probe, groups: Iterable[Group]
-) -> Iterator[av.VideoFrame]:
-    """The wanted frames: per group of pictures, a seek to its keyframe, no decoding past the last."""
+def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]]]) -> Iterator[av.VideoFrame]:
+    """The wanted frames: for each group of pictures a seek to its keyframe, and no decoding past the last."""
     for keyframe, wanted in groups:
-        left = set(wanted)
-        yield from _decode_group(container, stream, keyframe, left, skip=stream.codec_context.name == "h264")
-        if left:  # a stream that says little of its order can need more than its own group, in full
-            before = facts.keyframes[max(bisect_left(facts.keyframes, keyframe) - 1, 0)]
-            yield from _decode_group(container, stream, before, left, skip=False)
+        missing = set(wanted)
+        yield from _decode_group(video, keyframe, missing, skip=video.stream.codec_context.name == "h264")
+        if missing:  # a stream that says little of its order can need more than its own group, in full
+            before = info.keyframes[max(bisect_left(info.keyframes, keyframe) - 1, 0)]
+            yield from _decode_group(video, before, missing, skip=False)
 
 
-def _decode_group(
-    container: InputContainer, stream: av.VideoStream, keyframe: int, left: set[int], skip: bool
-) -> Iterator[av.VideoFrame]:
-    """The frames at the pts `left`, which are taken out of it; `skip` those that nothing depends on."""
-    codec, unsent, last = stream.codec_context, set(left), max(left)
+def _decode_group(video: OpenVideo, keyframe: int, missing: set[int], skip: bool) -> Iterator[av.VideoFrame]:
+    """The frames at the pts `missing`, which are removed from it; `skip` those that no other frame depends on."""
+    codec, unsent, last = video.stream.codec_context, set(missing), max(missing)
     try:
-        container.seek(keyframe, stream=stream, backward=True)
-        for packet in container.demux(stream):
+        video.container.seek(keyframe, stream=video.stream, backward=True)
+        for packet in video.container.demux(video.stream):
             # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.
             unwanted = packet.pts is not None and packet.pts not in unsent
             codec.skip_frame = "NONREF" if skip and unwanted else "DEFAULT"
             unsent.discard(packet.pts)
             done = not unsent or (packet.dts is not None and packet.dts > last)
             for frame in packet.decode() + (codec.decode(None) if done else []):
-                if frame.pts in left:
-                    left.remove(frame.pts)
+                if frame.pts in missing:
+                    missing.remove(frame.pts)
                     yield frame
             if done:
                 return

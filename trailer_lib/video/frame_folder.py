@@ -3,18 +3,21 @@
 import io
 import json
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from trailer_lib import files
 from trailer_lib.catalog import FILM_ID
 from trailer_lib.errors import TrailerError
 from trailer_lib.video.decode import Frames
 
+RECORD, STRIP = "film.json", "dropped.jpg"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 QUALITY = 90  # of the JPEGs: no visible loss, a quarter of the size of 100
 STRIP_HEIGHT = 96  # a multiple of 16, so that neighbours in the strip share no JPEG block
 Image.MAX_IMAGE_PIXELS = 50_000_000  # pictures are other people's: no decompression bombs
@@ -44,32 +47,24 @@ def save_frames(folder: Path, frames: Frames, reasons: list[str | None], facts: 
     """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all, and `facts` in film.json."""
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
-    with (
-        files.reporting_full_disk(folder, lambda: _bytes_needed(frames.pixels[kept])),
-        files.atomic_folder(folder) as temporary,
-    ):
-        for number, index in enumerate(kept):
-            (temporary / f"{number}.jpg").write_bytes(_jpeg(frames.pixels[index], QUALITY))
-        if dropped:
-            strip = np.concatenate([_thumbnail(frames.pixels[index]) for index in dropped])
-            (temporary / "dropped.jpg").write_bytes(_jpeg(strip, 80))
-        record = facts | {
-            "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
-            "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
-        }
-        files.write_json(temporary / "film.json", record)
+    content = {f"{number}.jpg": _jpeg(frames.pixels[index], QUALITY) for number, index in enumerate(kept)}
+    if dropped:
+        content[STRIP] = _jpeg(np.concatenate([_thumbnail(frames.pixels[index]) for index in dropped]), 80)
+    record = facts | {
+        "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
+        "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
+    }
+    size = sum(map(len, content.values()))
+    with files.reporting_full_disk(folder, lambda: size), files.atomic_folder(folder) as temporary:
+        for name, data in content.items():
+            (temporary / name).write_bytes(data)
+        files.write_json(temporary / RECORD, record)
 
 
 def _jpeg(picture: np.ndarray, quality: int) -> bytes:
-    # Not straight into the file: of a full disk Pillow says no more than "encoder error".
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "JPEG", quality=quality)
     return data.getvalue()
-
-
-def _bytes_needed(pictures: np.ndarray) -> int:
-    """Of a film's folder on a disk of 4 KB blocks: its pictures, and 64 KB for the strip and the record."""
-    return 65_536 + sum(-(-len(_jpeg(picture, QUALITY)) // 4096) * 4096 for picture in pictures)
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:
@@ -78,30 +73,18 @@ def _thumbnail(frame: np.ndarray) -> np.ndarray:
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """The kept pictures of a folder, 0.jpg first; also in the original's layout."""
-    numbered = [path for path in folder.glob("*.jpg") if path.stem.isascii() and path.stem.isdigit()]
-    return sorted(numbered, key=lambda path: int(path.stem))
-
-
-def all_picture_paths(folder: Path) -> list[Path]:
-    """Every .jpg, .jpeg and .png of a folder, whatever its name: 2.jpg before 10.jpg, then names that are no numbers.
-
-    The strip of dropped frames is left out: it is many pictures in one.
-    """
-    found = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
-    found = [path for path in found if path.name != "dropped.jpg" and path.is_file()]
-    return sorted(found, key=_by_number_then_name)
-
-
-def _by_number_then_name(path: Path) -> tuple[bool, str, str]:
-    numbered = path.stem.isdecimal()
-    return not numbered, path.stem.zfill(20) if numbered else "", path.name
+    """The pictures of a folder, 2.jpg before 10.jpg, then names that are no numbers; of a scraped film those kept."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
+    numbers = {path: int(path.stem) if path.stem.isdecimal() else None for path in paths if path.name != STRIP}
+    if (folder / RECORD).exists():
+        numbers = {path: number for path, number in numbers.items() if number is not None}
+    return sorted(numbers, key=lambda path: (numbers[path] is None, numbers[path] or 0, path.name))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """film.json, or {} where there is none (the original's layout) or it is damaged."""
     try:
-        record = json.loads((folder / "film.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -112,16 +95,28 @@ def read_dropped(folder: Path) -> list[DroppedFrame]:
     dropped = read_record(folder).get("dropped", [])
     if not dropped:
         return []
-    strip = read_picture(folder / "dropped.jpg")
+    strip = read_picture(folder / STRIP)
     return [DroppedFrame(picture, *facts) for picture, facts in zip(np.split(strip, len(dropped)), dropped)]
 
 
 def read_picture(path: Path) -> np.ndarray:
     """A picture as uint8 RGB [height, width, 3]; TrailerError when it is none."""
+    return np.asarray(open_picture(path))
+
+
+def open_picture(path: Path, side: int = 0) -> Image.Image:
+    """A picture file, whatever its name says, as an upright RGB image; TrailerError when it is none.
+
+    With a `side` a large JPEG may come at a half, a quarter or an eighth of its size, not under `side` pixels.
+    """
     try:
         with Image.open(path, formats=["JPEG", "PNG", "WEBP"]) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            picture.draft("RGB", (side, side) if side else None)
+            picture.load()
+            if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise TrailerError(
             f"{path.parent.name}/{path.name}: not a readable picture: remove it or scrape the film again"
         ) from error

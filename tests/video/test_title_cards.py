@@ -26,23 +26,8 @@ def test_the_trunk_is_torchvisions() -> None:
     assert title_cards._trunk(thumbnails) == pytest.approx(expected, rel=1e-3, abs=1e-2)
 
 
-@pytest.mark.parametrize("shape", [(180, 320, 3), (1080, 1920, 3), (45, 80, 3), (20, 30, 3), (481, 271, 3)])
-def test_a_thumbnail_of_any_picture_has_one_size(shape: tuple) -> None:
-    picture = np.full(shape, 77, np.uint8)
-    assert title_cards.thumbnail(picture).shape == title_cards.SHAPE
-    assert (title_cards.thumbnail(picture) == 77).all()
-
-
 def test_probabilities_do_not_depend_on_the_company() -> None:
     thumbnails = np.stack([title_cards.thumbnail(picture) for picture in [drawn.scene(0), *drawn.CARDS.values()]])
     together = title_cards.card_probabilities(thumbnails)
     assert together == pytest.approx([title_cards.card_probabilities(one[None])[0] for one in thumbnails], abs=1e-4)
     assert together[0] < 0.5 < together[1:].min()
-
-
-def test_no_pictures_have_no_probabilities() -> None:
-    assert title_cards.card_probabilities(np.empty((0, *title_cards.SHAPE), np.uint8)).shape == (0,)
-
-
-def test_what_is_stored_is_small() -> None:
-    assert title_cards.WEIGHTS.stat().st_size < 2_000_000

@@ -1,0 +1,192 @@
+"""Pictures as a player displays them: upright, with square pixels, of one size; damage; and the decoders' threads."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import FPS, FRAMES, SIZE, X264, as_ffmpeg_displays, ffmpeg, number_of, render
+
+from trailer_lib.video import decode
+from trailer_lib.video.container import MAX_PIXELS, OpenVideo, VideoError
+from trailer_lib.video.sampling import Frames, random_times, sample_frames
+
+WIDTH, HEIGHT = SIZE
+GOP, B_FRAMES, COUNT = 12, 3, 60
+ROTATIONS = [
+    *[["-display_rotation", degrees] for degrees in (0, 90, 180, 270)],
+    ["-display_hflip"],
+    ["-display_vflip"],
+    ["-display_rotation", 90, "-display_hflip"],
+    ["-display_rotation", 90, "-display_vflip"],
+]
+
+
+def made(path: Path, source: str, *options: object) -> Path:
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", 5, *options, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def picture_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return made(path, f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration=1")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(tmp_path_factory.mktemp("clip") / "clip.mp4", f"{X264} -g {GOP} -bf {B_FRAMES}")
+
+
+def numbers(frames: Frames) -> list[int]:
+    return [number_of(picture) for picture in frames.pixels]
+
+
+def distance(path: Path, pictures: np.ndarray) -> float:
+    """Mean difference in grey levels between 10 random frames and the same ones among `pictures`."""
+    frames = sample_frames(path, 10, 0, "key")
+    same = pictures[np.round(frames.seconds * 25).astype(int)]
+    assert frames.pixels.shape == same.shape
+    return float(np.abs(frames.pixels.astype(int) - same).mean())
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS, ids=lambda rotation: " ".join(map(str, rotation)))
+def test_a_rotated_video_is_returned_upright(picture_clip: Path, tmp_path: Path, rotation: list) -> None:
+    path = tmp_path / "rotated.mp4"
+    ffmpeg(*rotation, "-i", picture_clip, "-c", "copy", path)
+    size = (HEIGHT, WIDTH) if 90 in rotation or 270 in rotation else (WIDTH, HEIGHT)
+    assert distance(path, as_ffmpeg_displays(path, size)) < 2
+    if rotation != ROTATIONS[0]:  # the same without its matrix is another picture, so the test can fail
+        stored = as_ffmpeg_displays(picture_clip, (WIDTH, HEIGHT)).reshape(-1, size[1], size[0], 3)
+        assert distance(path, stored) > 10
+
+
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2), Fraction(64, 45)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fraction, suffix: str) -> None:
+    source = f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration=1,setsar={aspect}"
+    path = made(tmp_path / f"wide{suffix}", source)
+    size = (round(WIDTH * aspect), HEIGHT)
+    assert distance(path, as_ffmpeg_displays(path, size, f"scale={size[0]}:{size[1]}:flags=bilinear")) < 6
+
+
+@pytest.mark.parametrize(("height", "lines"), [(16, 16), (24, 24), (20, 20), (HEIGHT, HEIGHT), (360, HEIGHT)])
+def test_a_tall_picture_is_shrunk_in_proportion_and_none_enlarged(clip: Path, height: int, lines: int) -> None:
+    frames, whole = (sample_frames(clip, COUNT, 0, "key", height=limit) for limit in (height, 0))
+    assert frames.pixels.shape == (COUNT, lines, round(WIDTH * lines / HEIGHT), 3)
+    assert numbers(frames) == numbers(whole)
+
+
+def test_frames_whose_size_changes_are_scaled_to_the_first(tmp_path: Path) -> None:
+    for number, look in enumerate(["red:size=64x48", "blue:size=128x96"]):
+        source = ["-f", "lavfi", "-i", f"color={look}:rate=25:duration=1"]
+        ffmpeg(*source, "-c:v", "libvpx-vp9", "-deadline", "realtime", tmp_path / f"{number}.webm")
+    path = tmp_path / "both.webm"
+    (tmp_path / "list").write_text("file 0.webm\nfile 1.webm\n")
+    ffmpeg("-f", "concat", "-i", tmp_path / "list", "-c", "copy", path)
+    frames = sample_frames(path, 20, 0, "key")
+    assert frames.pixels.shape == (20, 48, 64, 3)
+    red, blue = frames.pixels[frames.seconds < 0.99], frames.pixels[frames.seconds > 0.99]
+    assert len(red) and red[..., 0].min() > 200 and red[..., 2].max() < 50
+    assert len(blue) and blue[..., 2].min() > 200 and blue[..., 0].max() < 50
+
+
+def test_pixels_stretched_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    path = made(tmp_path / "band.mp4", "color=gray:size=640x480:rate=25:duration=0.2,setsar=200:max=1000")
+    with pytest.raises(VideoError, match=f"at most {MAX_PIXELS} pixels"):
+        sample_frames(path, 3, 0, "key")
+
+
+def test_more_pictures_than_memory_should_hold_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    path = made(tmp_path / "large.mp4", "color=gray:size=4096x2160:rate=25:duration=0.2", "-preset", "ultrafast")
+    with pytest.raises(VideoError, match=r"large\.mp4: 100 pictures of 4096x2160 take more than"):
+        sample_frames(path, 100, 0, "key")
+    assert sample_frames(path, 100, 0, "key", height=360).pixels.shape == (100, 360, 683, 3)
+
+
+def damaged(path: Path, first: int, stop: int, target: Path) -> Path:
+    """`path` with the coded pictures first..stop overwritten."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            if packet.pts is not None and first <= round(packet.pts * float(stream.time_base) * FPS) < stop:
+                data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    target.write_bytes(data)
+    return target
+
+
+def test_a_damaged_stretch_loses_its_frames_and_the_others_stand(clip: Path, tmp_path: Path) -> None:
+    frames = sample_frames(damaged(clip, 2 * GOP, 3 * GOP, tmp_path / "scratched.mp4"), COUNT, 0, "key")
+    decoded, whole = numbers(frames), numbers(sample_frames(clip, COUNT, 0, "key"))
+    assert decoded == [number for number in whole if number in decoded]
+    # The decoder still holds B_FRAMES pictures back when it meets the damage.
+    assert set(decoded) >= {number for number in whole if not 2 * GOP - B_FRAMES <= number < 3 * GOP}
+    assert set(decoded).isdisjoint(range(2 * GOP, 3 * GOP))
+    assert frames.note == f"{COUNT - len(decoded)} of {COUNT} frames are damaged and left out"
+    assert decoded == np.floor(frames.seconds * FPS + 1e-6).astype(int).tolist()
+    others = [sample_frames(tmp_path / "scratched.mp4", COUNT, 0, "key", threads=threads) for threads in (1, 2, 4)]
+    assert all(other.pixels.tobytes() == frames.pixels.tobytes() for other in others)
+
+
+def test_a_clip_damaged_all_through_is_an_error(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"scratched\.mp4: "):
+        sample_frames(damaged(clip, 0, FRAMES, tmp_path / "scratched.mp4"), COUNT, 0, "key")
+
+
+def decoders(monkeypatch: pytest.MonkeyPatch, path: Path, threads: int) -> list[int]:
+    """The thread counts of the decoders of a call, the first of which also decodes the file's first frame."""
+    counts, decode_groups = [], decode._decode
+
+    def counted(video: OpenVideo, *rest: object) -> object:
+        counts.append(video.stream.codec_context.thread_count)
+        return decode_groups(video, *rest)
+
+    monkeypatch.setattr(decode, "_decode", counted)
+    sample_frames(path, COUNT, 0, "key", threads=threads)
+    return counts[1:]
+
+
+@pytest.mark.parametrize(("threads", "counts"), [(1, [1]), (2, [1, 1]), (4, [1] * 4), (100, [1] * 8)])
+def test_each_thread_has_a_decoder_of_its_own(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, threads: int, counts: list[int]
+) -> None:
+    assert decoders(monkeypatch, clip, threads) == counts
+
+
+def test_one_long_group_is_decoded_by_one_decoder_with_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = render(tmp_path / "one-keyframe.mp4", f"{X264} -g 600 -bf 3")
+    assert decoders(monkeypatch, path, threads=4) == [4]
+
+
+def test_frames_so_large_that_two_decoders_hold_too_much_get_fewer(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "MAX_PIXELS", WIDTH * HEIGHT * 3 - 1)
+    assert decoders(monkeypatch, clip, threads=4) == [1, 1]
+
+
+def test_an_error_in_one_of_the_threads_is_the_error_of_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, index: int) -> object:
+        raise VideoError(f"{path.name}: gone")
+
+    monkeypatch.setattr(decode, "open_video", refused)
+    with pytest.raises(VideoError, match=r"clip.mp4: gone"):
+        sample_frames(clip, COUNT, 0, "key", threads=2)
+
+
+def test_reading_stops_at_the_last_wanted_frame_of_a_group(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups, decode_group, step = [], decode._decode_group, 512  # ticks of a frame at 25 a second
+
+    def counted(video: OpenVideo, keyframe: int, missing: set[int], skip: bool) -> object:
+        last = max(missing)
+        yield from decode_group(video, keyframe, missing, skip)
+        groups.append((last, next(video.container.demux(video.stream)).dts))
+
+    monkeypatch.setattr(decode, "_decode_group", counted)
+    times = random_times(0, "key", FRAMES / FPS, 5)
+    sample_frames(clip, 5, 0, "key", threads=1)
+    # The next packet in line, when a group is through, is at most the reordering delay past the last wanted frame.
+    assert len(groups) == len({int(time * FPS) // GOP for time in times}) > 1
+    assert all(upcoming <= last + (B_FRAMES + 1) * step for last, upcoming in groups)

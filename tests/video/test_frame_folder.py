@@ -1,0 +1,154 @@
+"""A film's folder of frames: its name, its pictures, its record, and the strip of what was dropped."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trailer_lib import TrailerError, files
+from trailer_lib.video import (
+    folder_id,
+    folder_name,
+    picture_paths,
+    read_dropped,
+    read_picture,
+    read_record,
+    save_frames,
+)
+from trailer_lib.video.decode import Frames
+
+HOSTILE = ["..", "../../etc/x", "a" * 300, "é" * 300, "-rf", "-.tmp-1-x", "nul\0", "\u202e", "", "[tt0000001]", "x (1)"]
+REASONS = [None, "dark", None, "flat", None, "black"]
+COLOURS = [(250, 20, 20), (10, 60, 10), (20, 20, 250), (130, 130, 130), (250, 250, 20), (0, 0, 0)]
+SECONDS = [0.5, 1.25, 2.0, 2.0, 7.75, 9.0]
+
+
+def plain(*colours: tuple[int, int, int]) -> np.ndarray:
+    return np.stack([np.full((48, 64, 3), colour, np.uint8) for colour in colours])
+
+
+def close(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    """Whether a picture that went through a JPEG has this one colour all over."""
+    return bool(np.abs(picture.astype(int) - colour).max() <= 12)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of six frames of which three were dropped."""
+    path = tmp_path / folder_name("tt0000001", "Film", 1999)
+    save_frames(path, Frames(plain(*COLOURS), np.array(SECONDS)), REASONS, {"imdb_id": "tt0000001"})
+    return path
+
+
+@pytest.mark.parametrize("imdb_id", ["tt0000001", "tt1234567890"])
+@pytest.mark.parametrize("title", ["Film", "Amélie", *HOSTILE])
+def test_a_folder_name_is_one_short_visible_part_of_a_path_and_ends_in_the_id(title: str, imdb_id: str) -> None:
+    name = folder_name(imdb_id, title, 1999)
+    assert folder_id(name) == imdb_id and "(1999)" in name
+    assert len(name.encode()) <= 150 and Path(name).name == name and not name.startswith((".", "-"))
+
+
+@pytest.mark.parametrize("name", ["Film", "Film (1999)", "[tt0000001] Film", "Film [tt00]", "Film tt1", "[nm0000001]"])
+def test_a_folder_of_another_layout_has_no_id(name: str) -> None:
+    assert folder_id(name) is None
+
+
+def test_the_kept_pictures_are_numbered_and_recorded_in_the_order_of_the_film(folder: Path) -> None:
+    kept = [index for index, reason in enumerate(REASONS) if reason is None]
+    paths, record = picture_paths(folder), read_record(folder)
+    assert [path.name for path in paths] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert all(close(read_picture(path), COLOURS[index]) for path, index in zip(paths, kept))
+    assert (record["imdb_id"], record["seconds"]) == ("tt0000001", [SECONDS[index] for index in kept])
+
+
+def test_the_dropped_frames_come_back_with_their_seconds_and_reasons(folder: Path) -> None:
+    dropped = read_dropped(folder)
+    expected = [item for item in zip(COLOURS, SECONDS, REASONS) if item[2] is not None]
+    assert [(item.seconds, item.reason) for item in dropped] == [(second, reason) for _, second, reason in expected]
+    assert all(close(item.pixels, colour) for item, (colour, _, _) in zip(dropped, expected))
+    assert {item.pixels.shape for item in dropped} == {(96, 128, 3)}
+    (folder / "dropped.jpg").unlink()
+    with pytest.raises(TrailerError, match=r"dropped\.jpg"):
+        read_dropped(folder)
+
+
+def test_six_hundred_frames_may_be_dropped(tmp_path: Path) -> None:
+    frames = Frames(np.full((601, 24, 4, 3), 90, np.uint8), np.arange(601.0))
+    save_frames(tmp_path / "film", frames, [None, *["dark"] * 600], {})
+    assert [item.seconds for item in read_dropped(tmp_path / "film")] == list(range(1, 601))
+
+
+def test_saving_again_replaces_the_folder_whole(folder: Path) -> None:
+    save_frames(folder, Frames(plain(COLOURS[0]), np.array([3.0])), [None], {})
+    assert sorted(path.name for path in folder.iterdir()) == ["0.jpg", "film.json"]  # nothing dropped, no strip
+    assert read_record(folder)["seconds"] == [3.0] and read_dropped(folder) == []
+
+
+def test_a_save_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        save_frames(tmp_path / "film", Frames(plain(COLOURS[0]), np.array([3.0])), [None], {"x": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_says_how_many_bytes_the_pictures_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", lambda path, data: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(files.DiskFull, match=r"film: the disk is full: (\d+) bytes are needed") as caught:
+        save_frames(tmp_path / "film", Frames(plain(COLOURS[0]), np.array([3.0])), [None], {})
+    data = io.BytesIO()
+    Image.fromarray(plain(COLOURS[0])[0]).save(data, "JPEG", quality=90)
+    assert f"{len(data.getvalue()):,} bytes" in str(caught.value)
+
+
+def test_pictures_are_sorted_as_numbers_then_by_name_without_hidden_files(tmp_path: Path) -> None:
+    for name in "10.jpg 9.jpg 0.JPG 0.png poster.jpeg 7.webp dropped.jpg ._9.jpg .hidden.jpg notes.txt 3.gif".split():
+        (tmp_path / name).write_bytes(b"")
+    every = ["0.JPG", "0.png", "7.webp", "9.jpg", "10.jpg", "poster.jpeg"]
+    assert [path.name for path in picture_paths(tmp_path)] == every
+    (tmp_path / "film.json").write_text("{}")  # of a scraped film the numbered ones
+    assert [path.name for path in picture_paths(tmp_path)] == every[:-1]
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{", b"[1]", b"3", b"\xff\xfe"])
+def test_a_missing_or_damaged_record_is_empty(tmp_path: Path, text: bytes | None) -> None:
+    if text is not None:
+        (tmp_path / "film.json").write_bytes(text)
+    assert read_record(tmp_path) == {} and read_dropped(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_picture_of_any_kind_is_read_as_rgb(tmp_path: Path, kind: str, mode: str) -> None:
+    Image.new("L", (30, 20), 77).convert("RGB" if (kind, mode) == ("JPEG", "P") else mode).save(
+        tmp_path / "0.jpg", kind
+    )
+    picture = read_picture(tmp_path / "0.jpg")
+    assert (picture.shape, picture.dtype) == ((20, 30, 3), np.uint8) and close(picture, (77, 77, 77))
+
+
+def cut_picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()[: buffer.tell() // 2]
+
+
+def huge_picture() -> bytes:
+    """A sound PNG of some kilobytes that would fill 600 MB when opened."""
+    buffer = io.BytesIO()
+    Image.new("1", (14_500, 14_500)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+BROKEN = [lambda: None, lambda: b"", lambda: b"text\n", lambda: b"GIF89a", cut_picture, huge_picture]
+
+
+@pytest.mark.parametrize("make", BROKEN)
+def test_what_is_no_harmless_picture_is_an_error_that_names_film_and_file(tmp_path: Path, make: Callable) -> None:
+    path = tmp_path / "Film (1999) [tt0000001]" / "7.jpg"
+    path.parent.mkdir()
+    if make() is not None:
+        path.write_bytes(make())
+    with pytest.raises(TrailerError, match=r"Film \(1999\) \[tt0000001\]/7\.jpg: not a readable picture"):
+        read_picture(path)
