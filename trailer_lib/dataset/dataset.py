@@ -68,7 +68,7 @@ def split_hash(films: pd.DataFrame) -> str:
 
 
 FILMS, CARD, TEXT = "films.csv", "dataset.json", "CARD.md"
-TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "folder"], str)  # a film may be called "300"
+TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
 NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 AGAIN = "build the dataset again"
 

@@ -138,7 +138,9 @@ def _table(rows: list[tuple[str, float]], settings: DatasetSettings) -> pd.DataF
     """The films of a pickle as the catalogue would list them."""
     films = pd.DataFrame(rows, columns=["imdb_id", "score"])
     films["title"] = [f"film {number + 1}" for number in range(len(films))]
-    films = films.assign(year=0, youtube_id="", url="", genres="", runtime_minutes=None, votes=None, shared=False)
+    films = films.assign(
+        year=0, youtube_id="", url="", file="", genres="", runtime_minutes=None, votes=None, shared=False
+    )
     films = films.assign(joined_by="the original's pickle", folder="")
     return films.assign(split=[split_of(key, settings) for key in films.imdb_id])
 
