@@ -43,7 +43,8 @@ FOLDS = arg("--folds", type=whole(3), metavar="K", default=5, help="parts of the
 COMMANDS: dict[str, tuple] = {
     "samples": (
         "Render fictional films to try everything on.", "--root demo",
-        arg("--root", required=True, help="the folder to fill"), arg("--films", type=int, default=72, help="how many films"),
+        arg("--root", required=True, help="the folder to fill"),
+        arg("--films", type=int, default=72, help="how many films"),
     ),
     "catalog": (
         "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv", ROOT,

@@ -97,6 +97,7 @@ def train(args: argparse.Namespace) -> None:
     print(run.results["weights"])
     print(f"{evaluation.metric_table(run.results).to_string()}\n{evaluation.verdict(run.results)}")
     print(f"model: {project.models / training.BEST}")
+    _write_card(project)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -107,9 +108,21 @@ def compare(args: argparse.Namespace) -> None:
     schemes = training.read_schemes(training.find_schemes(args.schemes))
     results = training.compare(project, schemes, args.folds, args.repeats)
     print(training.comparison_table(results).to_string())
-    picture = project.models / "schemes" / "schemes.png"
+    picture = project.models / "schemes.png"
     _save(plots.scheme_table(results), str(picture))
     print(f"picture: {picture}")
+    if (project.models / training.RESULTS).exists():
+        _write_card(project)
+
+
+def _write_card(project: Project) -> None:
+    """The model card, or a line on why there is none: what it is of is done, whatever is wrong with the card."""
+    from trailer_lib.report import write_card
+
+    try:
+        print(f"model card: {write_card(project)}")
+    except TrailerError as error:
+        print(f"no model card: {error}")
 
 
 def evidence(args: argparse.Namespace) -> None:
@@ -152,7 +165,7 @@ def app(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import export_onnx
+    from trailer_lib.networks import export_onnx
 
     facts = export_onnx(Path(args.model), Path(args.out))
     print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['verdict']}")

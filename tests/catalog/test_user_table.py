@@ -13,7 +13,7 @@ from trailer_lib.__main__ import main
 from trailer_lib.catalog import COLUMNS, FILM_ID, trailer_keys
 from trailer_lib.catalog.catalog import NAMESAKE, USER_TABLE, Catalog, own_id
 from trailer_lib.catalog.join import BAD_ID, REPEATED
-from trailer_lib.video.frame_folder import folder_id, folder_name
+from trailer_lib.video import folder_id
 
 LINK = "https://example.org/trailers/film.mp4"
 GOOD = {"title": "Good", "year": "2001", "score": "7.5", "youtube_id": "goodgoodgo0"}
@@ -54,14 +54,8 @@ def test_the_key_is_the_imdb_id_or_depends_on_title_and_year_alone(tmp_path: Pat
     assert load(tmp_path, [GOOD | {"imdb_id": "tt0099785"}]).films.imdb_id.tolist() == ["tt0099785"]
     key = own_id("The Matrix", 1999)
     assert FILM_ID.fullmatch(key) and key == own_id("Matrix, THE", 1999)
+    assert folder_id(f"The Matrix (1999) [{key}]") == key and not folder_id(f"X [{key}] x")
     assert len({key, own_id("The Matrix", 2000), own_id("Matrix", 1999)}) == 3
-
-
-def test_the_folder_of_a_film_with_a_key_of_its_own_is_found_by_it() -> None:
-    key = own_id("Good", 2001)
-    assert folder_id(folder_name(key, "Good", 2001)) == key
-    for name in ("Film [own-12345]", "Film [own-12345678ZZ]", "Film [own-1234567890] x", "[own-1234567890]\n"):
-        assert folder_id(name) is None
 
 
 @pytest.mark.parametrize(
@@ -145,6 +139,7 @@ def test_a_table_without_a_good_row_says_all_reasons_and_writes_the_rows(tmp_pat
     with pytest.raises(TrailerError) as caught:
         load(tmp_path, rows, dropped_to=tmp_path / "dropped.csv")
     assert "the score is not a number: 2 rows; no title: 1 rows; the year is not a number: 1 rows" in str(caught.value)
+    assert f"all rows are in {tmp_path / 'dropped.csv'}" in str(caught.value)
     saved = pd.read_csv(tmp_path / "dropped.csv")
     assert saved.reason.tolist() == [*["the score is not a number"] * 2, "no title; the year is not a number"]
 

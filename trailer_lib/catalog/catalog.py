@@ -100,6 +100,7 @@ def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -
     if not draft.films:
         counts = catalog.reasons().groupby("reason").rows.sum().sort_values(ascending=False, kind="stable")
         reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
+        reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
     return catalog
 

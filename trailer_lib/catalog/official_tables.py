@@ -61,6 +61,7 @@ TABLES = (
 def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
     """Download the official tables that `project.excels` lacks and return them; delete one to get today's."""
     project.excels.mkdir(exist_ok=True)
+    files.remove_temporary(project.excels)
     missing = [table for table in TABLES if not imdb_path(project.excels, table.name).exists()]
     for terms in dict.fromkeys(table.terms for table in missing):
         say(terms)

@@ -1,0 +1,36 @@
+"""The catalogue of the real spreadsheets of ../shared, where they are."""
+
+import pytest
+from conftest import SHARED
+
+from trailer_lib.catalog import load
+from trailer_lib.catalog.catalog import Catalog
+from trailer_lib.project import Project
+
+pytestmark = pytest.mark.skipif(not (SHARED / "real").is_dir(), reason=f"the real spreadsheets are not in {SHARED}")
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalog:
+    return load(Project.open(SHARED / "real"))
+
+
+def test_it_holds_4018_films_of_the_same_year_and_60_of_a_year_off_by_one(catalogue: Catalog) -> None:
+    joined = catalogue.films.joined_by.value_counts()
+    assert joined["title and year"] >= 4018 and joined["year off by one"] >= 60
+    assert catalogue.films.imdb_id.is_unique
+    for name, rows in catalogue.rows.items():
+        assert rows == len(catalogue.films) + (catalogue.dropped.file == name).sum()
+
+
+@pytest.mark.parametrize(
+    ("imdb_id", "why"),
+    [
+        ("tt3882082", "The Boy of 2016 is not The Boy (2015)"),
+        ("tt3099638", "Barfi of 2013 is not Barfi! (2012)"),
+        ("tt3683702", "Fugly of 2014 is not Fugly! (2013)"),
+        ("tt1680310", "a game, not Harry Potter and the Deathly Hallows: Part 2 (2011)"),
+    ],
+)
+def test_films_that_look_like_another_get_no_trailer_of_it(catalogue: Catalog, imdb_id: str, why: str) -> None:
+    assert imdb_id not in set(catalogue.films.imdb_id), why
