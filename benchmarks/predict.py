@@ -52,7 +52,9 @@ print(time.perf_counter() - start, time.process_time() - busy)
 
 def made_model(path: Path, backbone: str) -> Path:
     """A model with random weights and all the facts that a trained one has."""
-    settings = TrainSettings(backbone=backbone, frames=FRAMES, aggregate="channels", weights="none", depth="last", views=1)
+    settings = TrainSettings(
+        backbone=backbone, frames=FRAMES, aggregate="channels", weights="none", depth="last", views=1
+    )
     network = build(backbone, FRAMES, "channels", "none")
     metric = {name: {"value": 1.0, "low": 0.9, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
     rng, width = np.random.default_rng(0), network.width
