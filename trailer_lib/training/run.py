@@ -126,6 +126,9 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
 
 def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> None:
     """One film through the network: a picture size that the backbone can't take is an error at once."""
+    if settings.head == "linear" and settings.epochs:  # under a fitted head batch normalisation is in eval mode
+        processes = 1 if torch.cuda.is_available() else process_place().count  # GPUs synchronise batch normalisation
+        network.require_batch(settings.batch // processes, size)
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, settings.frames, 3, size, size, dtype=torch.uint8))
