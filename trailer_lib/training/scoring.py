@@ -1,7 +1,6 @@
 """A network's predictions on the films of a split, the test of the best model, and the index of similar films."""
 
 import io
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ from trailer_lib.networks import FilmRegressor, ModelFile, read_model
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import evaluation_films, process_place, split_loader
 from trailer_lib.training.frozen import frozen_features
-from trailer_lib.training.module import BEST, HISTORY, PREDICTIONS, RESULTS, TrailerModule, write_csv
+from trailer_lib.training.module import BEST, HISTORY, LOG, PREDICTIONS, RESULTS, TrailerModule, write_csv
 
-LOG = logging.getLogger(__name__)
 PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # the columns of predictions.csv
 INDEX_FILMS = 2000  # at most: 16 MB of 4096 features
 PICTURE = (160, 90)  # width, height; about 5 kB
