@@ -23,8 +23,9 @@ from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
-from trailer_lib.training import callbacks, comparison
-from trailer_lib.video import frame_folder
+from trailer_lib.training import BEST, RESULTS
+from trailer_lib.training.module import LAST
+from trailer_lib.video import picture_paths, read_picture, read_record
 
 Copy = Callable[[Path], Project]
 COMMANDS = "samples catalog frames filter scrape dataset train compare evidence predict app export".split()
@@ -76,7 +77,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]) -> Callab
     """A function that gives the settings with which a command would call its stage."""
     seen = []
 
-    def stop(project: Project, *arguments: object) -> None:
+    def stop(project: Project, *arguments: object, **_: object) -> None:
         seen.append(arguments[-1])
         raise TrailerError("stopped by the test")
 
@@ -93,46 +94,37 @@ def chosen(monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]) -> Callab
 # Help and usage.
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code with which argparse ends a command, and what it printed."""
     with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
-    assert [name for name in COMMANDS if not re.search(rf"^ +{name} ", text, re.MULTILINE)] == []
+        main(words)
+    captured = capsys.readouterr()
+    return caught.value.code, captured.out + captured.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([command, "--help"])
-    assert caught.value.code == 0
-    assert f"example: python -m trailer_lib {command} " in capsys.readouterr().out
+def test_help_lists_every_command_and_each_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = usage(["--help"], capsys)
+    assert code == 0 and all(re.search(rf"^ +{name} ", text, re.MULTILINE) for name in COMMANDS)
+    for name in COMMANDS:
+        code, text = usage([name, "--help"], capsys)
+        assert code == 0 and f"example: python -m trailer_lib {name} " in text
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        [],
-        ["trian"],
-        ["samples"],
-        ["frames", "trailer.mp4"],
-        ["frames", "trailer.mp4", "--out", "x", "--count", "many"],
-        ["predict", "trailer.mp4"],
-        ["train", "--epochs", "5"],
-        ["catalog", "--root"],
+        "", "trian", "samples", "frames trailer.mp4", "frames trailer.mp4 --out x --count many", "predict trailer.mp4",
+        "train --epochs 5", "catalog --root", "compare --folds 2", "evidence --folds many", "compare --repeats 0",
     ],
-    ids=" ".join,
-)
-def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    assert caught.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+)  # fmt: skip
+def test_wrong_usage_exits_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = usage(words.split(), capsys)
+    assert code == 2 and "usage:" in text
 
 
 def test_as_a_program_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trailer_lib", "catalog", "--root", tmp_path / "none"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: the root ") and done.stderr.count("\n") == 1
 
@@ -164,22 +156,12 @@ def test_tables_without_a_film_are_an_error(
     assert "excels" in error(command, "--root", root)
 
 
-@pytest.mark.parametrize("command", ["catalog", "scrape", "dataset", "train", "compare"])
-def test_a_missing_root_is_an_error(command: str, error: Callable[..., str], tmp_path: Path) -> None:
-    assert "not a directory: make it" in error(command, "--root", tmp_path / "none")
-
-
-@pytest.mark.parametrize("command", ["train", "compare"])
-def test_a_root_without_a_dataset_is_an_error(command: str, error: Callable[..., str], frames_root: Path) -> None:
-    assert "no dataset" in error(command, "--root", frames_root)
-
-
 @pytest.mark.parametrize(
     "words, hint",
     [
         (["catalog", "--csv", "settings.toml/films.csv"], "settings.toml"),
         (["scrape", "--source", "yotube"], "did you mean 'youtube'"),
-        (["filter", "none"], "no pictures"),
+        (["filter", "none"], "none: No such file"),
         (["evidence", "--features", "none.npz"], "none.npz"),
         (["compare", "none.toml"], "none.toml"),
         (["train", "--resume"], "last_model.pt"),
@@ -189,12 +171,7 @@ def test_a_root_without_a_dataset_is_an_error(command: str, error: Callable[...,
     ids=str,
 )
 def test_what_is_missing_or_in_the_way_is_named(
-    dataset_root: Path,
-    copy_of: Copy,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Callable[..., str],
-    words: list,
-    hint: str,
+    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, error: Callable, words: list, hint: str
 ) -> None:
     root = copy_of(dataset_root).root
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -203,12 +180,20 @@ def test_what_is_missing_or_in_the_way_is_named(
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+@pytest.mark.parametrize("command, hint", [("train", "no dataset"), ("compare", "no dataset"), ("dataset", "scrape")])
+def test_a_stage_without_the_one_before_it_is_an_error(
+    frames_root: Path, copy_of: Copy, error: Callable[..., str], command: str, hint: str
+) -> None:
+    project = copy_of(frames_root)
+    shutil.rmtree(project.images)
+    assert hint in error(command, "--root", project.root)
+
+
 def test_a_scrape_that_gives_no_film_is_an_error(frames_root: Path, copy_of: Copy, error: Callable[..., str]) -> None:
     project = copy_of(frames_root)
     shutil.rmtree(project.images)
-    assert "no film gave frames from folder:none" in error(
-        "scrape", "--root", project.root, "--films", 2, "--source", "folder:none", "--workers", 1
-    )
+    words = ["scrape", "--root", project.root, "--films", 2, "--source", "folder:none", "--workers", 1]
+    assert "folder:none" in error(*words)
 
 
 @pytest.mark.parametrize("text", ["[train", "[trian]\nepochs = 3", "epochs = 3", "[train]\nepoch = 3"])
@@ -224,10 +209,8 @@ def test_a_settings_file_that_is_wrong_is_an_error(
     "word, hint",
     [
         ("epoch=3", "did you mean 'epochs'"),
-        ("bakbone=vgg16", "did you mean 'backbone'"),
         ("epochs", "expected KEY=VALUE"),
         ("epochs=many", "expected int"),
-        ("epochs=2.5", "expected int"),
         ("epochs=0", "untrained: set epochs"),
         ("flip=yes", "expected bool"),
         ("lr=null", "expected float"),
@@ -243,43 +226,23 @@ def test_a_setting_that_is_wrong_is_an_error(
 
 
 def test_a_model_that_was_not_tested_is_an_error(trailer: Path, trained_root: Path, error: Callable[..., str]) -> None:
-    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / callbacks.LAST)
+    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / LAST)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"hello", b"\x00\x00\x00\x18ftypisom" + bytes(100)])
-def test_a_video_that_is_none_is_an_error(
-    trained_root: Path, tmp_path: Path, error: Callable[..., str], content: bytes | None
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x00\x00\x00\x18ftypisom" + bytes(100)])
+def test_a_file_that_is_no_video_is_an_error(
+    trained_root: Path, tmp_path: Path, error: Callable[..., str], content: bytes
 ) -> None:
-    if content is not None:
-        (tmp_path / "film.mp4").write_bytes(content)
-    model = trained_root / "models" / callbacks.BEST
-    assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", model)
+    (tmp_path / "film.mp4").write_bytes(content)
+    assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", trained_root / "models" / BEST)
     assert "film.mp4" in error("frames", tmp_path / "film.mp4", "--out", tmp_path / "frames")
     assert not (tmp_path / "frames").exists()
 
 
-@pytest.mark.parametrize("number", [0, -1])
-@pytest.mark.parametrize(
-    "words, flag", [(["frames", "trailer.mp4", "--out", "new"], "count"), (["samples", "--root", "new"], "films")]
-)
-def test_a_number_below_one_is_refused_by_its_name(
-    trailer: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    flag: str,
-    number: int,
-) -> None:
-    shutil.copy(trailer, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    try:
-        code = main([*words, f"--{flag}={number}"])
-    except SystemExit as caught:
-        code = caught.code
-    assert code in (1, 2)
-    assert flag in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "new").exists()
+def test_frames_are_not_written_over_other_files(trailer: Path, tmp_path: Path, error: Callable[..., str]) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    assert "holds other files" in error("frames", trailer, "--out", tmp_path)
+    assert (tmp_path / "letter.txt").read_text() == "mine"
 
 
 def test_ctrl_c_is_one_line_and_exit_code_1(
@@ -308,9 +271,12 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
         ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"),
         ("train", "betas=[0.8, 0.99]", "betas", (0.8, 0.99)),
         ("dataset", "size=224", "size", 224),
-        ("dataset", "salt=word", "salt", "word"),
         ("dataset", "salt=2024", "salt", "2024"),
         ("scrape", "source=folder:my trailers", "source", "folder:my trailers"),
+        ("scrape", "--films=5", "films", 5),
+        ("scrape", "--source=folder:here", "source", "folder:here"),
+        ("scrape", "--retry-failed", "retry_failed", True),
+        ("scrape", "films=0", "retry_failed", False),
     ],
 )
 def test_a_setting_is_read_in_its_type(
@@ -320,28 +286,13 @@ def test_a_setting_is_read_in_its_type(
     assert found == value and type(found) is type(value)
 
 
-def test_the_command_line_goes_over_the_settings_file_over_the_defaults(frames_root: Path, chosen: Callable) -> None:
+def test_a_flag_overrides_a_word_a_word_the_settings_file_and_that_the_default(
+    frames_root: Path, chosen: Callable
+) -> None:
     settings = chosen("train", "--root", frames_root, "epochs=7", "noise=0.5")
     assert (settings.epochs, settings.batch, settings.noise, settings.schedule) == (7, 8, 0.5, "cosine")
     assert chosen("train", "--root", frames_root).epochs == 3
-
-
-@pytest.mark.parametrize(
-    "words, name, value",
-    [
-        (["--films", "5"], "films", 5),
-        (["--films", "0"], "films", 0),
-        (["films=9", "--films", "5"], "films", 5),
-        (["--source", "folder:here"], "source", "folder:here"),
-        (["--workers", "7"], "workers", 7),
-        (["--retry-failed"], "retry_failed", True),
-        ([], "retry_failed", False),
-        (["retry_failed=True"], "retry_failed", True),
-    ],
-    ids=str,
-)
-def test_flags_are_settings(frames_root: Path, chosen: Callable, words: list, name: str, value: object) -> None:
-    assert getattr(chosen("scrape", "--root", frames_root, *words), name) == value
+    assert chosen("scrape", "--root", frames_root, "films=9", "--films", "5").films == 5
 
 
 # What the commands do.
@@ -380,21 +331,17 @@ def test_frames_writes_a_folder_of_scenes_without_their_bars(
     ]
     trailer = make_video(tmp_path / "t.mp4", [picture for picture in shown for _ in range(4)])
     text = out("frames", trailer, "--out", tmp_path / "f", "--count", 40, "--height", 90)
-    kept = frame_folder.picture_paths(tmp_path / "f")
-    assert f"kept {len(kept)} of 120 frames" in text and "asked for at least 20" in text and len(kept) == 6
-    height, width, _ = frame_folder.read_picture(kept[0]).shape
+    paths = picture_paths(tmp_path / "f")
+    assert f"kept {len(paths)} of 120 frames" in text and "asked for at least 20" in text and len(paths) == 6
+    height, width, _ = read_picture(paths[0]).shape
     assert 90 - 22 - 4 <= height <= 90 - 22 and width == 160
-    assert {reason for _, reason in frame_folder.read_record(tmp_path / "f")["dropped"]} == {
-        "duplicate",
-        "card",
-        "black",
-    }
+    assert {reason for _, reason in read_record(tmp_path / "f")["dropped"]} == {"duplicate", "card", "black"}
 
 
 def test_frames_with_another_seed_are_others(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out("frames", trailer, "--out", tmp_path / name, "--count", 10, "--no-filter", "--seed", seed)
-    first, again, other = (frame_folder.read_record(tmp_path / name)["seconds"] for name in "abc")
+    first, again, other = (read_record(tmp_path / name)["seconds"] for name in "abc")
     assert first == again != other
 
 
@@ -410,7 +357,6 @@ def mixed_folder(tmp_path: Path) -> Path:
     for name, picture in (shown | {"zz.JPG": np.zeros((90, 160, 3), np.uint8)}).items():
         Image.fromarray(picture).save(tmp_path / name)
     (tmp_path / "tt0000000.jpg").write_text("hello")
-    (tmp_path / "film.json").write_text("{}")
     return tmp_path
 
 
@@ -462,10 +408,10 @@ def test_dataset_writes_the_originals_pickle_if_asked(
 def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
     project = copy_of(dataset_root)
     text = out("train", "--root", project.root, "epochs=1")
-    results = json.loads((project.models / callbacks.RESULTS).read_text())
+    results = json.loads((project.models / RESULTS).read_text())
     assert metrics.verdict(results) in text
     assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
-    assert f"model: {project.models / callbacks.BEST}" in text
+    assert f"model: {project.models / BEST}" in text
     assert f"model card: {project.models / 'README.md'}" in text and (project.models / "README.md").exists()
 
 
@@ -503,60 +449,37 @@ def test_compare_finds_the_librarys_schemes(
         assert (folds, repeats) == (5, 1)
         raise TrailerError(", ".join(schemes))
 
-    monkeypatch.setattr(comparison, "compare", stop)
+    monkeypatch.setattr(training, "compare", stop)
     assert error("compare", *words, "--root", dataset_root).startswith(f"error: {first}")
 
 
-@pytest.mark.parametrize("words", [["--folds", "2"], ["--folds", "many"], ["--repeats", "0"]])
-@pytest.mark.parametrize("command", ["compare", "evidence"])
-def test_too_few_folds_are_wrong_usage(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([command, *words])
-    assert stop.value.code == 2 and "expected a whole number from" in capsys.readouterr().err
+@pytest.fixture(scope="module")
+def model(trained_root: Path) -> Path:
+    return trained_root / "models" / BEST
 
 
-def test_predict_prints_the_score_beside_its_error(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST)
-    assert re.search(r"\ntrailer\.mp4: \d+\.\d of 10 IMDb points; .* the model missed by \d+\.\d\d on average", text)
+def test_predict_prints_the_score_beside_its_error(trailer: Path, model: Path, out: Callable[..., str]) -> None:
+    text = out("predict", trailer, "--model", model)
+    assert re.search(r"trailer\.mp4: \d+\.\d of 10 IMDb points", text)
     assert text.startswith("Too few test films to tell")
 
 
-def test_predict_prints_one_json_object(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json")
+def test_predict_prints_one_json_object(trailer: Path, model: Path, out: Callable[..., str]) -> None:
+    text = out("predict", trailer, "--model", model, "--json")
     found = json.loads(text)
-    assert text.count("\n") == 1
-    assert {
-        "trailer",
-        "score",
-        "intervals",
-        "test_mae",
-        "mean_baseline_mae",
-        "verdict",
-        "seconds",
-        "contributions",
-    } <= found.keys()
-
-
-def test_predict_tells_what_the_genres_say(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    command = ["predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json"]
-    assert json.loads(out(*command))["genre"] is None
-    drama, horror = (json.loads(out(*command, "--genres", name))["genre"] for name in ("Drama", "Horror"))
+    assert text.count("\n") == 1 and found["genre"] is None and 1 <= found["score"] <= 10
+    assert {"intervals", "test_mae", "mean_baseline_mae", "verdict", "seconds", "contributions"} <= found.keys()
+    drama, horror = (
+        json.loads(out("predict", trailer, "--model", model, "--json", "--genres", name))["genre"]
+        for name in ("Drama", "Horror")
+    )
     assert drama > horror
 
 
-def test_predict_writes_the_frames_as_a_png(
-    trailer: Path, trained_root: Path, tmp_path: Path, out: Callable[..., str]
+def test_predict_writes_the_frames_as_a_picture(
+    trailer: Path, model: Path, tmp_path: Path, out: Callable[..., str]
 ) -> None:
-    picture = tmp_path / "new" / "strip.png"
-    out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--figure", picture)
+    picture = tmp_path / "new" / "prediction.png"
+    out("predict", trailer, "--model", model, "--figure", picture)
     assert picture.read_bytes().startswith(PNG)
-    assert [path.name for path in picture.parent.iterdir()] == ["strip.png"]
-
-
-def test_frames_are_not_written_over_other_files(
-    trailer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "letter.txt").write_text("mine")
-    assert main(["frames", str(trailer), "--out", str(tmp_path)]) == 1
-    assert "holds other files" in capsys.readouterr().err
-    assert (tmp_path / "letter.txt").read_text() == "mine"
+    assert [path.name for path in picture.parent.iterdir()] == ["prediction.png"]

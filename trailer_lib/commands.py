@@ -27,12 +27,10 @@ def catalog(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     if args.fetch:
         fetch(project)
-    table = load(project, args.min_votes)
+    table = load(project, args.min_votes, Path(args.dropped) if args.dropped else None)
     print(table.summary())
     if args.csv:
         table.save(Path(args.csv))
-    if args.dropped:
-        table.save_dropped(Path(args.dropped))
 
 
 def frames(args: argparse.Namespace) -> None:

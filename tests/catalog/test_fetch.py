@@ -193,11 +193,3 @@ def test_a_stopped_command_says_so_and_the_next_one_resumes(
     homes.pages["/title.basics.tsv.gz"] = whole
     fetch(project, lambda _: None)
     assert names(project) == NAMES
-
-
-def test_without_a_network_the_command_fails_in_one_line(
-    tmp_path: Path, waits: list[float], no_network: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["catalog", "--root", str(tmp_path), "--fetch"]) == 1
-    error = capsys.readouterr().err
-    assert error.count("error: ") == 1 and "files.grouplens.org" in error

@@ -76,8 +76,8 @@ def test_ids_give_the_join_and_imdb_gives_the_facts(folder: Path) -> None:
     os.utime(folder / RATINGS, (1_700_000_000, 1_700_000_000))
     result = load(folder)
     assert result.films[COLUMNS].values.tolist() == [
-        ["tt0000001", '"First" Film', 1999, 7.5, "trailer--01", "Drama|War", 101, 1000, "", "id", False],
-        ["tt0000002", "Second", 1999, 3.1, "trailer--02", "", 101, 20, "", "id", False],
+        ["tt0000001", '"First" Film', 1999, 7.5, "trailer--01", "Drama|War", 101, 1000, "", "", "id", False],
+        ["tt0000002", "Second", 1999, 3.1, "trailer--02", "", 101, 20, "", "", "id", False],
     ]
     assert result.scores_from == "title.ratings.tsv.gz of 2023-11-14"
     assert result.rows == {TRAILERS: 2, LINKS: 2} and result.dropped.empty
@@ -108,12 +108,7 @@ def test_every_row_without_a_film_has_its_reason(folder: Path) -> None:
     write_imdb(folder, RATINGS, [[f"tt000000{number}", "5.0", "10"] for number in (1, 2, 7, 9)])
     result = load(folder)
     assert result.films.youtube_id.tolist() == ["trailer--01", "trailer--02"]
-    lost = [
-        ("not in title.basics.tsv.gz", 7, 6),
-        (SERIES, 8, 7),
-        ("no score from 1 to 10", 9, 8),
-        ("no year (a series?)", 10, 9),
-    ]
+    lost = [("not in title.basics.tsv.gz", 7, 6), (SERIES, 8, 7), ("no score", 9, 8), ("no year (a series?)", 10, 9)]
     assert dropped(result) == {
         (TRAILERS, 4, "its movieId is not in links.csv"),
         (TRAILERS, 5, BAD_ID),
@@ -139,6 +134,29 @@ def test_films_for_cinema_television_and_video_are_films_and_nothing_else(folder
     result = load(folder)
     assert result.films.title.tolist() == ["First", "Second"][kind in OTHER_KINDS :]
     assert ((TRAILERS, 2, SERIES) in dropped(result)) == (kind in OTHER_KINDS)
+
+
+def test_an_adult_title_or_one_without_a_title_is_no_film(folder: Path) -> None:
+    adult, nameless = basics_row(1, "First"), basics_row(2, NONE)
+    adult[BASICS_HEADING.index("isAdult")] = "1"
+    write_imdb(folder, BASICS, [adult, nameless])
+    with pytest.raises(TrailerError, match="IMDb has it as an adult title: 2 rows; no title: 2 rows"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["title.basics.tsv", BASICS])
+def test_an_unpacked_table_is_read_whatever_its_name(folder: Path, name: str) -> None:
+    text = gzip.decompress((folder / BASICS).read_bytes())
+    (folder / BASICS).unlink()
+    (folder / name).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    assert load(folder).films.title.tolist() == ['"First" Film', "Second"]
+
+
+def test_a_link_is_a_youtube_id_in_the_trailer_list(folder: Path) -> None:
+    links = ["https://www.youtube.com/watch?v=abcdefghij1", "https://www.youtube.com/@channelname"]
+    write_csv(folder / TRAILERS, [[link, str(10 * n), ""] for n, link in enumerate(links, 1)])
+    result = load(folder)
+    assert result.films.youtube_id.tolist() == ["abcdefghij1"] and (TRAILERS, 3, BAD_ID) in dropped(result)
 
 
 def test_ids_join_the_score_table_without_looking_at_titles(folder: Path) -> None:
@@ -185,7 +203,7 @@ def test_a_table_that_the_others_need_is_named(folder: Path, name: str, message:
     ("content", "message"),
     [
         pytest.param(b"", "expected a table with the columns tconst", id="empty"),
-        pytest.param(b"tconst\taverageRating\n", "damaged", id="no gzip"),
+        pytest.param(b"\x1f\x8b" + b"tconst\taverageRating\n", "damaged", id="no gzip"),
         pytest.param(gzip.compress(b"tconst\tother\n1\t5\n"), "expected a table with the columns", id="columns"),
         pytest.param("half", "damaged", id="cut"),
         pytest.param("long", "a line of over 100,000 bytes", id="long line"),
@@ -204,7 +222,7 @@ def test_a_damaged_row_costs_that_row_alone(folder: Path) -> None:
     write_imdb(folder, BASICS, [["tt0000002", "movie"], [*basics_row(3, "x"), "one", "two"], basics_row(1, "Film")])
     result = load(folder)
     assert result.films.title.tolist() == ["Film"]
-    assert (TRAILERS, 3, "no year (a series?)") in dropped(result)
+    assert (TRAILERS, 3, "no title; no year (a series?)") in dropped(result)
 
 
 def test_memory_does_not_grow_with_the_tables(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from trailer_lib import TrailerError
 from trailer_lib.catalog import read_rows
-from trailer_lib.catalog.read_table import Table, dated_name, parse_number, parse_whole
+from trailer_lib.catalog.read_table import CODE_PAGES, Table, dated_name, parse_number, parse_whole, parse_year
 
 HEADING = ["id", "title", "year"]
 ROWS = [["a1", "Amélie, the film", "2001"], ["b2", 'The "Best" Film', "1999"], ["c3", "Straße; Œuvre", "1980"]]
@@ -92,6 +92,7 @@ def test_two_stray_marks_do_not_make_one_row_of_two(tmp_path: Path, bad: str) ->
         ('b1,The "Best" Film,1999', 'The "Best" Film'),
         ("b1,Film,1999,,,", "Film"),
         ("b1,Film", "Film"),
+        (r"b1,\N,1999", ""),
         ("  b1  ,  Film  ,1999", "Film"),
         ('b1,"Two\nlines",1999', "Two\nlines"),
         ('b1,"' + 50 * "A line, and on.\n" + '",1999', (50 * "A line, and on.\n").strip()),
@@ -127,12 +128,9 @@ def test_what_is_no_such_table_is_refused_in_one_line(tmp_path: Path, content: b
     assert "\n" not in text and text.isprintable() and len(text) < 500
 
 
-def test_a_missing_table_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_one_of_many_gigabytes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrailerError, match=r"none\.csv is missing"):
         read_rows(tmp_path / "none.csv", HEADING, [])
-
-
-def test_a_file_of_many_gigabytes_is_refused_without_reading_it(tmp_path: Path) -> None:
     with open(tmp_path / "table.csv", "wb") as file:
         file.truncate(1 << 36)  # a hole: nothing is written, and no memory could hold it
     with pytest.raises(TrailerError, match="over 100 MB"):
@@ -145,12 +143,57 @@ def test_a_file_of_many_gigabytes_is_refused_without_reading_it(tmp_path: Path) 
         ("1999", 1999, 1999),
         ("1999.0", 1999, 1999),
         ("7.5", 7.5, None),
+        *((text, 7.5, None) for text in ("7,5", "+7,50", "７.５", "٧٫٥")),
+        *((text, -3, -3) for text in ("-3", "\u22123")),
+        *((text, 1234567, 1234567) for text in ("1,234,567", "1.234.567", "1 234 567", "1'234'567", "12,34,567")),
+        *((text, 1234567, 1234567) for text in ("1\u00a0234\u00a0567", "1\u202f234\u202f567", "1’234’567")),
+        *((text, 1234.5, None) for text in ("1,234.5", "1.234,5", "1 234,5", "1'234.5")),
+        *((text, 12.345, 12345) for text in ("12.345", "12,345")),  # a part, but of votes thousands
         ("1e3", 1000, 1000),
-        *((text, None, None) for text in ("", "good", "nan", "inf", "1e300")),
+        *((text, None, None) for text in ("", "good", "nan", "inf", "1e300", "1 2", "1,2,3", "1.234.5", "7.5/10")),
     ],
 )
 def test_numbers(text: str, number: float | None, whole: int | None) -> None:
     assert parse_number(text) == number and parse_whole(text) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1999-03-31", "31.03.1999", "03/31/1999", "31. 3. 1999", "1999/3/31", "31 March 1999", "March 31, 1999", "1999-03",
+     "31-Mar-1999", "1999-03-31 00:00:00", "1999-03-31T23:59:59.000Z", "1999年3月31日", "1999.0", "1,999"],
+)  # fmt: skip
+def test_the_year_of_a_date(text: str) -> None:
+    assert parse_year(text) == 1999
+    for other in ("", "1999.5", "31/03/99", "Mar-99", "1999-2001", "soon", "19990331x"):
+        assert parse_year(other) is None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "titles"),
+    [
+        ("cp1252", ["Amélie", "L’Été", "¡Three Amigos!", "Kærlighed", "Barbie™"]), ("cp1250", ["Łódź", "Miś"]),
+        ("mac_roman", ["Amélie"]), ("mac_roman", ["Männer", "Cœur fidèle"]), ("cp1251", ["Брат"]),
+        ("cp1251", ["Левиафан", "Москва слезам не верит"]),
+    ],
+)  # fmt: skip
+def test_a_code_page_is_recognised_by_words_and_named(tmp_path: Path, encoding: str, titles: list[str]) -> None:
+    text = "id,title,year\n" + "".join(f"a1,{title},1999\n" for title in titles)
+    table = read(tmp_path, text.encode(encoding))
+    assert [row["title"] for row in table.rows] == titles
+    assert f"read as {CODE_PAGES[encoding]}" in table.remark and "no title has" not in table.remark
+
+
+@pytest.mark.parametrize(("encoding", "title"), [("cp932", "七人の侍"), ("gb18030", "霸王别姬"), ("cp1253", "Ζορμπάς")])
+def test_letters_that_no_title_has_are_warned_of(tmp_path: Path, encoding: str, title: str) -> None:
+    assert "letters that no title has" in read(tmp_path, f"id,title,year\na1,{title},1999\n".encode(encoding)).remark
+
+
+@pytest.mark.parametrize(("mark", "line"), [(";", "sep=;"), ("|", "SEP=|"), ("\t", "sep=\t"), (",", '"sep=,"')])
+def test_a_line_that_names_the_separator_is_no_heading(tmp_path: Path, mark: str, line: str) -> None:
+    table = read(tmp_path, "\r\n".join([line, mark.join(HEADING), mark.join(["a1", "Film", "1999"])]))
+    assert cells(table) == [["a1", "Film", "1999"]] and table.rows[0]["row"] == 2 and not table.remark
+    with pytest.raises(TrailerError, match="empty"):
+        read(tmp_path, line)
 
 
 def test_a_table_is_dated_by_the_day_of_its_last_change_in_utc(tmp_path: Path) -> None:

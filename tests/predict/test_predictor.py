@@ -58,10 +58,10 @@ def changed(best: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def results(low: float, high: float, films: int = 40, collapsed: bool = False) -> dict:
-    metric = {name: {"value": 0.9, "low": 0.8, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
+    metric = {"MAE": {"value": 0.9, "low": 0.8, "high": 1.1}}
     gain = {"mean baseline": {"value": (low + high) / 2, "low": low, "high": high}}
-    metrics = {"trailer": metric, "mean baseline": metric}
-    result = {"films": films, "metrics": metrics, "nMSE minus": gain, "collapsed": collapsed}
+    result = {"films": films, "metrics": {"trailer": metric, "mean baseline": metric}, "nMSE minus": gain}
+    result |= {"collapsed": collapsed, "sd of predictions / sd of scores": 0.5}
     return result | {"verdict": evaluation.verdict(result)}
 
 

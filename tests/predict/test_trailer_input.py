@@ -17,11 +17,9 @@ from trailer_lib.predict.trailer_input import TrailerFrames, read_trailer
 from trailer_lib.scrape import sources, youtube
 from trailer_lib.settings import ScrapeSettings
 
-SETTINGS = ScrapeSettings(count=20, filter="none")
 
-
-def read(trailer: str | Path, **settings: object) -> TrailerFrames:
-    return read_trailer(trailer, ScrapeSettings(**({"count": 20, "filter": "none"} | settings)))
+def read(trailer: str | Path, begin: Callable = print, **settings: object) -> TrailerFrames:
+    return read_trailer(trailer, ScrapeSettings(**({"count": 20, "filter": "none"} | settings)), begin)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +109,7 @@ def test_a_link_gives_the_frames_of_its_file(site: Site, clip: Path, monkeypatch
         read(link)
     assert site.requests == []
     monkeypatch.setattr(download, "is_public", lambda host: True)
-    frames = read_trailer(link, SETTINGS, steps.append)
+    frames = read(link, steps.append)
     assert steps == ["fetch", "frames"] and "secret" not in frames.name
     assert np.array_equal(frames.pixels, read(clip).pixels)
 
@@ -121,7 +119,7 @@ def test_a_link_to_too_long_a_video_is_refused(site: Site, clip: Path, monkeypat
     monkeypatch.setattr(trailer_input, "MOST_SECONDS", 6.0)
     monkeypatch.setattr(download, "is_public", lambda host: True)
     with pytest.raises(TrailerError, match=r"/a\.mp4: 0 minutes long: at most 0 are taken"):
-        read_trailer(f"{site.url}/a.mp4", SETTINGS)
+        read(f"{site.url}/a.mp4")
     assert len(read(clip).pixels)  # a file of one's own may be as long as it is
 
 

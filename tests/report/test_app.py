@@ -102,8 +102,7 @@ def page(visitor: Callable[[], Any]) -> Any:
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as free:
         return free.getsockname()[1]
 
 
@@ -115,7 +114,7 @@ def click(page: Any, name: str = "Score it", upload: object = None) -> None:
 
 
 def title(page: Any) -> str:
-    return page.locator("#prediction h3").inner_text()  # once it is there
+    return page.locator("#prediction h3").inner_text()
 
 
 def alert(page: Any, text: str) -> str:
@@ -124,7 +123,6 @@ def alert(page: Any, text: str) -> str:
 
 
 def uploads() -> list[Path]:
-    """The uploads on disk; gradio also leaves empty files."""
     return [path for path in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*") if path.is_file() and path.stat().st_size]
 
 
@@ -198,9 +196,9 @@ def test_a_full_queue_is_said_in_a_sentence_and_passes(visitor: Callable[[], Any
     assert title(pages[-1]).startswith("example.mp4: ")
 
 
-@pytest.fixture(scope="module")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
-    with disguises.laid(tmp_path_factory.mktemp("canary")) as canary:
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Canary]:
+    with disguises.laid(tmp_path) as canary:
         yield canary
 
 
@@ -244,7 +242,7 @@ def test_nobody_reads_this_machines_files_nor_uses_an_interface_for_programs(ser
     assert requests.get(f"{served.address}openapi.json").status_code == 404
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def visits(root: Path) -> app.Visits:
     return app.Visits(Predictor.load(root / "models" / BEST, root), root / "scratch")
 
@@ -286,8 +284,7 @@ def test_the_command_serves_until_ctrl_c(
     root: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which `serving` sets: put back what was there
     stop = SimpleNamespace(wait=lambda: signal.raise_signal(signal.SIGINT))
     monkeypatch.setattr(app, "threading", SimpleNamespace(Event=lambda: stop))
     model = root / "models" / BEST

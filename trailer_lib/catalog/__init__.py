@@ -5,13 +5,15 @@
 
 import lazy_loader
 
+TITLES = "FILM_ID IMDB_ID LINK explain_files find_film match_files match_titles normal_title youtube_id"
+
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "catalog": ["COLUMNS", "film_of_trailer", "find_film", "load", "trailer_keys"],
+        "catalog": ["COLUMNS", "film_of_trailer", "load", "trailer_keys"],
         "join": ["METADATA", "scored_films"],
         "official_tables": ["fetch"],
         "read_table": ["parse_number", "read_rows"],
-        "titles": ["FILM_ID", "IMDB_ID", "LINK", "match_titles", "normal_title", "youtube_id"],
+        "titles": TITLES.split(),
     },
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.catalog.join import BAD_ID, REPEATED, Draft, Film, join_tables, score_fault, year_fault
-from trailer_lib.catalog.read_table import dated_name
-from trailer_lib.catalog.titles import FILM_ID, LINK, YOUTUBE_ID, normal_title, youtube_id
+from trailer_lib.catalog.join import BAD_ID, REPEATED, Draft, Film, join_tables, read_facts
+from trailer_lib.catalog.read_table import Row, dated_name
+from trailer_lib.catalog.titles import FILM_ID, NO_VIDEO, YOUTUBE, find_film, name_keys, normal_title, video_id
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
-COLUMNS = "imdb_id title year score youtube_id genres runtime_minutes votes url joined_by shared".split()
+COLUMNS = "imdb_id title year score youtube_id genres runtime_minutes votes url file joined_by shared".split()
+DEFAULTS = {"url": "", "file": "", "joined_by": "own table"}
 NUMBERS = {"year": "int64", "score": "float64", "runtime_minutes": "Int64", "votes": "Int64"}
 USER_TABLE = "films.csv"
 NEEDED = ["title", "year", "score"]
-OPTIONAL = ["youtube_id", "url", "imdb_id", "genres", "runtime_minutes", "votes"]
+OPTIONAL = ["youtube_id", "url", "file", "imdb_id", "genres", "runtime_minutes", "votes"]
+TRAILER = ["youtube_id", "url", "file"]
+IMDB_LINK = re.compile(r"https?://(?:www\.|m\.)?imdb\.com/(?:[a-z]{2}/)?title/|(?<=\d)[/?#].*")
+NAMESAKE = "another row has this title, year and trailer: give an imdb_id if it is another film"
 # No password in it, which would end in logs.
 HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 
@@ -38,16 +43,20 @@ class Catalog:
     dropped: pd.DataFrame
     rows: dict[str, int]
     scores_from: str
+    remarks: list[str]
+    folder: Path
 
     def reasons(self) -> pd.DataFrame:
-        """How many rows of each file were dropped for each reason."""
-        counts = self.dropped.groupby(["file", "reason"]).size().rename("rows").reset_index()
+        """How many rows of each file were dropped for each reason; a row may have several."""
+        single = self.dropped.assign(reason=self.dropped.reason.str.split("; ")).explode("reason")
+        counts = single.groupby(["file", "reason"]).size().rename("rows").reset_index()
         return counts.sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
 
     def summary(self) -> str:
         """What was read, how many films there are, and the table of reasons."""
         joined = ", ".join(f"{how}: {count}" for how, count in self.films.joined_by.value_counts().items())
         lines = [f"{name}: {rows} rows" for name, rows in self.rows.items()]
+        lines += self.remarks
         lines.append(f"{len(self.films)} films with a score and a trailer (joined by {joined})")
         lines.append(f"{self.films.shared.sum()} of them have a trailer that another row has too")
         lines.append(f"scores from {self.scores_from}")
@@ -60,98 +69,110 @@ class Catalog:
 
     def save(self, path: Path) -> None:
         """Write the films as CSV, with `scores_from`; as excels/films.csv it is a catalogue by itself."""
-        files.write_text(path, self.films.assign(scores_from=self.scores_from).to_csv(index=False))
+        self._write(self.films.assign(scores_from=self.scores_from), path)
 
     def save_dropped(self, path: Path) -> None:
-        """Write every dropped row as CSV: file, row, title, reason."""
-        files.write_text(path, self.dropped.to_csv(index=False))
+        """Write every dropped row as CSV: file, row, title, reasons."""
+        self._write(self.dropped, path)
+
+    def _write(self, table: pd.DataFrame, path: Path) -> None:
+        if path.exists() and path.resolve().parent == self.folder.resolve():
+            raise TrailerError(f"{path}: a table in {self.folder.name}/ is not written over: name another file")
+        files.write_text(path, table.to_csv(index=False))
 
 
-def load(project: Project, min_votes: int = 0) -> Catalog:
+def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -> Catalog:
     """The films of excels/: the user's own films.csv where it is there, else the join of score table and trailer list.
 
-    Films with fewer than `min_votes` votes, or an unknown number, are dropped; 0 takes all.
+    Films with fewer than `min_votes` votes, or an unknown number, are dropped; 0 takes all. The dropped rows are
+    written as `dropped_to`, also where TrailerError says that no film is left.
     """
     folder = project.excels
     draft = read_user_table(folder / USER_TABLE) if (folder / USER_TABLE).is_file() else join_tables(folder)
     if min_votes:
         draft.drop_films(lambda film: f"fewer than {min_votes} votes" if (film["votes"] or 0) < min_votes else "")
-    dropped = pd.DataFrame(sorted(draft.dropped), columns=["file", "row", "title", "reason"])
-    if not draft.films:
-        often = f"; {dropped.reason.mode()[0]}: {dropped.reason.value_counts().iloc[0]} rows" if len(dropped) else ""
-        raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{often})")
-    films = pd.DataFrame([{"url": "", "joined_by": "own table"} | film for film in draft.films])
+    films = pd.DataFrame([DEFAULTS | film for film in draft.films], columns=COLUMNS)
     films["shared"] = [draft.trailers[trailer] > 1 for trailer in trailer_keys(films)]
-    return Catalog(films[COLUMNS].astype(NUMBERS), dropped, draft.rows, draft.scores_from)
+    dropped = pd.DataFrame(sorted(draft.dropped), columns=["file", "row", "title", "reason"])
+    catalog = Catalog(films.astype(NUMBERS), dropped, draft.rows, draft.scores_from, draft.remarks, folder)
+    if dropped_to:
+        catalog.save_dropped(dropped_to)
+    if not draft.films:
+        counts = catalog.reasons().groupby("reason").rows.sum().sort_values(ascending=False, kind="stable")
+        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
+        reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
+        raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
+    return catalog
 
 
 def trailer_keys(films: pd.DataFrame) -> pd.Series:
-    """The key of each film's trailer: its YouTube id, else its link; the film's own id where it has neither."""
-    trailers = films.youtube_id.where(films.youtube_id != "", films.url)
-    return trailers.where(trailers != "", films.imdb_id)
+    """The key of each film's trailer: its YouTube id, else its link, else its file; the film's id where it has none."""
+    keys = films.youtube_id
+    for column in ("url", "file", "imdb_id"):
+        keys = keys.where(keys != "", films.get(column, ""))
+    return keys
 
 
 def read_user_table(path: Path) -> Draft:
-    """The films of films.csv; where no row has a trailer, an imdb_id will do: images/ has the pictures (posters)."""
+    """The films of films.csv; where no row has a trailer, an imdb_id will do: images/ has the pictures (posters).
+
+    Two films may have one title and year: their ids, or else their trailers, tell them apart.
+    """
     draft = Draft()
     table = draft.read(path, NEEDED, [*OPTIONAL, "scores_from"])
-    if not {"youtube_id", "url", "imdb_id"} & set(table.columns):
-        raise TrailerError(f"{path}: no column 'youtube_id' and no 'url', nor 'imdb_id' for pictures in images/")
+    if not {*TRAILER, "imdb_id"} & set(table.columns):
+        raise TrailerError(f"{path}: no column 'youtube_id', 'url' or 'file', nor 'imdb_id' for pictures in images/")
     # A catalogue that was written with --csv and put here names the table that its scores are from.
     named = {row["scores_from"][:80] for row in table.rows}
     draft.scores_from = (len(named) == 1 and max(named).isprintable() and max(named)) or dated_name(path)
-    draft.trailers.update(row["youtube_id"] or row["url"] for row in table.rows)
-    keys, need_trailer = set(), any(row["youtube_id"] or row["url"] for row in table.rows)
-    for row in table.rows:
-        title = " ".join(row["title"].split())
-        genres = "|".join(name.strip() for name in re.split(r"[,|]", row["genres"]))
-        facts = {"title": title, "genres": genres, "sources": [(path.name, row["row"], title)]}
-        film = {name: row[name] for name in NEEDED + OPTIONAL} | facts
-        reason = _fault(film, need_trailer)
-        film["imdb_id"] = film["imdb_id"] or own_id(title, film["year"])
-        reason = reason or (REPEATED if film["imdb_id"] in keys else "")
-        keys |= set() if reason else {film["imdb_id"]}
-        draft.add(film, reason)
+    need_trailer = any(row[name] for row in table.rows for name in TRAILER)
+    films = [_user_film(row, path.name, need_trailer) for row in table.rows]
+    pairs = {(film["own_id"], film["trailer"]) for film in films if not (film["imdb_id"] or film["faults"])}
+    namesakes = Counter(own for own, _ in pairs)
+    firsts: dict[Any, Film] = {}
+    for film in sorted(films, key=lambda film: not film["imdb_id"]):
+        imdb_id, own, faults = film["imdb_id"], (film["own_id"], film["trailer"]), film["faults"]
+        first = firsts.get(imdb_id or own)
+        if first and not faults:
+            faults.append(REPEATED if imdb_id or film["score"] == first["score"] else NAMESAKE)
+        draft.trailers[film["trailer"]] += REPEATED not in faults
+        firsts |= {} if faults else {imdb_id: film, own: film}
+        several = namesakes[film["own_id"]] > 1
+        key = own_id(film["title"], film["year"], film["trailer"]) if several else film["own_id"]
+        draft.add(film | {"imdb_id": imdb_id or key}, "; ".join(faults))
     return draft
 
 
-def _fault(film: Film, need_trailer: bool) -> str:
-    """Why a row is no film, "" when it is; its numbers become numbers."""
-    video, url, imdb_id = film["youtube_id"], film["url"], film["imdb_id"]
+def _user_film(row: Row, file: str, need_trailer: bool) -> Film:
+    """A row as a film, with its `faults`. A link to YouTube, in either column, becomes its video's id."""
+    title = " ".join(row["title"].split())
+    genres = "|".join(name.strip() for name in re.split(r"[,|]", row["genres"]))
+    video, url = (row["youtube_id"] or row["url"], "") if YOUTUBE.match(row["url"]) else (row["youtube_id"], row["url"])
+    imdb_id = IMDB_LINK.sub("", row["imdb_id"])
+    film = {name: row[name] for name in NEEDED + OPTIONAL} | {"title": title, "genres": genres, "imdb_id": imdb_id}
+    film |= {"youtube_id": video_id(video), "url": url, "trailer": video_id(video) or url or row["file"]}
+    film["sources"] = [(file, row["row"], title)]
     faults = {
-        "no title": not film["title"],
+        **dict.fromkeys(read_facts(film), True),
+        film["score_fault"]: film["score_fault"],
         "the imdb_id is not tt and 7 to 10 digits": imdb_id and not FILM_ID.fullmatch(imdb_id),
-        BAD_ID: video and not YOUTUBE_ID.fullmatch(video),
+        NO_VIDEO if YOUTUBE.match(video) else BAD_ID: video and not film["youtube_id"],
         "the url is no https link": url and not (HTTPS.fullmatch(url) and url.isprintable() and len(url) <= 2000),
-        year_fault(film) or score_fault(film): True,
-        "neither youtube_id nor url": not (video or url or (imdb_id and not need_trailer)),
+        "neither youtube_id nor url nor file": not (video or url or row["file"] or (imdb_id and not need_trailer)),
     }
-    return next((text for text, fault in faults.items() if text and fault), "")
+    film["own_id"] = own_id(title, film["year"])
+    return film | {"faults": [text for text, fault in faults.items() if fault]}
 
 
-def own_id(title: str, year: int | None) -> str:
-    """The key of a film without an IMDb id: 40 bits of the hash of its title and year."""
-    return "own-" + hashlib.sha256(f"{normal_title(title)}/{year}".encode()).hexdigest()[:10]
+def own_id(title: str, year: int | None, trailer: str = "") -> str:
+    """The key of a film without an IMDb id: 40 bits of the hash of title and year, or of trailer too."""
+    text = f"{normal_title(title)}/{year}" + (f"/{trailer}" if trailer else "")
+    return "own-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def film_of_trailer(trailer: str, root: Path) -> dict[str, Any]:
-    """The catalogue's row of the film (genres, year, imdb_id, ...), {} when the name has no id or none that it has."""
-    if not any(_ids(trailer)) or not Project(root).excels.is_dir():
-        return {}
-    return find_film(trailer, load(Project(root)).films)
-
-
-def find_film(trailer: str, films: pd.DataFrame) -> dict[str, Any]:
-    """The row of the catalogue's `films` whose id is in the trailer's name or link, {} when there is none."""
-    film_id, video_id = _ids(trailer)
-    rows = films[(films.imdb_id == film_id) | ((films.youtube_id == video_id) & (video_id != "") & ~films.shared)]
-    return rows.iloc[0].to_dict() if len(rows) else {}
-
-
-def _ids(trailer: str) -> tuple[str, str]:
-    """The film's id and the YouTube id in a name or link, "" for none."""
-    if LINK.match(trailer):
-        return "", youtube_id(trailer)
-    path = Path(trailer)
-    film, stem = FILM_ID.search(path.name), path.name if path.is_dir() else path.stem
-    return film[0] if film else "", stem if YOUTUBE_ID.fullmatch(stem) else ""
+    """The catalogue's row of a trailer's film (genres, year, imdb_id, ...) by its link or name; {} when it has none."""
+    excels = Project(root).excels
+    # The tables take seconds to read: only for a name that may tell a film.
+    telling = [key for key in name_keys(trailer) if key[0] != "file" or (excels / USER_TABLE).is_file()]
+    return find_film(trailer, load(Project(root)).films) if telling and excels.is_dir() else {}

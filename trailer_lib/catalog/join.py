@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trailer_lib.catalog.official_tables import BASICS, RATINGS, imdb_facts
-from trailer_lib.catalog.read_table import Dropped, Table, dated_name, parse_number, parse_whole, read_rows
-from trailer_lib.catalog.titles import IMDB_ID, SECOND, YOUTUBE_ID, match_titles, split_year
+from trailer_lib.catalog.official_tables import BASICS, RATINGS, imdb_facts, imdb_path
+from trailer_lib.catalog.read_table import Dropped, Table, dated_name, parse_number, parse_whole, parse_year, read_rows
+from trailer_lib.catalog.titles import IMDB_ID, SECOND, match_titles, split_year, video_id
 from trailer_lib.errors import TrailerError
 
 METADATA, TRAILERS, LINKS = "movie_metadata.csv", "ml-youtube.csv", "links.csv"
@@ -17,7 +17,7 @@ SCORE_COLUMNS = {  # the last three may be missing
     "title": "movie_title", "year": "title_year", "score": "imdb_score", "imdb_id": "movie_imdb_link",
     "genres": "genres", "runtime_minutes": "duration", "votes": "num_voted_users",
 }  # fmt: skip
-YEARS = range(1870, 2101)
+YEARS = (1870, 2100)
 BAD_ID = "the YouTube id is not 11 letters, digits, - or _"
 REPEATED = "the film is in another row"
 NO_TRAILER = f"no trailer of this film in {TRAILERS}"
@@ -33,12 +33,14 @@ class Draft:
     dropped: list[Dropped] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
     scores_from: str = ""
-    trailers: Counter[str] = field(default_factory=Counter)  # YouTube id or link -> number of rows
+    trailers: Counter[str] = field(default_factory=Counter)  # YouTube id, link or file -> number of rows
+    remarks: list[str] = field(default_factory=list)
 
     def read(self, path: Path, needed: list[str], optional: list[str]) -> Table:
         table = read_rows(path, needed, optional)
         self.rows[path.name] = len(table.rows) + len(table.dropped)
         self.dropped += table.dropped
+        self.remarks += [f"{path.name}: {table.remark}"] if table.remark else []
         return table
 
     def drop(self, reason: str, *sources: Source) -> None:
@@ -58,22 +60,26 @@ class Draft:
             self.add(film, reason(film))
 
 
-def year_fault(film: Film) -> str:
-    """Why a film's year can't be used, "" when it can. Makes the texts of year, score, runtime and votes numbers."""
-    film["score"] = parse_number(film["score"])
-    film |= {name: parse_whole(film[name]) for name in ("year", "runtime_minutes", "votes")}
-    if film["year"] is None:
-        return "no year (a series?)"
-    return "" if film["year"] in YEARS else f"the year is not from {YEARS[0]} to {YEARS[-1]}"
+def read_facts(film: Film) -> list[str]:
+    """Make year, score, runtime and votes numbers; the faults of title and year. film["score_fault"] is the score's."""
+    faults = ["" if film["title"] else "no title", number_fault("year", film["year"], *YEARS)]
+    film["score_fault"] = number_fault("score", film["score"], 1, 10)
+    film |= {"year": parse_year(film["year"]), "score": parse_number(film["score"])}
+    film |= {name: parse_whole(film[name]) for name in ("runtime_minutes", "votes")}
+    return [fault for fault in faults if fault]
 
 
-def score_fault(film: Film) -> str:
-    return "" if film["score"] is not None and 1 <= film["score"] <= 10 else "no score from 1 to 10"
+def number_fault(name: str, text: str, low: int, high: int) -> str:
+    value = parse_year(text) if name == "year" else parse_number(text)
+    if value is None:
+        missing = "no year (a series?)" if name == "year" else f"no {name}"
+        return f"the {name} is not a number" if text else missing
+    return "" if low <= value <= high else f"the {name} is not from {low} to {high}"
 
 
 def join_tables(folder: Path) -> Draft:
     """The films of the folder's tables that have a score and a trailer; facts of IMDb's own tables where they are."""
-    missing = [name for name in (BASICS, RATINGS) if not (folder / name).is_file()]
+    missing = [name for name in (BASICS, RATINGS) if not imdb_path(folder, name).is_file()]
     draft, official, linked = Draft(), not missing, (folder / LINKS).is_file()
     if len(missing) == 1:
         raise TrailerError(f"{folder}: {missing[0]} is missing: put it beside IMDb's other table, or remove that")
@@ -84,17 +90,19 @@ def join_tables(folder: Path) -> Draft:
         _read_score_table(folder, draft)
     columns = ["youtubeId", "title", "movieId"]
     trailers = draft.read(folder / TRAILERS, columns if linked else columns[:2], [] if linked else columns[2:])
-    draft.trailers.update(row["youtubeId"] for row in trailers.rows)
+    for row in trailers.rows:
+        row["youtubeId"] = video_id(row["youtubeId"])
+        draft.trailers[row["youtubeId"]] += 1
     if linked:
         _join_by_id(trailers, draft.read(folder / LINKS, ["movieId", "imdbId"], []), draft, official)
     else:
         _join_by_title(trailers, draft)
     if official:
         facts, reasons = imdb_facts(folder, {film["imdb_id"] for film in draft.films})
-        draft.scores_from = dated_name(folder / RATINGS)
+        draft.scores_from = dated_name(imdb_path(folder, RATINGS))
         draft.films = [film | facts.get(film["imdb_id"], {}) for film in draft.films]
-        draft.drop_films(lambda film: reasons.get(film["imdb_id"]) or year_fault(film))
-    draft.drop_films(score_fault)
+        draft.drop_films(lambda film: reasons.get(film["imdb_id"]) or "; ".join(read_facts(film)))
+    draft.drop_films(lambda film: film["score_fault"])
     return draft
 
 
@@ -102,31 +110,27 @@ def scored_films(folder: Path) -> list[Film]:
     """The films of movie_metadata.csv that have a score, with or without a trailer."""
     draft = Draft()
     _read_score_table(folder, draft)
-    draft.drop_films(score_fault)
+    draft.drop_films(lambda film: film["score_fault"])
     return draft.films
 
 
 def _read_score_table(folder: Path, draft: Draft) -> None:
     """The films of movie_metadata.csv, those without a score too: a trailer may be theirs and no other film's."""
-    columns = list(SCORE_COLUMNS.values())
+    columns, imdb_ids = list(SCORE_COLUMNS.values()), set()
     table = draft.read(folder / METADATA, columns[:4], columns[4:])
     draft.scores_from = dated_name(folder / METADATA)
-    imdb_ids = set()
     # Where a film has two rows, the one with a score goes first.
-    for row in sorted(table.rows, key=lambda row: bool(score_fault({"score": parse_number(row["imdb_score"])}))):
+    for row in sorted(table.rows, key=lambda row: bool(number_fault("score", row["imdb_score"], 1, 10))):
         imdb_id, title = IMDB_ID.search(row["movie_imdb_link"]), " ".join(row["movie_title"].split())
         film = {name: row[column] for name, column in SCORE_COLUMNS.items()}
         film |= {"imdb_id": imdb_id[0] if imdb_id else "", "title": title, "sources": [(METADATA, row["row"], title)]}
-        reason = year_fault(film)
-        if not imdb_id:
-            reason = "no IMDb id in the link"
-        elif film["imdb_id"] in imdb_ids:
-            reason = REPEATED
-        elif "duration" in table.columns and film["runtime_minutes"] is None:
+        faults = read_facts(film) + ([] if imdb_id else ["no IMDb id in the link"])
+        faults += [film["score_fault"]] if faults and film["score_fault"] else []
+        if not faults and "duration" in table.columns and film["runtime_minutes"] is None:
             # The table has games of the same title and year as their film; they alone have no running time.
-            reason = reason or "no running time (a game?)"
-        imdb_ids |= set() if reason else {film["imdb_id"]}
-        draft.add(film, reason)
+            faults.append("no running time (a game?)")
+        draft.add(film, REPEATED if film["imdb_id"] in imdb_ids else "; ".join(faults))
+        imdb_ids |= set() if faults else {film["imdb_id"]}
 
 
 def _join_by_title(trailers: Table, draft: Draft) -> None:
@@ -140,10 +144,10 @@ def _join_by_title(trailers: Table, draft: Draft) -> None:
         draft.add(film, "" if row else how)
     for row in trailers.rows:
         if row["row"] not in used:
-            dated = split_year(row["title"])[1] is not None
-            none = f"no film of this title and year in {METADATA}" if dated else "no (year) at the end of the title"
-            reason = reasons.get(row["row"], none) if YOUTUBE_ID.fullmatch(row["youtubeId"]) else BAD_ID
-            draft.drop(reason, (TRAILERS, row["row"], row["title"]))
+            faults = [] if row["youtubeId"] else [BAD_ID]
+            faults += ["no (year) at the end of the title"] if split_year(row["title"])[1] is None else []
+            reason = reasons.get(row["row"], f"no film of this title and year in {METADATA}")
+            draft.drop("; ".join(faults) or reason, (TRAILERS, row["row"], row["title"]))
 
 
 def _join_by_id(trailers: Table, links: Table, draft: Draft, official: bool) -> None:
@@ -151,9 +155,8 @@ def _join_by_id(trailers: Table, links: Table, draft: Draft, official: bool) -> 
     linked, matched = _imdb_ids(links, draft), {}
     unused = dict(linked)
     for row in trailers.rows:
-        imdb_id, link = linked.get(row["movieId"], ("", None))
-        source = (TRAILERS, row["row"], row["title"])
-        if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
+        (imdb_id, link), source = linked.get(row["movieId"], ("", None)), (TRAILERS, row["row"], row["title"])
+        if not row["youtubeId"]:
             draft.drop(BAD_ID, source)
         elif not imdb_id:
             draft.drop(f"its movieId is not in {LINKS}", source)

@@ -18,16 +18,16 @@ from trailer_lib.project import Project
 
 GROUPLENS, IMDB = "https://files.grouplens.org/datasets/movielens", "https://datasets.imdbws.com"
 GROUPLENS_TERMS = (
-    "MovieLens tables (GroupLens, University of Minnesota): for research; acknowledge them in publications, imply no "
-    "endorsement, no commercial use without permission, pass them on only on the same conditions. Full text: "
-    "https://grouplens.org/datasets/movielens/"
+    "MovieLens tables (GroupLens): for research; acknowledge them in publications, imply no endorsement, no commercial "
+    "use without permission, pass them on only on these conditions. Text: https://grouplens.org/datasets/movielens/"
 )
 IMDB_TERMS = (
     "IMDb tables: for personal and non-commercial use only, not to be passed on; information courtesy of IMDb "
-    "(https://www.imdb.com), used with permission. Full text: https://developer.imdb.com/non-commercial-datasets/"
+    "(https://www.imdb.com), used with permission. Text: https://developer.imdb.com/non-commercial-datasets/"
 )
 DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
 CHUNK = 1 << 20
+GZIP = b"\x1f\x8b"
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)  # errors of a compressed file
 
 BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
@@ -62,11 +62,11 @@ def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
     """Download the official tables that `project.excels` lacks and return them; delete one to get today's."""
     project.excels.mkdir(exist_ok=True)
     files.remove_temporary(project.excels)
-    missing = [table for table in TABLES if not (project.excels / table.name).exists()]
+    missing = [table for table in TABLES if not imdb_path(project.excels, table.name).exists()]
     for terms in dict.fromkeys(table.terms for table in missing):
         say(terms)
     for table in TABLES:
-        path = project.excels / table.name
+        path = imdb_path(project.excels, table.name)
         if table in missing:
             _fetch(table, path)
         say(f"{dated_name(path)}: {'fetched' if table in missing else 'left as it was'}")
@@ -113,13 +113,22 @@ def _unpack(packed: Path, table: OfficialTable, path: Path) -> None:
         raise TrailerError(f"{table.url}: not a whole file ({error}): call again to fetch it anew") from error
 
 
+def imdb_path(folder: Path, name: str) -> Path:
+    """The table, or its unpacked copy (title.basics.tsv) where only that is there."""
+    unpacked = folder / name.removesuffix(".gz")
+    return unpacked if unpacked.is_file() and not (folder / name).exists() else folder / name
+
+
 def imdb_facts(folder: Path, wanted: set[str]) -> tuple[dict[str, Row], dict[str, str]]:
     """Of the IMDb ids `wanted` the columns FACTS, as texts; for the others the reason why they are no films."""
-    basics, ratings = _rows(folder / BASICS, BASICS_COLUMNS, wanted), _rows(folder / RATINGS, RATINGS_COLUMNS, wanted)
+    basics = _rows(imdb_path(folder, BASICS), BASICS_COLUMNS, wanted)
+    ratings = _rows(imdb_path(folder, RATINGS), RATINGS_COLUMNS, wanted)
     facts, reasons = {}, dict.fromkeys(wanted - basics.keys(), f"not in {BASICS}")
     for imdb_id, row in basics.items():
-        if row["titleType"] in FILM_KINDS:
-            row |= ratings.get(imdb_id, {}) | {"genres": row["genres"].replace(r"\N", "").replace(",", "|")}
+        if row.get("isAdult") == "1":
+            reasons[imdb_id] = "IMDb has it as an adult title"
+        elif row["titleType"] in FILM_KINDS:
+            row |= ratings.get(imdb_id, {}) | {"genres": row["genres"].replace(",", "|")}
             facts[imdb_id] = {name: row.get(column, "") for name, column in FACTS.items()}
         else:
             reasons[imdb_id] = "IMDb has it as a series, short, special or game"
@@ -130,7 +139,7 @@ def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
     """IMDb id -> the cells of its first row, of the ids `wanted`; a row with too many cells is left out."""
     keys, rows = {imdb_id.encode() for imdb_id in wanted}, {}
     try:
-        with gzip.open(path) as file:
+        with open(path, "rb") as packed, gzip.open(packed) if packed.peek(2)[:2] == GZIP else packed as file:
             lines = iter(lambda: file.readline(LONGEST_LINE), b"")
             heading = next(lines, b"").decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
             if heading[0] != "tconst" or not set(columns) <= set(heading):
@@ -140,6 +149,7 @@ def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
                     raise TrailerError(f"{path}: a line of over {LONGEST_LINE:,} bytes: fetch it again")
                 if line.partition(b"\t")[0] in keys:
                     cells = line.decode(errors="replace").rstrip("\r\n").split("\t")  # quotation marks are letters
+                    cells = ["" if cell == r"\N" else cell for cell in cells]
                     if len(cells) <= len(heading):
                         rows.setdefault(cells[0], dict.fromkeys(columns, "") | dict(zip(heading, cells)))
     except DAMAGE as error:

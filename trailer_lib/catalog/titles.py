@@ -4,22 +4,37 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from trailer_lib import download
 from trailer_lib.catalog.read_table import Row, parse_whole
 from trailer_lib.errors import TrailerError
 
-IMDB_ID = re.compile(r"tt[0-9]{7,10}")
+if TYPE_CHECKING:
+    import pandas as pd
+
+# An id within a longer word is part of something else.
+IMDB_ID = re.compile(r"(?<![0-9A-Za-z])tt[0-9]{7,10}(?![0-9A-Za-z])")
 # A film of the user's own table without an IMDb id: see `catalog.own_id`.
-FILM_ID = re.compile(rf"{IMDB_ID.pattern}|own-[0-9a-f]{{10}}")
-YOUTUBE_ID = re.compile(r"[0-9A-Za-z_-]{11}")
-YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
-LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+FILM_ID = re.compile(rf"{IMDB_ID.pattern}|(?<![0-9A-Za-z])own-[0-9a-f]{{10}}(?![0-9A-Za-z])")
+YOUTUBE_ID = re.compile(r"(?!videoseries|live_stream)[0-9A-Za-z_-]{11}")
+YOUTUBE = re.compile(
+    r"(https?:)?(//)?([a-z0-9-]+\.)*(youtube(-nocookie)?\.com|youtu\.be)(:[0-9]+)?(?=[/?#]|$)", re.IGNORECASE
+)
+LINK = re.compile(rf"[a-z][a-z0-9+.-]*://|{YOUTUBE.pattern}", re.IGNORECASE)
+NO_VIDEO = "no video's id in this link: copy the link of one video, not of a channel, playlist, hashtag or live stream"
+# Files of trailers: "ID.mp4", yt-dlp's "Title [ID].mp4", youtube-dl's "Title-ID.mp4", "Title (Year).mp4".
+SUFFIX = re.compile(r"(\.f[0-9]+)?\.[0-9A-Za-z]{2,5}$")
+ID_IN_NAME = re.compile(rf"(?:^|\[|-)({YOUTUBE_ID.pattern})\]?$")
+TITLE_IN_NAME = re.compile(r"(.+)\(([0-9]{4})\)", re.DOTALL)
 
 ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
 # Letters that no decomposition takes apart, and signs that stand for something read aloud.
-LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "¢": "c", "½": " 1/2", "&": " and "})
+LETTERS = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "¢": "c", "&": " and "}
+)
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 LAST_YEAR_ROWS = 20  # rows of the list's last year; with fewer, it may not be the year when the list was made
 # How a film and its trailer were matched, or why they were not.
@@ -32,15 +47,31 @@ Listed = tuple[Row, int, str, bool]  # a row of the trailer list, its year, a na
 
 
 def youtube_id(link: str) -> str:
-    """The id of the video that a link to YouTube shows, "" for another site's link."""
-    parts = urlsplit(download.require_https(link))
-    if not any(parts.hostname == host or parts.hostname.endswith(f".{host}") for host in YOUTUBE):
+    """The id of the video that a link to YouTube shows, "" for another site's link.
+
+    Only where an id stands: watch?v=ID, youtu.be/ID, and /shorts/, /embed/, /live/ or /v/ID; else TrailerError.
+    """
+    site = YOUTUBE.match(link)
+    if not site:
+        download.require_https(link)
         return ""
-    words = [*parse_qs(parts.query).get("v", []), *parts.path.split("/")]
-    ids = [word for word in words if YOUTUBE_ID.fullmatch(word)]
-    if not ids:
-        raise TrailerError(f"{download.printable_url(link)}: no video's id in this link: copy the link of one video")
-    return ids[0]
+    parts = urlsplit(link[site.end() :])
+    first, second, *_ = [*parts.path.strip("/").split("/"), ""]
+    if first in ("", "watch", "watch_popup"):
+        second = parse_qs(parts.query).get("v", [second])[0]
+    elif first not in ("shorts", "embed", "live", "v", "e"):
+        second = first if site[4].lower() == "youtu.be" else ""
+    if not YOUTUBE_ID.fullmatch(second):
+        raise TrailerError(f"{download.printable_url(link)}: {NO_VIDEO}")
+    return second
+
+
+def video_id(text: str) -> str:
+    """The YouTube id of a cell that has an id or a link to YouTube, "" where it has neither."""
+    try:
+        return text if YOUTUBE_ID.fullmatch(text) else youtube_id(text)
+    except TrailerError:
+        return ""
 
 
 def normal_title(title: str) -> str:
@@ -49,11 +80,13 @@ def normal_title(title: str) -> str:
     if moved := re.fullmatch(rf"(.*), ({ARTICLES})", title, re.IGNORECASE):
         title = f"{moved[2]} {moved[1]}".replace("' ", "'")
     # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts.
-    title = re.sub(r"['’‘`´]", "", title)
-    letters = unicodedata.normalize("NFKD", title.casefold().translate(LETTERS))
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    title = re.sub(r"['’‘`´\ufe0f]", "", title)
+    letters = unicodedata.normalize("NFKD", title.replace("½", " 1/2")).casefold().translate(LETTERS)
+    # Latin and Greek accents go; in other scripts a mark may be a vowel, or make another letter.
+    letters = re.sub(r"([a-zα-ω])[\u0300-\u036f]+", r"\1", letters)
+    plain = "".join(sign if sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in letters)
     # A title of signs alone ("$") is compared as it stands.
-    return " ".join(re.sub(r"[\W_]+", " ", plain).split()) or title
+    return " ".join(plain.split()) or title
 
 
 def title_key(title: str) -> str:
@@ -132,3 +165,55 @@ def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
         return None, DAMAGED
     others = {row["youtubeId"] for row in candidates if row["movieId"] != first["movieId"]}
     return usable[0], CHOSEN if others - {usable[0]["youtubeId"]} else ""
+
+
+def match_files(names: list[str], films: "pd.DataFrame") -> dict[str, str]:
+    """imdb_id -> the one of `names`, the files of trailers, that is of the film; see `explain_files`."""
+    return {imdb_id: name for imdb_id, (name, _) in explain_files(names, films).items()}
+
+
+def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[str, str]]:
+    """imdb_id -> the name of the film's file, and what told it: "file", "YouTube id", "IMDb id" or "title and year".
+
+    In this order; "file" is the column of the user's table. Title and year tell nothing where several films have them.
+    """
+    index: dict[tuple[str, Any], str] = {}
+    for name in names:
+        for key in name_keys(name):
+            index.setdefault(key, name)
+    years, titles, matches = {key[1][1] for key in index if key[0] == EXACT}, Counter(), {}
+    for film in films.itertuples():
+        file = _base_name(getattr(film, "file", "")).casefold()
+        keys = [("file", file), ("YouTube id", film.youtube_id), ("IMDb id", film.imdb_id)]
+        if film.year in years:
+            keys.append((EXACT, (title_key(film.title), film.year)))
+            titles[keys[-1]] += 1
+        if key := next((key for key in keys if key in index), None):
+            matches[film.imdb_id] = key
+    return {imdb_id: (index[key], key[0]) for imdb_id, key in matches.items() if titles[key] < 2}
+
+
+def find_film(trailer: str, films: "pd.DataFrame") -> dict[str, Any]:
+    """The row of the catalogue's `films` that a trailer's link or file name tells, {} when none or several."""
+    matches = explain_files([trailer], films)
+    rows = films[films.imdb_id.isin(matches)]
+    told = len(rows) == 1 and not (rows.shared.iloc[0] and matches[rows.imdb_id.iloc[0]][1] == "YouTube id")
+    return rows.iloc[0].to_dict() if told else {}
+
+
+def name_keys(name: str) -> list[tuple[str, Any]]:
+    """What a link or a file's name tells of its film: how, and an id, or (title_key, year)."""
+    if LINK.match(name):
+        return [("YouTube id", video)] if (video := youtube_id(name)) else []
+    name = _base_name(name)
+    stem, keys = SUFFIX.sub("", name), [("file", name.casefold())]
+    if video := ID_IN_NAME.search(stem):
+        keys.append(("YouTube id", video[1]))
+    keys += [("IMDb id", imdb_id) for imdb_id in FILM_ID.findall(stem)]
+    if titled := TITLE_IN_NAME.match(stem):
+        keys.append((EXACT, (title_key(titled[1]), int(titled[2]))))
+    return keys
+
+
+def _base_name(path: str) -> str:
+    return unicodedata.normalize("NFC", PurePosixPath(path.replace("\\", "/")).name)

@@ -69,7 +69,7 @@ def split_facts(films: pd.DataFrame) -> dict[str, Any]:
 
 
 FILMS, PAGE = "films.csv", "CARD.md"
-TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "folder"], str)  # a film may be called "300"
+TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
 NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 
 

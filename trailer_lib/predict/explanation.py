@@ -173,8 +173,7 @@ class Neighbour:
 class Index:
     """The training films: `features`, float32 [films, n], standardised by `mean` and `sd` [n].
 
-    `films`: imdb_id, title, year and score of each; `jpegs`: a picture of each. 99 % of the training films have another
-    one within the distance `far`.
+    `films`: imdb_id, title, year and score of each; `jpegs`: pictures; `far`: 99 % of them have another within it.
     """
 
     features: np.ndarray

@@ -27,10 +27,8 @@ from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import memory_needed, picture_paths
 
 ENDS = {"low80": (80, 0), "high80": (80, 1), "low95": (95, 0), "high95": (95, 1)}  # column: interval, end
-COLUMNS = (
-    "trailer", "imdb_id", "score", *ENDS, "mean_baseline", "warnings", "reason", "sampled_frames", "kept_frames",
-    "seconds", "model",
-)  # fmt: skip
+COLUMNS = ["trailer", "imdb_id", "score", *ENDS, "mean_baseline", "warnings", "reason"]
+COLUMNS += ["sampled_frames", "kept_frames", "seconds", "model"]
 TIMEOUT = ScrapeSettings().timeout  # seconds a trailer: a matter of this machine, not of the model file
 AHEAD = 8  # trailers that may wait for the network
 
@@ -38,8 +36,8 @@ AHEAD = 8  # trailers that may wait for the network
 def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Path | None = None) -> dict[str, int]:
     """Predict every trailer of the folder or list `place` (find_trailers) into the CSV file `out` (COLUMNS).
 
-    Trailers that `out` has a score of, by the same model file, are skipped; one that fails costs a row with the reason.
-    `root`: the project whose spreadsheets tell the films' ids. Returns {"scored", "failed", "before"}: how many.
+    Trailers of which `out` has a score by the same model file are skipped; one that fails has a row with the reason.
+    `root`: the project whose spreadsheets tell the films' ids. Returns the numbers of "scored", "failed", "before".
     Stopped on Ctrl-C; the rows so far are kept. TrailerError while another run fills `out`.
     """
     trailers = find_trailers(place)
@@ -122,7 +120,7 @@ class PredictionTable:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row that outlives a power cut."""
-        data = _csv([row]).encode()
+        data = _csv([row]).encode("utf-8", "surrogateescape")
         with files.reporting_full_disk(self.path, lambda: len(data)), open(self.path, "ab") as file:
             file.write(data)
             file.flush()
@@ -132,7 +130,7 @@ class PredictionTable:
 def _read(path: Path) -> list[dict[str, str]]:
     text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
     table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), restkey="more")
-    if text and tuple(table.fieldnames or ()) != COLUMNS:
+    if text and table.fieldnames != COLUMNS:
         raise TrailerError(f"{path}: another table, without the columns of predictions: name a new file for --csv")
     return [row for row in table if "more" not in row and None not in row.values()]
 
@@ -169,7 +167,7 @@ def _is_trailer(path: Path) -> bool:
 
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
-        raise TrailerError(f"{path}: no such folder or list: name a folder of videos, or a file with a path a line")
+        raise TrailerError(f"{path}: no such folder or list: name a folder of videos, or a list")
     try:
         return path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:

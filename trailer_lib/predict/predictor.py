@@ -19,17 +19,16 @@ from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
 NO_INDEX = "The model file has no index of its training films: whether the trailer is like them is unknown."
 STRONGEST = 3  # frames with a heat map
-Progress = Callable[[float, str], object]  # gets the share done, from 0 to 1, and the step that begins
+Progress = Callable[[float, str], object]  # called with the share done, from 0 to 1, and the step that begins
 STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the progress at which each begins
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's settings, its result on the test films, and what it stores of its films.
+    """A model's settings, its result on the test films in IMDb points, and what it stores of its films.
 
     `truth` and `predicted`: scores of the validation films, float64 [films], empty in a file without them. `genres`:
-    what genre_prediction takes. `mean_baseline`: the mean score of the train films. `warnings`: sentences that belong
-    before every prediction. Errors in IMDb points.
+    what genre_prediction takes. `mean_baseline`: the train films' mean score. `warnings` belong before each prediction.
     """
 
     scrape: ScrapeSettings
@@ -109,9 +108,8 @@ class Predictor:
         """The prediction for a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
         `film`: the film's genres ("Drama|Comedy" or a list) and imdb_id; without it they are looked up in the
-        spreadsheets by an id in the trailer's name. `progress` is called as each step begins, with the share done
-        (0 to 1) and its name: "fetch", "frames", "network", "similar".
-        TrailerError when there is no trailer, or no frame of it passes the filter.
+        spreadsheets by an id in the trailer's name. `progress` gets the share done and the name of each step that
+        begins. TrailerError when there is no trailer, or no frame of it passes the filter.
         """
         frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
         frames = choose_views(frames, self.info.settings)

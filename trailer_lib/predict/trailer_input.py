@@ -46,10 +46,9 @@ Prepared = tuple[TrailerFrames | str, float]  # a trailer's frames or why there 
 def read_trailer(
     trailer: str | Path, settings: ScrapeSettings, begin: Callable[[str], object] = lambda step: None, threads: int = 0
 ) -> TrailerFrames:
-    """The frames of `trailer`, drawn and filtered by `settings`; `begin` is called with each step: "fetch", "frames".
+    """The frames of a file, folder or link, sampled and filtered by `settings`; `begin` gets "fetch" and "frames".
 
-    Links: YouTube's, and https ones to public addresses. `threads` decode, 0 takes all cores. TrailerError when there
-    is no trailer or the filter passes no frame.
+    `threads` decode, 0 takes all cores. TrailerError when there is no trailer or the filter passes no frame.
     """
     size = 3 * settings.count * settings.height**2 * 16 / 9 * 3  # few good frames make three times as many be drawn
     if size > MOST_BYTES:

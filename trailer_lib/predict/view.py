@@ -135,7 +135,6 @@ def _html_frames(title: str, frames: list[CaptionedFrame]) -> str:
 
 
 COLUMNS = 5
-WIDTH = 10.0  # inches
 
 
 def prediction_figure(view: PredictionView) -> "Figure":
@@ -147,7 +146,7 @@ def prediction_figure(view: PredictionView) -> "Figure":
     alerts = "\n".join(textwrap.fill(alert, 120) for alert in view.alerts)
     heights = [1.0 + 0.15 * len(view.marks), *(1.6 if title and not start else 1.35 for title, _, start in starts)]
     texts = 0.2 * (2 + len(alerts.splitlines()) + len(view.notes))
-    figure = Figure(figsize=(WIDTH, sum(heights) + texts), layout="constrained")
+    figure = Figure(figsize=(10, sum(heights) + texts), layout="constrained")
     figure.suptitle(alerts, x=0.01, ha="left", fontsize=9, color=DOWN, fontweight="bold", parse_math=False)
     grid = figure.add_gridspec(len(heights), COLUMNS, height_ratios=heights)
     _draw_scale(figure.add_subplot(grid[0, :]), view)
@@ -182,6 +181,5 @@ def _draw_frame(axis: "Axes", frame: CaptionedFrame, title: str) -> None:
     axis.autoscale(False)
     axis.set_title(title + frame.caption, fontsize=7, loc="left", pad=2, parse_math=False)
     if frame.bar:
-        lines, width = picture.shape[:2]
-        ends, line, colour = [0, width * abs(frame.bar)], [lines * 1.03] * 2, UP if frame.bar > 0 else DOWN
-        axis.plot(ends, line, color=colour, linewidth=3, solid_capstyle="butt", clip_on=False)
+        end, line, colour = picture.shape[1] * abs(frame.bar), picture.shape[0] * 1.03, UP if frame.bar > 0 else DOWN
+        axis.plot([0, end], [line, line], color=colour, linewidth=3, solid_capstyle="butt", clip_on=False)

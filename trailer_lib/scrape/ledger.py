@@ -67,8 +67,7 @@ def latest_entries(path: Path) -> dict[str, Entry]:
 
 def _parsed(line: bytes) -> Entry | None:
     try:
-        values: Any = json.loads(line)
-        return Entry(**{FORMER_NAMES.get(name, name): value for name, value in values.items()})
+        return Entry(**{FORMER_NAMES.get(name, name): value for name, value in json.loads(line).items()})
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -54,8 +54,7 @@ def scrape_film(job: Job) -> Entry:
     try:
         entry = _attempt(job)
     except SourceError as error:
-        state = "failed" if error.permanent else "later"
-        entry = _entry(job, state, error.kind, error, retry_after=error.retry_after)
+        entry = _entry(job, "failed" if error.permanent else "later", error.kind, error, retry_after=error.retry_after)
     return replace(entry, seconds=round(time.monotonic() - start, 2))
 
 
@@ -145,10 +144,8 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
                 schedule.retry(replace(job, attempt=job.attempt + 1), delay)
             refused = [*refused, entry.imdb_id] if entry.reason in STOPPING else []
             if len(set(refused)) == IN_A_ROW:
-                raise TrailerError(
-                    f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost: "
-                    f"{remedy(entry.reason)}; then: {_resume_command(project, settings)}"
-                )
+                text = f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost"
+                raise TrailerError(f"{text}: {remedy(entry.reason)}; then: {_resume_command(project, settings)}")
 
 
 def _result(job: Job, future: Future) -> Entry:

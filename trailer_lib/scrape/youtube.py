@@ -20,10 +20,8 @@ from trailer_lib.scrape.sources import SIZE_LIMIT
 
 WATCH = "https://www.youtube.com/watch?v={}"
 EXTRACTORS = ["youtube"]
-# The only servers that yt-dlp may connect to, whatever a page or a playlist names.
-HOSTS = ("youtube.com", "googlevideo.com", "youtubei.googleapis.com")
-# (kind, permanent, pattern of yt-dlp's text); the first match decides. Those about one film come first, since
-# "Sign in" and "unavailable" are in many.
+HOSTS = ("youtube.com", "googlevideo.com", "youtubei.googleapis.com")  # whatever a page or a playlist names
+# (kind, permanent, pattern of yt-dlp's text); the first match decides: "Sign in" and "unavailable" are in many.
 FAILURES = (
     ("private", True, r"private video|video is private"),
     ("members only", True, r"members[- ]only|join this channel|channel's members|requires payment|premium members"),
