@@ -16,7 +16,7 @@ from trailer_lib.networks.model_file import read_model
 from trailer_lib.training.batches import Place, process_place
 from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
 
-# Dropout draws in each process for itself, so it is off where two must equal one.
+# Dropout is random in each process for itself, so it is off where two must equal one.
 MAIN = """
 import sys, torch
 from trailer_lib.__main__ import main

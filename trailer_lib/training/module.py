@@ -25,10 +25,9 @@ from trailer_lib.training.batches import add_noise, augment, seed_of
 LOG = logging.getLogger(__name__)
 BEST, LAST, HISTORY, SETTINGS = "best_model.pt", "last_model.pt", "history.csv", "settings.json"
 RESULTS, PREDICTIONS = "results.json", "predictions.csv"
-FEATURES = "features"  # the folder of kept features, of all runs: another scheme or fold needs the same ones
+FEATURES = "features"  # the folder of cached features, of all runs: another scheme or fold needs the same ones
 # What may differ when a run is resumed: how long it takes, what reads its batches, how it is tested.
 FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
-IMPLICIT = ("default", "settings.toml")
 # What Lightning writes, and needs to resume; the last two are of the moving average.
 PARTS = (
     "optimizer_states",
@@ -216,11 +215,12 @@ def resumed_settings(models: Path, settings: TrainSettings) -> TrainSettings:
     saved = read_json(models / SETTINGS) or read_model(models / LAST).facts["settings"]
     before, changes = TrainSettings.layered({"the run that stopped": saved}), {}
     for name, value in settings.as_dict().items():
-        origin, old = settings.origins.get(name, "default"), getattr(before, name)
-        explicit = value != getattr(TrainSettings, name) if not settings.origins else origin not in IMPLICIT
-        if value == old or origin.startswith("scheme ") or not (explicit or origin == "settings.toml"):
+        old, origin = getattr(before, name), settings.origins.get(name, "default")
+        if not settings.origins and value != getattr(TrainSettings, name):
+            origin = "code"  # TrainSettings(name=value)
+        if value == old or origin == "default" or origin.startswith("scheme "):
             continue
-        if not explicit:
+        if origin == "settings.toml":
             LOG.warning(f"settings.toml: {name}={value!r} is not used: the run to resume has {old!r}")
         elif name in FREE_TO_CHANGE and (value or name != "epochs"):
             changes[name] = value

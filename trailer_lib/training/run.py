@@ -169,7 +169,7 @@ def _train_by_gradients(module: TrailerModule, data: Dataset, models: Path, on_e
             module.facts["head"], module.network.fitted = last.facts["head"], True
             module.network.train()
     if settings.ema_decay:
-        # EMAWeightAveraging changes the last bits of frozen weights, by whose hash their features are kept.
+        # EMAWeightAveraging changes the last bits of frozen weights, by whose hash their features are cached.
         average = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, average)]

@@ -41,7 +41,7 @@ def score_test_films(models: Path, data: Dataset, cache: Path) -> Run:
     """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
 
     The file also gets the predictions on the val films, whose errors give the intervals of a prediction, the model of
-    the genres alone, and the index of similar films. `cache`: the folder of kept features.
+    the genres alone, and the index of similar films. `cache`: the folder of cached features.
     """
     model = read_model(models / BEST)
     train, films = data.split("train"), data.split("test")
@@ -69,7 +69,7 @@ def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> 
     """The model's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
     settings = _settings(model)
     views = [None] if settings.views == 1 else range(settings.views)
-    cache = cache if _keeps_features(model) else None
+    cache = cache if _has_cached_features(model) else None
     return model.points(predict_views(model.network, data, settings, split, views, cache).mean(0))
 
 
@@ -78,7 +78,7 @@ def predict_views(
 ) -> np.ndarray:
     """Standardised predictions of a split's films, of each view (see evaluation_films): float32 [views, films].
 
-    `cache`: the folder of kept features, if the backbone is as it was before training and sees frames one by one.
+    `cache`: the folder of cached features, if the backbone is as it was before training and sees frames one by one.
     """
     if cache is None:
         return np.stack([_run_network(network, split_loader(data, settings, split, view)) for view in views])
@@ -100,8 +100,8 @@ def _settings(model: ModelFile) -> TrainSettings:
     return TrainSettings.layered({"the model file": model.facts["settings"]})
 
 
-def _keeps_features(model: ModelFile) -> bool:
-    """Whether the features of single frames are kept: the backbone is frozen, or the best epoch is the fitted head."""
+def _has_cached_features(model: ModelFile) -> bool:
+    """Whether features of single frames are cached: the backbone is frozen, or the best epoch is the fitted head."""
     settings = _settings(model)
     untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
     return untrained and settings.aggregate != "channels"
@@ -135,7 +135,7 @@ def _index_features(model: ModelFile, data: Dataset, rows: Sequence[int], cache:
     """float [films, n]."""
     network, settings = model.network, _settings(model)
     films = evaluation_films(data, settings, None)
-    if _keeps_features(model):
+    if _has_cached_features(model):
         return frozen_features(network, data, rows, {0: films}, cache)[0]
     parts = []
     with torch.inference_mode():
