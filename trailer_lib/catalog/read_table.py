@@ -55,9 +55,10 @@ def read_rows(path: Path, needed: list[str], optional: list[str]) -> Table:
         lines, marks = lines[1:], named[1]
     if not lines:
         raise TrailerError(f"{path}: empty: {expected}")
-    separator, width, places = _read_heading(lines[0], marks, path, needed, optional)
+    separator, names = _read_heading(path, lines[0], marks, needed, optional)
+    places = {name: names.index(name.casefold()) for name in needed + optional if name.casefold() in names}
     table, empty = Table(list(places), remark), dict.fromkeys(needed + optional, "")
-    for number, first, cells in _records(lines[1:], separator, width):
+    for number, first, cells in _records(lines[1:], separator, len(names)):
         if isinstance(cells, str):
             table.dropped.append((path.name, number, first.strip()[:80], cells))
         else:
@@ -102,6 +103,9 @@ def parse_year(text: str) -> int | None:
     return years[0] if len(years) == 1 and all(len(number) in (1, 2, 4) for number in digits) else None
 
 
+PARSERS = {"year": parse_year, "score": parse_number, "runtime_minutes": parse_whole, "votes": parse_whole}
+
+
 def _read_lines(path: Path, expected: str) -> list[bytes]:
     """The lines without their ends; TrailerError when the file is missing, of another format or too large."""
     if not path.is_file():
@@ -138,22 +142,19 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
     return texts, f"not UTF-8, read as {CODE_PAGES[page]}: {word!r} {doubt}; if it is wrong, save the table as UTF-8"
 
 
-def _read_heading(
-    line: str, marks: str, path: Path, needed: list[str], optional: list[str]
-) -> tuple[str, int, dict[str, int]]:
-    """The separator, the number of columns, and the place of each that the file has; case does not matter."""
-    line, wanted = line.replace("\0", ""), needed + optional
-    names = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
+def _read_heading(path: Path, line: str, marks: str, needed: list[str], optional: list[str]) -> tuple[str, list[str]]:
+    """The separator and the columns' names in lower case; TrailerError where a needed is missing or any is twice."""
+    line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + optional}
+    headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
     # The separator that gives the most of the columns wanted.
-    mark = max(names, key=lambda mark: (sum(name.casefold() in names[mark] for name in wanted), len(names[mark])))
-    counts = {name: names[mark].count(name.casefold()) for name in wanted}
-    for name, count in counts.items():
+    mark = max(marks, key=lambda mark: (len(wanted & set(headings[mark])), len(headings[mark])))
+    for name in needed + optional:
+        count = headings[mark].count(name.casefold())
         if count > 1:
             raise TrailerError(f"{path}: two columns {name!r}: expected one; remove or rename the other")
         if not count and name in needed:
             raise TrailerError(f"{path}: no column {name!r}; it has {line[:200]!r}, expected {', '.join(needed)}")
-    places = {name: names[mark].index(name.casefold()) for name, count in counts.items() if count}
-    return mark, len(names[mark]), places
+    return mark, headings[mark]
 
 
 def _records(lines: list[str], separator: str, width: int) -> Iterator[tuple[int, str, list[str] | str]]:
