@@ -32,9 +32,7 @@ def cells(table: Table) -> list[list[str]]:
         ("utf-16-be", codecs.BOM_UTF16_BE), ("utf-16-le", b""), ("utf-16-be", b""), ("cp1252", b""),
     ],
 )  # fmt: skip
-def test_every_encoding_and_separator_gives_the_same_rows(
-    tmp_path: Path, encoding: str, mark: bytes, separator: str
-) -> None:
+def test_every_encoding_gives_the_same_rows(tmp_path: Path, encoding: str, mark: bytes, separator: str) -> None:
     lines = [separator.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [HEADING, *ROWS]]
     table = read(tmp_path, mark + "\r\n".join([*lines, ""]).encode(encoding))
     assert cells(table) == ROWS and table.dropped == []
@@ -109,6 +107,7 @@ def test_an_odd_row_that_can_be_read_is_read(tmp_path: Path, line: str, title: s
         pytest.param(b"id,title,title,year\n", "two columns 'title': expected one", id="column twice"),
         pytest.param(b"a1,Film,1999\nb2,Film,1999\n", "no column 'id'; it has 'a1,Film,1999'", id="no heading"),
         pytest.param(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00", "a zip or Excel file: expected a CSV table", id="xlsx"),
+        pytest.param(b"\x1f\x8b\x08\x00", "a gzip file: expected a CSV table", id="gzip"),
         pytest.param(bytes(range(256)) * 9, "no column 'id'", id="bytes"),
         pytest.param(b"id,title,year\n" + b"x" * 200_000, "a line of over 100,000 letters: expected", id="long line"),
     ],
@@ -137,8 +136,8 @@ def test_a_missing_file_and_one_of_many_gigabytes_are_refused(tmp_path: Path) ->
         ("7.5", 7.5, None),
         *((text, 7.5, None) for text in ("7,5", "+7,50", "７.５", "٧٫٥")),
         *((text, -3, -3) for text in ("-3", "\u22123")),
-        *((text, 1234567, 1234567) for text in ("1,234,567", "1.234.567", "1 234 567", "1'234'567", "12,34,567")),
-        *((text, 1234567, 1234567) for text in ("1\u00a0234\u00a0567", "1\u202f234\u202f567", "1’234’567")),
+        *((f"1{mark}234{mark}567", 1234567, 1234567) for mark in ",. '’\u00a0\u202f"),
+        ("12,34,567", 1234567, 1234567),
         *((text, 1234.5, None) for text in ("1,234.5", "1.234,5", "1 234,5", "1'234.5")),
         *((text, 12.345, 12345) for text in ("12.345", "12,345")),  # a part, but of votes thousands
         ("1e3", 1000, 1000),

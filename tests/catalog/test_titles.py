@@ -51,9 +51,8 @@ def test_marks_that_are_letters_part_titles(one: str, other: str) -> None:
     [
         "https://www.youtube.com/watch?v=abcdefghij1", "https://m.youtube.com/watch?feature=share&v=abcdefghij1&t=3",
         "https://youtu.be/abcdefghij1?si=x", "youtu.be/abcdefghij1", "www.youtube.com/shorts/abcdefghij1/",
-        "https://www.youtube-nocookie.com/embed/abcdefghij1", "https://www.youtube.com/live/abcdefghij1?feature=x",
+        "https://www.youtube-nocookie.com/embed/abcdefghij1", "https://www.youtube.com:443/live/abcdefghij1?feature=x",
         "http://youtube.com/v/abcdefghij1", "//music.youtube.com/watch?v=abcdefghij1", "HTTPS://YOUTU.BE/abcdefghij1",
-        "https://www.youtube.com:443/watch?list=PLx&v=abcdefghij1",
     ],
 )  # fmt: skip
 def test_the_id_of_a_link_to_a_video(link: str) -> None:

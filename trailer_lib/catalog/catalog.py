@@ -90,8 +90,8 @@ def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -
     if dropped_to:
         catalog.save(dropped_to, dropped=True)
     if not draft.films:
-        counts = catalog.reasons().groupby("reason").rows.sum().sort_values(ascending=False, kind="stable")
-        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
+        counts = Counter(reason for *_, reasons in sorted(draft.dropped) for reason in reasons.split("; "))
+        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.most_common())
         reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
     return catalog
@@ -110,7 +110,7 @@ def read_user_table(path: Path) -> Draft:
     table = (draft := Draft()).read(path, NEEDED, [*OPTIONAL, "scores_from"])
     if not {*TRAILER, "imdb_id"} & set(table.columns):
         raise TrailerError(f"{path}: no column 'youtube_id', 'url' or 'file', nor 'imdb_id' for pictures in images/")
-    # A catalogue that was written with --csv and put here names the table that its scores are from.
+    # A catalogue that was saved as films.csv names the table of its scores.
     named = {row["scores_from"][:80] for row in table.rows}
     draft.scores_from = (len(named) == 1 and max(named).isprintable() and max(named)) or dated_name(path)
     need_trailer = any(row[name] for row in table.rows for name in TRAILER)
@@ -125,8 +125,8 @@ def read_user_table(path: Path) -> Draft:
             faults.append(REPEATED if imdb_id or film["score"] == first["score"] else NAMESAKE)
         draft.trailers[film["trailer"]] += REPEATED not in faults
         firsts |= {} if faults else {imdb_id: film, own: film}
-        trailer = film["trailer"] if namesakes[film["own_id"]] > 1 else ""
-        key = imdb_id or own_id(film["title"], film["year"], trailer)
+        several = namesakes[film["own_id"]] > 1
+        key = imdb_id or own_id(film["title"], film["year"], film["trailer"] if several else "")
         draft.films.append(film | {"imdb_id": key, "fault": "; ".join(faults)})
     draft.drop_films()
     return draft
@@ -149,8 +149,7 @@ def _user_film(row: Row, file: str, need_trailer: bool) -> Row:
         "the url is no https link": url and not (HTTPS.fullmatch(url) and url.isprintable() and len(url) <= 2000),
         "neither youtube_id nor url nor file": not (video or url or row["file"] or (imdb_id and not need_trailer)),
     }
-    film["own_id"] = own_id(title, film["year"])
-    return film | {"faults": [text for text, fault in faults.items() if fault]}
+    return film | {"own_id": own_id(title, film["year"]), "faults": [text for text, fault in faults.items() if fault]}
 
 
 def own_id(title: str, year: int | None, trailer: str = "") -> str:

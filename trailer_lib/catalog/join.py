@@ -71,7 +71,7 @@ def join_tables(folder: Path) -> Draft:
     if official and not linked and not (folder / METADATA).is_file():
         raise TrailerError(f"{folder}: {BASICS} needs MovieLens' {LINKS} (columns movieId, imdbId) or {METADATA}")
     draft = Draft() if linked and official else _score_table(folder)
-    needed = ["youtubeId", "title", *(["movieId"] if linked else [])]
+    needed = ["youtubeId", "title", "movieId"] if linked else ["youtubeId", "title"]
     trailers = draft.read(folder / TRAILERS, needed, ["movieId"]).rows
     for row in trailers:
         row |= {"youtubeId": video_id(row["youtubeId"]), "source": (TRAILERS, row["row"], row["title"])}

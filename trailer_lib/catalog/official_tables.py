@@ -23,7 +23,6 @@ IMDB_TERMS = (
     "(https://www.imdb.com), used with permission; terms: https://developer.imdb.com/non-commercial-datasets/"
 )
 DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
-CHUNK = 1 << 20
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)  # errors of a compressed file
 
 BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
@@ -93,7 +92,7 @@ def _copy(source: IO[bytes], path: Path, table: OfficialTable) -> None:
         raise TrailerError(f"{table.url}: begins with {begin[:40]!r}, not {table.header!r}: it has changed")
     with open(path, "wb") as target:
         target.write(begin)
-        while chunk := source.read(CHUNK):  # to the end, where a CRC is
+        while chunk := source.read(1 << 20):  # to the end, where a CRC is
             target.write(chunk)
             if source.tell() > UNPACKED:
                 raise TrailerError(f"{table.url}: unpacks to over {UNPACKED / 1e9:.0f} GB: not fetched")

@@ -113,9 +113,8 @@ def _read_lines(path: Path, expected: str) -> list[bytes]:
     if path.stat().st_size > MOST_BYTES:
         raise TrailerError(f"{path}: over {MOST_BYTES / 1e6:.0f} MB: {expected}, a row a film")
     raw = path.read_bytes()
-    for magic, name in FORMATS.items():
-        if raw.startswith(magic):
-            raise TrailerError(f"{path}: a {name} file: {expected}; save it as CSV")
+    if name := FORMATS.get(raw[:4]) or FORMATS.get(raw[:2]):
+        raise TrailerError(f"{path}: a {name} file: {expected}; save it as CSV")
     # UTF-16 has a mark, or a zero in every second byte.
     for encoding, mark, zeros in (("utf-16-le", codecs.BOM_UTF16_LE, 1), ("utf-16-be", codecs.BOM_UTF16_BE, 0)):
         if raw.startswith(mark) or raw[zeros:4096:2].count(0) > len(raw[:4096]) / 4:
@@ -143,7 +142,7 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
 
 
 def _read_heading(path: Path, line: str, marks: str, needed: list[str], optional: list[str]) -> tuple[str, list[str]]:
-    """The separator and the columns' names in lower case; TrailerError where a needed is missing or any is twice."""
+    """The separator and the columns' names in lower case; TrailerError where one is missing or there twice."""
     line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + optional}
     headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
     # The separator that gives the most of the columns wanted.

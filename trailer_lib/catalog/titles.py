@@ -15,9 +15,8 @@ from trailer_lib.errors import TrailerError
 if TYPE_CHECKING:
     import pandas as pd
 
-# An id within a longer word is part of something else.
+# An id within a longer word is no id. For "own-..." see `catalog.own_id`.
 IMDB_ID = re.compile(r"(?<![0-9A-Za-z])tt[0-9]{7,10}(?![0-9A-Za-z])")
-# A film of the user's own table without an IMDb id: see `catalog.own_id`.
 FILM_ID = re.compile(rf"{IMDB_ID.pattern}|(?<![0-9A-Za-z])own-[0-9a-f]{{10}}(?![0-9A-Za-z])")
 YOUTUBE_ID = re.compile(r"(?!videoseries|live_stream)[0-9A-Za-z_-]{11}")
 YOUTUBE = re.compile(r"(?i:(https?:)?(//)?([a-z0-9-]+\.)*(youtube(-nocookie)?\.com|youtu\.be)(:[0-9]+)?(?=[/?#]|$))")
@@ -27,13 +26,10 @@ NO_VIDEO = "no video's id in this link: copy the link of one video, not of a cha
 SUFFIX = re.compile(r"(\.f[0-9]+)?\.[0-9A-Za-z]{2,5}$")
 ID_IN_NAME = re.compile(rf"(?:^|\[|-)({YOUTUBE_ID.pattern})\]?$")
 TITLE_IN_NAME = re.compile(r"(.+)\(([0-9]{4})\)", re.DOTALL)
-
 ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
-# Letters that Unicode does not decompose.
-LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "þ": "th"} | dict(zip("øłđðı¢", "olddic")))
+LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "þ": "th"} | dict(zip("øłđðı¢", "olddic")))  # Unicode keeps them whole
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 LAST_YEAR_ROWS = 20  # rows of the list's last year; with fewer, it may not be the year when the list was made
-# How a film and its trailer were matched, or why they were not.
 EXACT, NEAR, CHOSEN = "title and year", "year off by one", "first of several"
 SEVERAL = "several films have this title and year"
 DAMAGED = "the YouTube id of its trailer is damaged"
@@ -137,11 +133,10 @@ def _by_title(rows: list[Row]) -> tuple[defaultdict[str, list[Listed]], float]:
 
 def _near(listed: list[Listed], title: str, year: int) -> list[Row]:
     """The row of this title with the year off by one, if the list has the title once; "Barfi!" is not "Barfi" here."""
-    if len({row["row"] for row, *_ in listed}) != 1:
-        return []
-    row, other, name, _ = listed[0]
-    same_signs = re.findall("[!?]", name) == re.findall("[!?]", title)
-    return [row] if same_signs and abs(other - year) == 1 else []
+    rows = {row["row"] for row, *_ in listed}
+    signs = re.findall("[!?]", title)
+    near = [row for row, other, name, _ in listed if abs(other - year) == 1 and re.findall("[!?]", name) == signs]
+    return near[:1] if len(rows) == 1 else []
 
 
 def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
