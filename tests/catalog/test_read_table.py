@@ -1,14 +1,13 @@
 """Spreadsheets as they come: encodings, separators, damaged rows and hostile files."""
 
 import codecs
-import os
 from pathlib import Path
 
 import pytest
 
 from trailer_lib import TrailerError
 from trailer_lib.catalog import read_rows
-from trailer_lib.catalog.read_table import CODE_PAGES, Table, dated_name, parse_number, parse_whole, parse_year
+from trailer_lib.catalog.read_table import CODE_PAGES, Table, parse_number, parse_whole, parse_year
 
 HEADING = ["id", "title", "year"]
 ROWS = [["a1", "Amélie, the film", "2001"], ["b2", 'The "Best" Film', "1999"], ["c3", "Straße; Œuvre", "1980"]]
@@ -33,9 +32,7 @@ def cells(table: Table) -> list[list[str]]:
         ("utf-16-be", codecs.BOM_UTF16_BE), ("utf-16-le", b""), ("utf-16-be", b""), ("cp1252", b""),
     ],
 )  # fmt: skip
-def test_every_encoding_and_separator_gives_the_same_rows(
-    tmp_path: Path, encoding: str, mark: bytes, separator: str
-) -> None:
+def test_every_encoding_gives_the_same_rows(tmp_path: Path, encoding: str, mark: bytes, separator: str) -> None:
     lines = [separator.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [HEADING, *ROWS]]
     table = read(tmp_path, mark + "\r\n".join([*lines, ""]).encode(encoding))
     assert cells(table) == ROWS and table.dropped == []
@@ -65,7 +62,6 @@ def test_columns_are_found_by_name_whatever_their_order_case_and_company(tmp_pat
     ("bad", "reason"),
     [
         pytest.param('b1,"not closed,1999\n', "a quotation mark is not closed", id="open quote"),
-        pytest.param('"b1,Film,1999\n', "a quotation mark is not closed", id="open quote in the first cell"),
         pytest.param("b1,Crouching Tiger, Hidden Dragon,2000\n", "more cells than the heading has", id="comma"),
         pytest.param("b1,Fi\0lm,1999\n", "a NUL byte in the row", id="nul"),
         pytest.param(f"b1,{'x' * 99_000},1999,more\n", "more cells than the heading has", id="long"),
@@ -89,12 +85,10 @@ def test_two_stray_marks_do_not_make_one_row_of_two(tmp_path: Path, bad: str) ->
     [
         ('b1,7" single,1999', '7" single'),
         ('b1,"The ""Best"" Film",1999', 'The "Best" Film'),
-        ('b1,The "Best" Film,1999', 'The "Best" Film'),
         ("b1,Film,1999,,,", "Film"),
         ("b1,Film", "Film"),
         (r"b1,\N,1999", ""),
         ("  b1  ,  Film  ,1999", "Film"),
-        ('b1,"Two\nlines",1999', "Two\nlines"),
         ('b1,"' + 50 * "A line, and on.\n" + '",1999', (50 * "A line, and on.\n").strip()),
     ],
 )
@@ -115,9 +109,7 @@ def test_an_odd_row_that_can_be_read_is_read(tmp_path: Path, line: str, title: s
         pytest.param(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00", "a zip or Excel file: expected a CSV table", id="xlsx"),
         pytest.param(b"\x1f\x8b\x08\x00", "a gzip file: expected a CSV table", id="gzip"),
         pytest.param(bytes(range(256)) * 9, "no column 'id'", id="bytes"),
-        pytest.param(b"\0" * 9999, "no column 'id'", id="zeros"),
         pytest.param(b"id,title,year\n" + b"x" * 200_000, "a line of over 100,000 letters: expected", id="long line"),
-        pytest.param(b"i" * 200_000, "a line of over 100,000 letters: expected", id="long heading"),
     ],
 )
 def test_what_is_no_such_table_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -140,13 +132,12 @@ def test_a_missing_file_and_one_of_many_gigabytes_are_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "number", "whole"),
     [
-        ("1999", 1999, 1999),
         ("1999.0", 1999, 1999),
         ("7.5", 7.5, None),
         *((text, 7.5, None) for text in ("7,5", "+7,50", "７.５", "٧٫٥")),
         *((text, -3, -3) for text in ("-3", "\u22123")),
-        *((text, 1234567, 1234567) for text in ("1,234,567", "1.234.567", "1 234 567", "1'234'567", "12,34,567")),
-        *((text, 1234567, 1234567) for text in ("1\u00a0234\u00a0567", "1\u202f234\u202f567", "1’234’567")),
+        *((f"1{mark}234{mark}567", 1234567, 1234567) for mark in ",. '’\u00a0\u202f"),
+        ("12,34,567", 1234567, 1234567),
         *((text, 1234.5, None) for text in ("1,234.5", "1.234,5", "1 234,5", "1'234.5")),
         *((text, 12.345, 12345) for text in ("12.345", "12,345")),  # a part, but of votes thousands
         ("1e3", 1000, 1000),
@@ -194,9 +185,3 @@ def test_a_line_that_names_the_separator_is_no_heading(tmp_path: Path, mark: str
     assert cells(table) == [["a1", "Film", "1999"]] and table.rows[0]["row"] == 2 and not table.remark
     with pytest.raises(TrailerError, match="empty"):
         read(tmp_path, line)
-
-
-def test_a_table_is_dated_by_the_day_of_its_last_change_in_utc(tmp_path: Path) -> None:
-    read(tmp_path, "id,title,year\n")
-    os.utime(tmp_path / "table.csv", (86_400 * 365, 86_400 * 365 - 1))
-    assert dated_name(tmp_path / "table.csv") == "table.csv of 1970-12-31"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from trailer_lib import TrailerError
-from trailer_lib.catalog import find_film, match_files, normal_title, youtube_id
+from trailer_lib.catalog import find_film, normal_title, youtube_id
 from trailer_lib.catalog.titles import explain_files, title_key
 
 FILMS = pd.DataFrame(
@@ -51,9 +51,8 @@ def test_marks_that_are_letters_part_titles(one: str, other: str) -> None:
     [
         "https://www.youtube.com/watch?v=abcdefghij1", "https://m.youtube.com/watch?feature=share&v=abcdefghij1&t=3",
         "https://youtu.be/abcdefghij1?si=x", "youtu.be/abcdefghij1", "www.youtube.com/shorts/abcdefghij1/",
-        "https://www.youtube-nocookie.com/embed/abcdefghij1", "https://www.youtube.com/live/abcdefghij1?feature=x",
+        "https://www.youtube-nocookie.com/embed/abcdefghij1", "https://www.youtube.com:443/live/abcdefghij1?feature=x",
         "http://youtube.com/v/abcdefghij1", "//music.youtube.com/watch?v=abcdefghij1", "HTTPS://YOUTU.BE/abcdefghij1",
-        "https://www.youtube.com:443/watch?list=PLx&v=abcdefghij1",
     ],
 )  # fmt: skip
 def test_the_id_of_a_link_to_a_video(link: str) -> None:
@@ -113,13 +112,11 @@ def test_a_name_that_tells_none_or_several(name: str) -> None:
 
 def test_files_of_a_folder_are_matched_to_films(tmp_path: Path) -> None:
     names = ["Home Alone (1990).mp4", "homealone-1.webm", "notes.mp4", "X [sharedshare].mp4", "My own Trailer.MP4"]
-    assert match_files(names, FILMS) == {
-        "tt0099785": "homealone-1.webm",
-        "own-0123456789": "My own Trailer.MP4",
-        "tt0000006": "X [sharedshare].mp4",
-        "tt0000007": "X [sharedshare].mp4",
+    assert explain_files(names, FILMS) == {
+        "tt0099785": ("homealone-1.webm", "YouTube id"),
+        "own-0123456789": ("My own Trailer.MP4", "file"),
+        "tt0000006": ("X [sharedshare].mp4", "YouTube id"),
+        "tt0000007": ("X [sharedshare].mp4", "YouTube id"),
     }
-    matches = explain_files([*names[:1], "tt0000004.mp4", *names[3:]], FILMS)
-    assert [how for _, how in matches.values()] == ["title and year", "file", "IMDb id", "YouTube id", "YouTube id"]
-    assert match_files(names, FILMS.drop(columns="file")).keys() == {"tt0099785", "tt0000006", "tt0000007"}
-    assert match_files([], FILMS) == {}
+    matches = explain_files(["Home Alone (1990).mp4", "tt0000004.mp4"], FILMS.drop(columns="file"))
+    assert [how for _, how in matches.values()] == ["title and year", "IMDb id"] and explain_files([], FILMS) == {}

@@ -10,19 +10,18 @@ from typing import Any
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.catalog.join import BAD_ID, REPEATED, Draft, Film, join_tables, read_facts
+from trailer_lib.catalog.join import BAD_ID, REPEATED, Draft, join_tables, read_facts
 from trailer_lib.catalog.read_table import Row, dated_name
 from trailer_lib.catalog.titles import FILM_ID, NO_VIDEO, YOUTUBE, find_film, name_keys, normal_title, video_id
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
 COLUMNS = "imdb_id title year score youtube_id genres runtime_minutes votes url file joined_by shared".split()
-DEFAULTS = {"url": "", "file": "", "joined_by": "own table"}
 NUMBERS = {"year": "int64", "score": "float64", "runtime_minutes": "Int64", "votes": "Int64"}
 USER_TABLE = "films.csv"
 NEEDED = ["title", "year", "score"]
 OPTIONAL = ["youtube_id", "url", "file", "imdb_id", "genres", "runtime_minutes", "votes"]
-TRAILER = ["youtube_id", "url", "file"]
+TRAILER = OPTIONAL[:3]
 IMDB_LINK = re.compile(r"https?://(?:www\.|m\.)?imdb\.com/(?:[a-z]{2}/)?title/|(?<=\d)[/?#].*")
 NAMESAKE = "another row has this title, year and trailer: give an imdb_id if it is another film"
 # No password in it, which would end in logs.
@@ -33,10 +32,9 @@ HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 class Catalog:
     """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
 
-    `joined_by` is "id", "title and year", "first of several" (the list has other films of this title and year), "year
-    off by one" or "own table". `shared`: another row has the same trailer, which may then be of either film. `rows`
-    counts the rows of each spreadsheet: each is of a film or in `dropped`; IMDb's own tables, in which films are only
-    looked up, are not counted. `scores_from` names the table of the scores and its day.
+    `joined_by` is "id", "title and year", "first of several" films of this title and year in the list, "year off by
+    one" or "own table". `shared`: another row has the same trailer. `rows`: the rows of each spreadsheet, each of a
+    film or in `dropped`; IMDb's own tables are not counted. `scores_from` names the table of the scores and its day.
     """
 
     films: pd.DataFrame
@@ -55,51 +53,45 @@ class Catalog:
     def summary(self) -> str:
         """What was read, how many films there are, and the table of reasons."""
         joined = ", ".join(f"{how}: {count}" for how, count in self.films.joined_by.value_counts().items())
-        lines = [f"{name}: {rows} rows" for name, rows in self.rows.items()]
-        lines += self.remarks
+        lines = [*(f"{name}: {rows} rows" for name, rows in self.rows.items()), *self.remarks]
         lines.append(f"{len(self.films)} films with a score and a trailer (joined by {joined})")
         lines.append(f"{self.films.shared.sum()} of them have a trailer that another row has too")
-        lines.append(f"scores from {self.scores_from}")
-        return "\n".join([*lines, "no row dropped" if self.dropped.empty else self.reasons().to_string(index=False)])
+        dropped = "no row dropped" if self.dropped.empty else self.reasons().to_string(index=False)
+        return "\n".join([*lines, f"scores from {self.scores_from}", dropped])
 
     def shuffled(self, seed: int, count: int) -> pd.DataFrame:
         """`count` films in an order that depends on `seed` and the films' ids, not on the files'; all of them if 0."""
         films = self.films.sort_values("imdb_id").sample(frac=1, random_state=seed, ignore_index=True)
         return films.head(count) if count else films
 
-    def save(self, path: Path) -> None:
-        """Write the films as CSV, with `scores_from`; as excels/films.csv it is a catalogue by itself."""
-        self._write(self.films.assign(scores_from=self.scores_from), path)
-
-    def save_dropped(self, path: Path) -> None:
-        """Write every dropped row as CSV: file, row, title, reasons."""
-        self._write(self.dropped, path)
-
-    def _write(self, table: pd.DataFrame, path: Path) -> None:
+    def save(self, path: Path, dropped: bool = False) -> None:
+        """Write the films and `scores_from`, or the `dropped` rows, as CSV; the films may be put back as films.csv."""
+        table = self.dropped if dropped else self.films.assign(scores_from=self.scores_from)
         if path.exists() and path.resolve().parent == self.folder.resolve():
             raise TrailerError(f"{path}: a table in {self.folder.name}/ is not written over: name another file")
         files.write_text(path, table.to_csv(index=False))
 
 
 def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -> Catalog:
-    """The films of excels/: the user's own films.csv where it is there, else the join of score table and trailer list.
+    """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none.
 
     Films with fewer than `min_votes` votes, or an unknown number, are dropped; 0 takes all. The dropped rows are
-    written as `dropped_to`, also where TrailerError says that no film is left.
+    written as `dropped_to` in any case.
     """
     folder = project.excels
     draft = read_user_table(folder / USER_TABLE) if (folder / USER_TABLE).is_file() else join_tables(folder)
     if min_votes:
         draft.drop_films(lambda film: f"fewer than {min_votes} votes" if (film["votes"] or 0) < min_votes else "")
-    films = pd.DataFrame([DEFAULTS | film for film in draft.films], columns=COLUMNS)
+    defaults = {"url": "", "file": "", "joined_by": "own table"}
+    films = pd.DataFrame([defaults | film for film in draft.films], columns=COLUMNS)
     films["shared"] = [draft.trailers[trailer] > 1 for trailer in trailer_keys(films)]
     dropped = pd.DataFrame(sorted(draft.dropped), columns=["file", "row", "title", "reason"])
     catalog = Catalog(films.astype(NUMBERS), dropped, draft.rows, draft.scores_from, draft.remarks, folder)
     if dropped_to:
-        catalog.save_dropped(dropped_to)
+        catalog.save(dropped_to, dropped=True)
     if not draft.films:
-        counts = catalog.reasons().groupby("reason").rows.sum().sort_values(ascending=False, kind="stable")
-        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
+        counts = Counter(reason for *_, reasons in sorted(draft.dropped) for reason in reasons.split("; "))
+        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.most_common())
         reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
     return catalog
@@ -114,22 +106,18 @@ def trailer_keys(films: pd.DataFrame) -> pd.Series:
 
 
 def read_user_table(path: Path) -> Draft:
-    """The films of films.csv; where no row has a trailer, an imdb_id will do: images/ has the pictures (posters).
-
-    Two films may have one title and year: their ids, or else their trailers, tell them apart.
-    """
-    draft = Draft()
-    table = draft.read(path, NEEDED, [*OPTIONAL, "scores_from"])
+    """The films of films.csv, told apart by ids, then trailers; without any trailer, ids will do (for posters)."""
+    table = (draft := Draft()).read(path, NEEDED, [*OPTIONAL, "scores_from"])
     if not {*TRAILER, "imdb_id"} & set(table.columns):
         raise TrailerError(f"{path}: no column 'youtube_id', 'url' or 'file', nor 'imdb_id' for pictures in images/")
-    # A catalogue that was written with --csv and put here names the table that its scores are from.
+    # A catalogue that was saved as films.csv names the table of its scores.
     named = {row["scores_from"][:80] for row in table.rows}
     draft.scores_from = (len(named) == 1 and max(named).isprintable() and max(named)) or dated_name(path)
     need_trailer = any(row[name] for row in table.rows for name in TRAILER)
     films = [_user_film(row, path.name, need_trailer) for row in table.rows]
     pairs = {(film["own_id"], film["trailer"]) for film in films if not (film["imdb_id"] or film["faults"])}
     namesakes = Counter(own for own, _ in pairs)
-    firsts: dict[Any, Film] = {}
+    firsts: dict[Any, Row] = {}
     for film in sorted(films, key=lambda film: not film["imdb_id"]):
         imdb_id, own, faults = film["imdb_id"], (film["own_id"], film["trailer"]), film["faults"]
         first = firsts.get(imdb_id or own)
@@ -138,12 +126,13 @@ def read_user_table(path: Path) -> Draft:
         draft.trailers[film["trailer"]] += REPEATED not in faults
         firsts |= {} if faults else {imdb_id: film, own: film}
         several = namesakes[film["own_id"]] > 1
-        key = own_id(film["title"], film["year"], film["trailer"]) if several else film["own_id"]
-        draft.add(film | {"imdb_id": imdb_id or key}, "; ".join(faults))
+        key = imdb_id or own_id(film["title"], film["year"], film["trailer"] if several else "")
+        draft.films.append(film | {"imdb_id": key, "fault": "; ".join(faults)})
+    draft.drop_films()
     return draft
 
 
-def _user_film(row: Row, file: str, need_trailer: bool) -> Film:
+def _user_film(row: Row, file: str, need_trailer: bool) -> Row:
     """A row as a film, with its `faults`. A link to YouTube, in either column, becomes its video's id."""
     title = " ".join(row["title"].split())
     genres = "|".join(name.strip() for name in re.split(r"[,|]", row["genres"]))
@@ -160,8 +149,7 @@ def _user_film(row: Row, file: str, need_trailer: bool) -> Film:
         "the url is no https link": url and not (HTTPS.fullmatch(url) and url.isprintable() and len(url) <= 2000),
         "neither youtube_id nor url nor file": not (video or url or row["file"] or (imdb_id and not need_trailer)),
     }
-    film["own_id"] = own_id(title, film["year"])
-    return film | {"faults": [text for text, fault in faults.items() if fault]}
+    return film | {"own_id": own_id(title, film["year"]), "faults": [text for text, fault in faults.items() if fault]}
 
 
 def own_id(title: str, year: int | None, trailer: str = "") -> str:
@@ -173,6 +161,6 @@ def own_id(title: str, year: int | None, trailer: str = "") -> str:
 def film_of_trailer(trailer: str, root: Path) -> dict[str, Any]:
     """The catalogue's row of a trailer's film (genres, year, imdb_id, ...) by its link or name; {} when it has none."""
     excels = Project(root).excels
-    # The tables take seconds to read: only for a name that may tell a film.
-    telling = [key for key in name_keys(trailer) if key[0] != "file" or (excels / USER_TABLE).is_file()]
-    return find_film(trailer, load(Project(root)).films) if telling and excels.is_dir() else {}
+    # The tables take seconds to read: only for a name that may have a key of a film.
+    keys = [key for key in name_keys(trailer) if key[0] != "file" or (excels / USER_TABLE).is_file()]
+    return find_film(trailer, load(Project(root)).films) if keys and excels.is_dir() else {}

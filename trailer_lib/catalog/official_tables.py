@@ -5,9 +5,9 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from trailer_lib import files
 from trailer_lib.catalog.read_table import LONGEST_LINE, Row, dated_name
@@ -18,16 +18,15 @@ from trailer_lib.project import Project
 
 GROUPLENS, IMDB = "https://files.grouplens.org/datasets/movielens", "https://datasets.imdbws.com"
 GROUPLENS_TERMS = (
-    "MovieLens tables (GroupLens): for research; acknowledge them in publications, imply no endorsement, no commercial "
-    "use without permission, pass them on only on these conditions. Text: https://grouplens.org/datasets/movielens/"
+    "MovieLens tables (GroupLens, University of Minnesota): for research; acknowledge them in publications, imply no "
+    "endorsement, no commercial use without permission, pass them on only on the same conditions. "
+    "Full text: https://grouplens.org/datasets/movielens/"
 )
 IMDB_TERMS = (
     "IMDb tables: for personal and non-commercial use only, not to be passed on; information courtesy of IMDb "
-    "(https://www.imdb.com), used with permission. Text: https://developer.imdb.com/non-commercial-datasets/"
+    "(https://www.imdb.com), used with permission; terms: https://developer.imdb.com/non-commercial-datasets/"
 )
 DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
-CHUNK = 1 << 20
-GZIP = b"\x1f\x8b"
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)  # errors of a compressed file
 
 BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
@@ -35,8 +34,7 @@ BASICS_COLUMNS = ["tconst", "titleType", "primaryTitle", "startYear", "runtimeMi
 RATINGS_COLUMNS = ["tconst", "averageRating", "numVotes"]
 FACTS = {
     "title": "primaryTitle", "year": "startYear", "score": "averageRating", "genres": "genres",
-    "runtime_minutes": "runtimeMinutes", "votes": "numVotes",
-}  # fmt: skip
+    "runtime_minutes": "runtimeMinutes", "votes": "numVotes"}  # fmt: skip
 # Made for one evening, with a trailer of their own: no short, series, episode, special or game.
 FILM_KINDS = {"movie", "tvMovie", "video"}
 
@@ -68,49 +66,40 @@ def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
     for table in TABLES:
         path = imdb_path(project.excels, table.name)
         if table in missing:
-            _fetch(table, path)
+            download(table.url, path, DOWNLOADED, check=partial(_check, table=table), title=table.name)
         say(f"{dated_name(path)}: {'fetched' if table in missing else 'left as it was'}")
     return [project.excels / table.name for table in missing]
 
 
-def _fetch(table: OfficialTable, path: Path) -> None:
-    if table.url.endswith(".gz"):
-        nowhere = Path(os.devnull)
-        download(table.url, path, DOWNLOADED, check=lambda part: _unpack(part, table, nowhere), title=table.name)
-        return
-    archive = download(table.url, path.with_name(f"{path.name}.zip"), DOWNLOADED, title=table.name)
+def _check(packed: Path, table: OfficialTable) -> None:
+    """TrailerError if the file is damaged, another table or too large; the table takes the place of its zip file."""
     try:
-        with files.atomic_path(path) as temporary:
-            _unpack(archive, table, temporary)
-            os.utime(temporary, (archive.stat().st_atime, archive.stat().st_mtime))
-    finally:
-        archive.unlink()
-
-
-def _unpack(packed: Path, table: OfficialTable, path: Path) -> None:
-    """Write the table in a gzip or zip file as `path`; TrailerError if it is damaged, another table or too large."""
-    try:
-        with ExitStack() as stack:
-            if table.url.endswith(".gz"):
-                source = stack.enter_context(gzip.open(packed))
-            else:
-                archive = stack.enter_context(zipfile.ZipFile(packed))
-                # Wherever in the archive it is; the names in it are never used as paths.
-                names = [name for name in archive.namelist() if name.rpartition("/")[2] == table.name]
-                if len(names) != 1:
-                    raise TrailerError(f"{table.url}: has {len(names)} files {table.name}, expected one")
-                source = stack.enter_context(archive.open(names[0]))
-            begin = source.readline(LONGEST_LINE)
-            if not begin.decode("utf-8-sig", "replace").startswith(table.header):
-                raise TrailerError(f"{table.url}: begins with {begin[:40]!r}, not {table.header!r}: it has changed")
-            with open(path, "wb") as target:
-                target.write(begin)
-                while chunk := source.read(CHUNK):  # to the end, where a CRC is
-                    target.write(chunk)
-                    if source.tell() > UNPACKED:
-                        raise TrailerError(f"{table.url}: unpacks to over {UNPACKED / 1e9:.0f} GB: not fetched")
+        if table.url.endswith(".gz"):
+            with gzip.open(packed) as source:
+                _copy(source, Path(os.devnull), table)
+            return
+        with files.atomic_path(packed) as temporary, zipfile.ZipFile(packed) as archive:
+            # Wherever in the archive it is; the names in it are never used as paths.
+            names = [name for name in archive.namelist() if name.rpartition("/")[2] == table.name]
+            if len(names) != 1:
+                raise TrailerError(f"{table.url}: has {len(names)} files {table.name}, expected one")
+            with archive.open(names[0]) as source:
+                _copy(source, temporary, table)
+            os.utime(temporary, (packed.stat().st_atime, packed.stat().st_mtime))
     except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise TrailerError(f"{table.url}: not a whole file ({error}): call again to fetch it anew") from error
+
+
+def _copy(source: IO[bytes], path: Path, table: OfficialTable) -> None:
+    begin = source.readline(LONGEST_LINE)
+    if not begin.decode("utf-8-sig", "replace").startswith(table.header):
+        raise TrailerError(f"{table.url}: begins with {begin[:40]!r}, not {table.header!r}: it has changed")
+    with open(path, "wb") as target:
+        target.write(begin)
+        while chunk := source.read(1 << 20):  # to the end, where a CRC is
+            target.write(chunk)
+            if source.tell() > UNPACKED:
+                raise TrailerError(f"{table.url}: unpacks to over {UNPACKED / 1e9:.0f} GB: not fetched")
 
 
 def imdb_path(folder: Path, name: str) -> Path:
@@ -119,27 +108,24 @@ def imdb_path(folder: Path, name: str) -> Path:
     return unpacked if unpacked.is_file() and not (folder / name).exists() else folder / name
 
 
-def imdb_facts(folder: Path, wanted: set[str]) -> tuple[dict[str, Row], dict[str, str]]:
-    """Of the IMDb ids `wanted` the columns FACTS, as texts; for the others the reason why they are no films."""
+def imdb_facts(folder: Path, wanted: set[str]) -> dict[str, Row]:
+    """For each of the IMDb ids `wanted` the columns FACTS as texts, and "fault": why it is no film, else ""."""
     basics = _rows(imdb_path(folder, BASICS), BASICS_COLUMNS, wanted)
     ratings = _rows(imdb_path(folder, RATINGS), RATINGS_COLUMNS, wanted)
-    facts, reasons = {}, dict.fromkeys(wanted - basics.keys(), f"not in {BASICS}")
+    facts = {imdb_id: {"fault": f"not in {BASICS}"} for imdb_id in wanted}
     for imdb_id, row in basics.items():
-        if row.get("isAdult") == "1":
-            reasons[imdb_id] = "IMDb has it as an adult title"
-        elif row["titleType"] in FILM_KINDS:
-            row |= ratings.get(imdb_id, {}) | {"genres": row["genres"].replace(",", "|")}
-            facts[imdb_id] = {name: row.get(column, "") for name, column in FACTS.items()}
-        else:
-            reasons[imdb_id] = "IMDb has it as a series, short, special or game"
-    return facts, reasons
+        row |= ratings.get(imdb_id, {}) | {"genres": row["genres"].replace(",", "|")}
+        fault = "" if row["titleType"] in FILM_KINDS else "IMDb has it as a series, short, special or game"
+        fault = "IMDb has it as an adult title" if row.get("isAdult") == "1" else fault
+        facts[imdb_id] = {name: row.get(column, "") for name, column in FACTS.items()} | {"fault": fault}
+    return facts
 
 
 def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
     """IMDb id -> the cells of its first row, of the ids `wanted`; a row with too many cells is left out."""
     keys, rows = {imdb_id.encode() for imdb_id in wanted}, {}
     try:
-        with open(path, "rb") as packed, gzip.open(packed) if packed.peek(2)[:2] == GZIP else packed as file:
+        with open(path, "rb") as packed, gzip.open(packed) if packed.peek(2)[:2] == b"\x1f\x8b" else packed as file:
             lines = iter(lambda: file.readline(LONGEST_LINE), b"")
             heading = next(lines, b"").decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
             if heading[0] != "tconst" or not set(columns) <= set(heading):

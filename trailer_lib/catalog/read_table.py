@@ -55,9 +55,16 @@ def read_rows(path: Path, needed: list[str], optional: list[str] | None) -> Tabl
         lines, marks = lines[1:], named[1]
     if not lines:
         raise TrailerError(f"{path}: empty: {expected}")
+<<<<<<< HEAD
     separator, width, places = _read_heading(lines[0], marks, path, needed, optional)
     table, empty = Table(list(places), remark), dict.fromkeys([*needed, *(optional or places)], "")
     for number, first, cells in _records(lines[1:], separator, width):
+=======
+    separator, names = _read_heading(path, lines[0], marks, needed, optional)
+    places = {name: names.index(name.casefold()) for name in needed + optional if name.casefold() in names}
+    table, empty = Table(list(places), remark), dict.fromkeys(needed + optional, "")
+    for number, first, cells in _records(lines[1:], separator, len(names)):
+>>>>>>> C-catalog
         if isinstance(cells, str):
             table.dropped.append((path.name, number, first.strip()[:80], cells))
         else:
@@ -102,6 +109,9 @@ def parse_year(text: str) -> int | None:
     return years[0] if len(years) == 1 and all(len(number) in (1, 2, 4) for number in digits) else None
 
 
+PARSERS = {"year": parse_year, "score": parse_number, "runtime_minutes": parse_whole, "votes": parse_whole}
+
+
 def _read_lines(path: Path, expected: str) -> list[bytes]:
     """The lines without their ends; TrailerError when the file is missing, of another format or too large."""
     if not path.is_file():
@@ -109,9 +119,8 @@ def _read_lines(path: Path, expected: str) -> list[bytes]:
     if path.stat().st_size > MOST_BYTES:
         raise TrailerError(f"{path}: over {MOST_BYTES / 1e6:.0f} MB: {expected}, a row a film")
     raw = path.read_bytes()
-    for magic, name in FORMATS.items():
-        if raw.startswith(magic):
-            raise TrailerError(f"{path}: a {name} file: {expected}; save it as CSV")
+    if name := FORMATS.get(raw[:4]) or FORMATS.get(raw[:2]):
+        raise TrailerError(f"{path}: a {name} file: {expected}; save it as CSV")
     # UTF-16 has a mark, or a zero in every second byte.
     for encoding, mark, zeros in (("utf-16-le", codecs.BOM_UTF16_LE, 1), ("utf-16-be", codecs.BOM_UTF16_BE, 0)):
         if raw.startswith(mark) or raw[zeros:4096:2].count(0) > len(raw[:4096]) / 4:
@@ -138,6 +147,7 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
     return texts, f"not UTF-8, read as {CODE_PAGES[page]}: {word!r} {doubt}; if it is wrong, save the table as UTF-8"
 
 
+<<<<<<< HEAD
 def _read_heading(
     line: str, marks: str, path: Path, needed: list[str], optional: list[str] | None
 ) -> tuple[str, int, dict[str, int]]:
@@ -149,12 +159,21 @@ def _read_heading(
     wanted += [name for name in names[mark] if name and optional is None]
     counts = {name: names[mark].count(name.casefold()) for name in wanted}
     for name, count in counts.items():
+=======
+def _read_heading(path: Path, line: str, marks: str, needed: list[str], optional: list[str]) -> tuple[str, list[str]]:
+    """The separator and the columns' names in lower case; TrailerError where one is missing or there twice."""
+    line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + optional}
+    headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
+    # The separator that gives the most of the columns wanted.
+    mark = max(marks, key=lambda mark: (len(wanted & set(headings[mark])), len(headings[mark])))
+    for name in needed + optional:
+        count = headings[mark].count(name.casefold())
+>>>>>>> C-catalog
         if count > 1:
             raise TrailerError(f"{path}: two columns {name!r}: expected one; remove or rename the other")
         if not count and name in needed:
             raise TrailerError(f"{path}: no column {name!r}; it has {line[:200]!r}, expected {', '.join(needed)}")
-    places = {name: names[mark].index(name.casefold()) for name, count in counts.items() if count}
-    return mark, len(names[mark]), places
+    return mark, headings[mark]
 
 
 def _records(lines: list[str], separator: str, width: int) -> Iterator[tuple[int, str, list[str] | str]]:

@@ -15,29 +15,21 @@ from trailer_lib.errors import TrailerError
 if TYPE_CHECKING:
     import pandas as pd
 
-# An id within a longer word is part of something else.
+# An id within a longer word is no id. For "own-..." see `catalog.own_id`.
 IMDB_ID = re.compile(r"(?<![0-9A-Za-z])tt[0-9]{7,10}(?![0-9A-Za-z])")
-# A film of the user's own table without an IMDb id: see `catalog.own_id`.
 FILM_ID = re.compile(rf"{IMDB_ID.pattern}|(?<![0-9A-Za-z])own-[0-9a-f]{{10}}(?![0-9A-Za-z])")
 YOUTUBE_ID = re.compile(r"(?!videoseries|live_stream)[0-9A-Za-z_-]{11}")
-YOUTUBE = re.compile(
-    r"(https?:)?(//)?([a-z0-9-]+\.)*(youtube(-nocookie)?\.com|youtu\.be)(:[0-9]+)?(?=[/?#]|$)", re.IGNORECASE
-)
-LINK = re.compile(rf"[a-z][a-z0-9+.-]*://|{YOUTUBE.pattern}", re.IGNORECASE)
+YOUTUBE = re.compile(r"(?i:(https?:)?(//)?([a-z0-9-]+\.)*(youtube(-nocookie)?\.com|youtu\.be)(:[0-9]+)?(?=[/?#]|$))")
+LINK = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://|{YOUTUBE.pattern}")
 NO_VIDEO = "no video's id in this link: copy the link of one video, not of a channel, playlist, hashtag or live stream"
 # Files of trailers: "ID.mp4", yt-dlp's "Title [ID].mp4", youtube-dl's "Title-ID.mp4", "Title (Year).mp4".
 SUFFIX = re.compile(r"(\.f[0-9]+)?\.[0-9A-Za-z]{2,5}$")
 ID_IN_NAME = re.compile(rf"(?:^|\[|-)({YOUTUBE_ID.pattern})\]?$")
 TITLE_IN_NAME = re.compile(r"(.+)\(([0-9]{4})\)", re.DOTALL)
-
 ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
-# Letters that no decomposition takes apart, and signs that stand for something read aloud.
-LETTERS = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "¢": "c", "&": " and "}
-)
+LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "þ": "th"} | dict(zip("øłđðı¢", "olddic")))  # Unicode keeps them whole
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 LAST_YEAR_ROWS = 20  # rows of the list's last year; with fewer, it may not be the year when the list was made
-# How a film and its trailer were matched, or why they were not.
 EXACT, NEAR, CHOSEN = "title and year", "year off by one", "first of several"
 SEVERAL = "several films have this title and year"
 DAMAGED = "the YouTube id of its trailer is damaged"
@@ -47,12 +39,8 @@ Listed = tuple[Row, int, str, bool]  # a row of the trailer list, its year, a na
 
 
 def youtube_id(link: str) -> str:
-    """The id of the video that a link to YouTube shows, "" for another site's link.
-
-    Only where an id stands: watch?v=ID, youtu.be/ID, and /shorts/, /embed/, /live/ or /v/ID; else TrailerError.
-    """
-    site = YOUTUBE.match(link)
-    if not site:
+    """The video id of a YouTube link, "" for a link to another site; TrailerError for a YouTube link to no video."""
+    if not (site := YOUTUBE.match(link)):
         download.require_https(link)
         return ""
     parts = urlsplit(link[site.end() :])
@@ -81,7 +69,8 @@ def normal_title(title: str) -> str:
         title = f"{moved[2]} {moved[1]}".replace("' ", "'")
     # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts.
     title = re.sub(r"['’‘`´\ufe0f]", "", title)
-    letters = unicodedata.normalize("NFKD", title.replace("½", " 1/2")).casefold().translate(LETTERS)
+    title = title.replace("½", " 1/2").replace("&", " and ")
+    letters = unicodedata.normalize("NFKD", title).casefold().translate(LETTERS)
     # Latin and Greek accents go; in other scripts a mark may be a vowel, or make another letter.
     letters = re.sub(r"([a-zα-ω])[\u0300-\u036f]+", r"\1", letters)
     plain = "".join(sign if sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in letters)
@@ -101,10 +90,10 @@ def split_year(title: str) -> tuple[str, int | None]:
 
 
 def match_titles(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | None, str]], dict[int, str]]:
-    """For each film (title, year) its row of the trailer list and how they were matched, or None and the reason.
+    """Match films (title, year) to `rows` of the trailer list (row, title, movieId, youtubeId).
 
-    `rows`: row, title, movieId, youtubeId. Also, by row number, why a row that a film matched did not become its
-    trailer. The year may be off by one where title and neighbour are unique on both sides. No row serves two films.
+    For each film its row and how they were matched, or None and the reason; and by row number why a row that a film
+    matched is not its trailer. The year may be off by one where both are the only ones of their title.
     """
     by_title, last_year = _by_title(rows)
     years = Counter((title_key(film["title"]), film["year"]) for film in films)
@@ -113,24 +102,21 @@ def match_titles(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | No
     for film in films:
         title, year = title_key(film["title"]), film["year"]
         listed = [(row, first) for row, other, _, first in by_title[title] if other == year]
-        # A first name goes before one in brackets.
+        # The main title goes before one in brackets.
         candidates, how = [row for row, first in listed if first] or [row for row, _ in listed], EXACT
         if not candidates and titles[title] == 1 and year <= last_year:
             candidates, how = _near(by_title[title], film["title"], year), NEAR
         row, remark = (None, SEVERAL) if years[title, year] > 1 else _choose(candidates)
         reasons |= {other["row"]: SECOND if row else remark for other in candidates}
         matches.append((row, remark or how))
-    # Two films may match one row by different names of it: which is meant can't be told.
+    # Two films may match one row by different names of it.
     times = Counter(row["row"] for row, _ in matches if row)
     reasons |= {number: SEVERAL for number, count in times.items() if count > 1}
     return [(None, SEVERAL) if row and times[row["row"]] > 1 else (row, how) for row, how in matches], reasons
 
 
 def _by_title(rows: list[Row]) -> tuple[defaultdict[str, list[Listed]], float]:
-    """title_key -> the rows of that title, and the last year of films that the list has.
-
-    A row whose YouTube id is damaged is among them: it shows that there is another film of its title.
-    """
+    """title_key -> the rows of that title, also those with a damaged YouTube id; and the last year of the list."""
     by_title, years = defaultdict(list), Counter()
     for row in rows:
         title, year = split_year(row["title"])
@@ -147,11 +133,10 @@ def _by_title(rows: list[Row]) -> tuple[defaultdict[str, list[Listed]], float]:
 
 def _near(listed: list[Listed], title: str, year: int) -> list[Row]:
     """The row of this title with the year off by one, if the list has the title once; "Barfi!" is not "Barfi" here."""
-    if len({row["row"] for row, *_ in listed}) != 1:
-        return []
-    row, other, name, _ = listed[0]
-    same_signs = re.findall("[!?]", name) == re.findall("[!?]", title)
-    return [row] if same_signs and abs(other - year) == 1 else []
+    rows = {row["row"] for row, *_ in listed}
+    signs = re.findall("[!?]", title)
+    near = [row for row, other, name, _ in listed if abs(other - year) == 1 and re.findall("[!?]", name) == signs]
+    return near[:1] if len(rows) == 1 else []
 
 
 def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
@@ -167,20 +152,12 @@ def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
     return usable[0], CHOSEN if others - {usable[0]["youtubeId"]} else ""
 
 
-def match_files(names: list[str], films: "pd.DataFrame") -> dict[str, str]:
-    """imdb_id -> the one of `names`, the files of trailers, that is of the film; see `explain_files`."""
-    return {imdb_id: name for imdb_id, (name, _) in explain_files(names, films).items()}
-
-
 def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[str, str]]:
-    """imdb_id -> the name of the film's file, and what told it: "file", "YouTube id", "IMDb id" or "title and year".
+    """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT.
 
-    In this order; "file" is the column of the user's table. Title and year tell nothing where several films have them.
+    In this order; "file" is the column of the user's table. Title and year match only where one film has them.
     """
-    index: dict[tuple[str, Any], str] = {}
-    for name in names:
-        for key in name_keys(name):
-            index.setdefault(key, name)
+    index = {key: name for name in reversed(names) for key in name_keys(name)}  # the first of two names counts
     years, titles, matches = {key[1][1] for key in index if key[0] == EXACT}, Counter(), {}
     for film in films.itertuples():
         file = _base_name(getattr(film, "file", "")).casefold()
@@ -194,25 +171,23 @@ def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[st
 
 
 def find_film(trailer: str, films: "pd.DataFrame") -> dict[str, Any]:
-    """The row of the catalogue's `films` that a trailer's link or file name tells, {} when none or several."""
+    """The row of the catalogue's `films` that matches a trailer's link or file name, {} when none or several do."""
     matches = explain_files([trailer], films)
-    rows = films[films.imdb_id.isin(matches)]
-    told = len(rows) == 1 and not (rows.shared.iloc[0] and matches[rows.imdb_id.iloc[0]][1] == "YouTube id")
-    return rows.iloc[0].to_dict() if told else {}
+    rows = films[films.imdb_id.isin(matches)].to_dict("records")
+    # A shared YouTube id may be of another row's film.
+    certain = len(rows) == 1 and not (rows[0]["shared"] and matches[rows[0]["imdb_id"]][1] == "YouTube id")
+    return rows[0] if certain else {}
 
 
 def name_keys(name: str) -> list[tuple[str, Any]]:
-    """What a link or a file's name tells of its film: how, and an id, or (title_key, year)."""
+    """The keys of the film in a link or a file's name: the kind of key, and an id, or (title_key, year)."""
     if LINK.match(name):
         return [("YouTube id", video)] if (video := youtube_id(name)) else []
     name = _base_name(name)
     stem, keys = SUFFIX.sub("", name), [("file", name.casefold())]
-    if video := ID_IN_NAME.search(stem):
-        keys.append(("YouTube id", video[1]))
+    keys += [("YouTube id", video) for video in ID_IN_NAME.findall(stem)]
     keys += [("IMDb id", imdb_id) for imdb_id in FILM_ID.findall(stem)]
-    if titled := TITLE_IN_NAME.match(stem):
-        keys.append((EXACT, (title_key(titled[1]), int(titled[2]))))
-    return keys
+    return keys + [(EXACT, (title_key(title), int(year))) for title, year in TITLE_IN_NAME.findall(stem)]
 
 
 def _base_name(path: str) -> str:
