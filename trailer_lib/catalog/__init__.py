@@ -5,11 +5,6 @@
 
 import lazy_loader
 
-<<<<<<< HEAD
-TITLES = "FILM_ID IMDB_ID LINK explain_files find_film match_files match_titles normal_title video_id youtube_id"
-
-=======
->>>>>>> C-catalog
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
@@ -17,6 +12,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "join": ["METADATA", "scored_films"],
         "official_tables": ["fetch"],
         "read_table": ["parse_number", "read_rows"],
-        "titles": "FILM_ID IMDB_ID LINK explain_files find_film match_titles normal_title youtube_id".split(),
+        "titles": "FILM_ID IMDB_ID LINK explain_files find_film match_titles normal_title video_id youtube_id".split(),
     },
 )

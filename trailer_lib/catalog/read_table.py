@@ -55,16 +55,11 @@ def read_rows(path: Path, needed: list[str], optional: list[str] | None) -> Tabl
         lines, marks = lines[1:], named[1]
     if not lines:
         raise TrailerError(f"{path}: empty: {expected}")
-<<<<<<< HEAD
-    separator, width, places = _read_heading(lines[0], marks, path, needed, optional)
-    table, empty = Table(list(places), remark), dict.fromkeys([*needed, *(optional or places)], "")
-    for number, first, cells in _records(lines[1:], separator, width):
-=======
     separator, names = _read_heading(path, lines[0], marks, needed, optional)
-    places = {name: names.index(name.casefold()) for name in needed + optional if name.casefold() in names}
-    table, empty = Table(list(places), remark), dict.fromkeys(needed + optional, "")
+    wanted = needed + (list(filter(None, names)) if optional is None else optional)
+    places = {name: names.index(name.casefold()) for name in wanted if name.casefold() in names}
+    table, empty = Table(list(places), remark), dict.fromkeys(wanted, "")
     for number, first, cells in _records(lines[1:], separator, len(names)):
->>>>>>> C-catalog
         if isinstance(cells, str):
             table.dropped.append((path.name, number, first.strip()[:80], cells))
         else:
@@ -147,28 +142,16 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
     return texts, f"not UTF-8, read as {CODE_PAGES[page]}: {word!r} {doubt}; if it is wrong, save the table as UTF-8"
 
 
-<<<<<<< HEAD
 def _read_heading(
-    line: str, marks: str, path: Path, needed: list[str], optional: list[str] | None
-) -> tuple[str, int, dict[str, int]]:
-    """The separator, the number of columns, and the place of each that the file has; case does not matter."""
-    line, wanted = line.replace("\0", ""), needed + (optional or [])
-    names = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
-    # The separator that gives the most of the columns wanted.
-    mark = max(names, key=lambda mark: (sum(name.casefold() in names[mark] for name in wanted), len(names[mark])))
-    wanted += [name for name in names[mark] if name and optional is None]
-    counts = {name: names[mark].count(name.casefold()) for name in wanted}
-    for name, count in counts.items():
-=======
-def _read_heading(path: Path, line: str, marks: str, needed: list[str], optional: list[str]) -> tuple[str, list[str]]:
+    path: Path, line: str, marks: str, needed: list[str], optional: list[str] | None
+) -> tuple[str, list[str]]:
     """The separator and the columns' names in lower case; TrailerError where one is missing or there twice."""
-    line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + optional}
+    line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + (optional or [])}
     headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
     # The separator that gives the most of the columns wanted.
     mark = max(marks, key=lambda mark: (len(wanted & set(headings[mark])), len(headings[mark])))
-    for name in needed + optional:
+    for name in needed + (list(filter(None, headings[mark])) if optional is None else optional):
         count = headings[mark].count(name.casefold())
->>>>>>> C-catalog
         if count > 1:
             raise TrailerError(f"{path}: two columns {name!r}: expected one; remove or rename the other")
         if not count and name in needed:
