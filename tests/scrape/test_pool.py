@@ -2,12 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from multiprocessing import resource_tracker
+from pathlib import Path
 from threading import Timer
 
 import numpy as np
@@ -142,3 +144,33 @@ def test_a_worker_that_is_killed_between_two_jobs_is_replaced() -> None:
                 return
             except (BrokenExecutor, ProcessExpired):  # the job came before the pool had noticed
                 continue
+
+
+HIDDEN = """
+import signal, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("pthread_sigmask", "SIGKILL", "SIGHUP", "SIGALRM", "SIGUSR1"):
+    delattr(signal, name)
+import trailer_lib.__main__
+from trailer_lib import Project, catalog, dataset, evaluation, networks, predict, report, scrape, training, video
+for room in (catalog, dataset, evaluation, networks, predict, report, scrape, training, video):
+    assert [getattr(room, name) for name in room.__all__]
+import film_set
+from pathlib import Path
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    film_set.put_trailer(root, film_set.GOOD)
+    print(scrape.scrape(Project(root), film_set.table(film_set.GOOD), film_set.settings(workers=1)).status[0])
+"""
+
+
+def test_without_the_modules_of_posix_all_is_imported_and_a_scrape_runs(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(HIDDEN)
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    command, environment = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)], os.environ | {"PYTHONPATH": path}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("\nok\n")
+    assert result.stderr.count("the memory of worker processes is not limited") == 1

@@ -10,7 +10,9 @@ import math
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,13 @@ def test_what_fails_for_want_of_a_runtime_says_so(warning: str) -> None:
     assert youtube.failure("Private video", [warning]).kind == "private"
 
 
+@pytest.mark.skipif(find_spec("deno") is None, reason="deno has no wheel for this system")
+def test_yt_dlp_has_found_the_javascript_runtime_that_came_with_it() -> None:
+    with youtube.Downloader(youtube.options(Path("x"), 360, youtube.Log())) as downloader:
+        runtime = downloader._js_runtimes["deno"].info
+    assert runtime.supported and Path(runtime.path).is_relative_to(sys.prefix)
+
+
 def test_the_runtimes_named_are_those_that_yt_dlp_takes() -> None:
     deno, node = ".".join(map(str, DenoJsRuntime.MIN_SUPPORTED_VERSION[:2])), NodeJsRuntime.MIN_SUPPORTED_VERSION[0]
     assert f"deno {deno}" in sources.RUNTIME_HINT and f"node {node}" in sources.RUNTIME_HINT
@@ -148,6 +157,14 @@ def test_what_decides_between_streams() -> None:
     assert chosen(SOUND, WITH_SOUND) == "18"
     assert chosen(stream("dark", None, None, acodec=None), stream("160", 144)) == "160"
     assert chosen(stream("dark", None, None, acodec=None)) == "dark"
+
+
+@pytest.mark.parametrize("dynamic_range", ["HDR10", "HDR10+", "HLG", "DV"])
+def test_sdr_is_taken_where_there_is_some(dynamic_range: str) -> None:
+    hdr = stream("701", 360, "av01.0.12M.10", 1, dynamic_range=dynamic_range)
+    assert chosen(hdr, stream("18", 360, size=99)) == "18"
+    assert chosen(hdr, stream("137", 1080, size=99, dynamic_range="SDR")) == "137"
+    assert chosen(hdr) == "701"
 
 
 @pytest.mark.parametrize("streams", [[STORYBOARD, SOUND], [HLS, DASH], [stream("f", 360, protocol="f4m")]])
@@ -283,6 +300,13 @@ def test_nothing_is_printed_and_the_cookies_file_stays_as_it_was(
     assert plain.requests[0].headers["Cookie"] == "SID=s3cret; HSID=s3cret"
     assert "".join(capfd.readouterr()) + caplog.text == "" and "s3cret" not in str(caught.value)
     assert (tmp_path / "cookies.txt").read_text() == COOKIES and list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["\ufeff{}", "\ufeff# HTTP Cookie File\n{}", "{}\n\n", "# exported\r\n{}"])
+def test_a_cookies_file_may_begin_as_programs_on_windows_write_it(change: str, plain: Site, tmp_path: Path) -> None:
+    (tmp_path / "cookies.txt").write_bytes(change.format(COOKIE).replace("\n", "\r\n").encode())
+    fetch(plain, tmp_path, movie(), cookies="cookies.txt")
+    assert plain.requests[0].headers["Cookie"] == "SID=s3cret"
 
 
 @pytest.mark.parametrize("line", [COOKIE.replace("\t", " "), COOKIE.replace("1999999999", "soon"), COOKIE + "\tmore"])
