@@ -58,7 +58,7 @@ def test_a_video_is_of_the_film_that_its_name_tells(
     name: str, film: int, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert matched(tmp_path, name) == {FILMS.imdb_id[film]: name}
-    assert capsys.readouterr().out == f"{tmp_path / 'trailers'}: 1 videos; 1 of 5 films have one, 1 by {how}\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'trailers'}: 1 videos; 1 of 5 films have one (1 by {how})\n"
 
 
 def test_what_matches_no_film_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,16 +66,22 @@ def test_what_matches_no_film_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     others = ["Heat (1996).mp4", "Heat.mp4", f"{VIDEO.lower()}.mp4", "caf\udce9.mp4", f"x{VIDEO}.mp4"]
     assert matched(tmp_path, *hidden, *others) == {}
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("trailers: 5 videos; 0 of 5 films have one")
+    assert lines[0].endswith("trailers: 5 videos; 0 of 5 films have one (none)")
     named = ["-dqw4w9wgxc.mp4", "Heat (1996).mp4", "Heat.mp4", "caf\\udce9.mp4", f"x{VIDEO}.mp4"]
-    assert lines[1] == f"5 videos match none of these films: {', '.join(named)}"
+    assert lines[1] == f"left out, as of none of these films: {', '.join(named)}"
+
+
+def test_of_two_videos_of_a_film_the_one_easier_to_read_is_taken(tmp_path: Path) -> None:
+    assert matched(tmp_path, "Heat (1995).avi", "Heat (1995).mkv", "Heat (1995).flv") == {
+        "tt0000003": "Heat (1995).mkv"
+    }
 
 
 def test_of_many_videos_without_a_film_ten_are_named_and_a_file_has_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     matched(tmp_path, *(f"{number:03}.mp4" for number in range(200)))
-    assert capsys.readouterr().out.endswith("008.mp4, 009.mp4, ... (all in images/unmatched_videos.txt)\n")
+    assert capsys.readouterr().out.endswith("008.mp4, 009.mp4, ... (all 200 in images/unmatched_videos.txt)\n")
     assert len((tmp_path / "images" / "unmatched_videos.txt").read_text().split()) == 200
 
 

@@ -10,8 +10,7 @@ from trailer_lib.download import download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video import VIDEO_SUFFIXES as VIDEO_SUFFIXES  # handed on
-from trailer_lib.video import is_video_name
+from trailer_lib.video import VIDEO_SUFFIXES, is_video_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,15 +71,19 @@ def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[s
     names files), an IMDb id, or "Title (Year)".
     """
     folder = place_of(source.removeprefix("folder:"), project.root)
-    names = sorted(path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file())
+    names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
+    # Of two videos of a film, the one in the container that is easier to read: film.mkv made of film.wmv.
+    names.sort(key=lambda name: (VIDEO_SUFFIXES.index(Path(name).suffix.lower()), name))
     matches = explain_files(names, films)
-    how = "".join(f", {count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
-    print(f"{printable(folder)}: {len(names)} videos; {len(matches)} of {len(films)} films have one{how}")
+    how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
+    print(f"{printable(folder)}: {len(names)} videos; {len(matches)} of {len(films)} films have one ({how or 'none'})")
     matched = {name for name, _ in matches.values()}
-    if others := [printable(name) for name in names if name not in matched]:
+    others = [printable(name) for name in names if name not in matched]
+    if len(others) > LISTED:
         files.write_text(project.images / OTHERS, "\n".join(others))
-        more = f", ... (all in images/{OTHERS})" if len(others) > LISTED else ""
-        print(f"{len(others)} videos match none of these films: {', '.join(others[:LISTED])}{more}")
+    if others:
+        more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
+        print(f"left out, as of none of these films: {', '.join(others[:LISTED])}{more}")
     return {imdb_id: folder / name for imdb_id, (name, _) in matches.items()}
 
 
