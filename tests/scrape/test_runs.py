@@ -15,7 +15,7 @@ import pytest
 from film_set import GOOD, table
 
 from trailer_lib import Project, TrailerError, files
-from trailer_lib.errors import SourceError, Stopped
+from trailer_lib.errors import SourceError
 from trailer_lib.scrape import failures, ledger, pool, run, scrape, sources, status
 from trailer_lib.scrape.ledger import Entry
 from trailer_lib.scrape.run import Job, retry_delay
@@ -105,16 +105,6 @@ def test_the_command_to_resume_gives_these_settings_again(project: Project) -> N
     words = shlex.split(run._resume_command(project, chosen))
     assert words[:6] == ["python", "-m", "trailer_lib", "scrape", "--root", str(project.root)]
     assert words[6:] == ["films=3", "source=folder:my trailers", "retry_failed=true"]
-
-
-def test_ctrl_c_says_how_many_films_are_done(scraped: Callable) -> None:
-    def outcome(job: Job) -> tuple[str, str]:
-        if job.imdb_id == FILMS.imdb_id[3]:
-            raise KeyboardInterrupt
-        return "ok", ""
-
-    with pytest.raises(Stopped, match=r"stopped with 3 of 50 films done; to resume: python .* pause=0\.0$"):
-        scraped(outcome)
 
 
 def test_a_second_run_of_the_same_root_is_refused_and_touches_nothing(project: Project, scraped: Callable) -> None:

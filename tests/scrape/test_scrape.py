@@ -131,15 +131,6 @@ def test_a_second_run_skips_what_is_done_and_what_failed_permanently(project: Pr
     assert {name for name in after if after[name] != before.get(name)} <= {"settings.json", "failures.csv", files.LOCK}
 
 
-def test_a_missing_trailer_that_came_later_is_scraped_alone(project: Project) -> None:
-    before = every_file(folder_of(project, GOOD))
-    lines = len(ledger.read_ledger(project.images / LEDGER))
-    put_trailer(project.root, made.MISSING)
-    assert states(scrape(project, ALL, settings()))[made.MISSING] == "ok"
-    assert every_file(folder_of(project, GOOD)) == before
-    assert len(ledger.read_ledger(project.images / LEDGER)) == lines + 1
-
-
 def test_a_video_that_failed_is_tried_again_only_when_it_has_been_replaced(project: Project) -> None:
     lines = len(ledger.read_ledger(project.images / LEDGER))
     path = project.root / "trailers" / f"{made.youtube_id(made.PAGE)}.mp4"
@@ -150,12 +141,15 @@ def test_a_video_that_failed_is_tried_again_only_when_it_has_been_replaced(proje
     assert len(ledger.read_ledger(project.images / LEDGER)) == lines + 1
 
 
-def test_retry_failed_leaves_what_was_not_tried(project: Project) -> None:
+def test_a_missing_video_that_came_is_scraped_and_retry_failed_leaves_what_was_not_tried(project: Project) -> None:
+    before, lines = every_file(folder_of(project, HOSTILE)), len(ledger.read_ledger(project.images / LEDGER))
     shutil.rmtree(folder_of(project, GOOD))
     put_trailer(project.root, made.MISSING)
     result = states(scrape(project, ALL, settings(retry_failed=True)))
     assert (result[GOOD], result[made.MISSING]) == ("open", "ok")
     assert states(scrape(project, ALL, settings()))[GOOD] == "ok"
+    assert every_file(folder_of(project, HOSTILE)) == before
+    assert len(ledger.read_ledger(project.images / LEDGER)) == lines + 2
 
 
 def test_a_film_without_its_entry_gets_it_in_the_next_run(project: Project) -> None:
