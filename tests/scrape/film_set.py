@@ -26,7 +26,7 @@ TITLES = {
 
 
 def youtube_id(imdb_id: str) -> str:
-    return f"-y{imdb_id}"
+    return f"-y{imdb_id}"  # 11 letters, the first a hyphen
 
 
 def table(*imdb_ids: str) -> pd.DataFrame:
@@ -52,9 +52,13 @@ def render(path: Path, light: float = 1.0) -> Path:
     return path
 
 
+def trailer_path(root: Path, imdb_id: str) -> Path:
+    return root / "trailers" / f"{youtube_id(imdb_id)}.mp4"
+
+
 def put_trailer(root: Path, imdb_id: str) -> Path:
     """A film's trailer, damaged as its name says."""
-    path = root / "trailers" / f"{youtube_id(imdb_id)}.mp4"
+    path = trailer_path(root, imdb_id)
     if imdb_id == PAGE:
         path.write_text("<!DOCTYPE html><title>Video unavailable</title>")
     else:

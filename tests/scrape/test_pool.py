@@ -2,13 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from multiprocessing import resource_tracker
-from threading import Timer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,10 +57,10 @@ def starts(clock: Clock, schedule: Schedule, retry: Callable, takes: float = 0.0
 
 
 @pytest.mark.parametrize(
-    ("slots", "takes", "moments"), [(1, 0.0, [0, 10, 20]), (3, 0.0, [0, 0, 0]), (1, 7.0, [0, 17, 34])]
+    ("slots", "takes", "moments"), [(1, 0, [0, 10, 20, 30]), (3, 0, [0, 0, 0, 10]), (1, 7, [0, 17, 34, 51])]
 )
 def test_each_slot_pauses_after_a_job_has_ended(clock: Clock, slots: int, takes: float, moments: list) -> None:
-    assert starts(clock, Schedule(range(3), slots, 10.0), lambda job: None, takes) == list(enumerate(moments))
+    assert starts(clock, Schedule(range(4), slots, 10.0), lambda job: None, takes) == list(enumerate(moments))
 
 
 def test_a_job_is_retried_after_its_delay_and_before_those_not_started_yet(clock: Clock) -> None:
@@ -68,18 +69,6 @@ def test_a_job_is_retried_after_its_delay_and_before_those_not_started_yet(clock
     assert started == [(0, 0.0), (1, 10.0), (2, 20.0), (0, 30.0), (3, 40.0)]
     delays = iter([900.0, None])
     assert starts(clock, Schedule([7], 1, 0.0), lambda job: next(delays)) == [(7, 40.0), (7, 940.0)]
-
-
-def test_no_more_jobs_run_than_there_are_slots() -> None:
-    running = []
-
-    def submit(job: int) -> Future:
-        running.append(Future())
-        Timer(0.002, running[-1].set_result, [None]).start()
-        assert sum(not future.done() for future in running) <= 4
-        return running[-1]
-
-    assert len(list(Schedule(range(100), 4, 0.0).run(submit))) == 100
 
 
 def test_a_run_that_is_left_cancels_what_is_running() -> None:
@@ -142,3 +131,33 @@ def test_a_worker_that_is_killed_between_two_jobs_is_replaced() -> None:
                 return
             except (BrokenExecutor, ProcessExpired):  # the job came before the pool had noticed
                 continue
+
+
+HIDDEN = """
+import signal, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("pthread_sigmask", "SIGKILL", "SIGHUP", "SIGALRM", "SIGUSR1"):
+    delattr(signal, name)
+import trailer_lib.__main__
+from trailer_lib import Project, catalog, dataset, evaluation, networks, predict, report, scrape, training, video
+for room in (catalog, dataset, evaluation, networks, predict, report, scrape, training, video):
+    assert [getattr(room, name) for name in room.__all__]
+import film_set
+from pathlib import Path
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    film_set.put_trailer(root, film_set.GOOD)
+    print(scrape.scrape(Project(root), film_set.table(film_set.GOOD), film_set.settings(workers=1)).status[0])
+"""
+
+
+def test_without_the_modules_of_posix_all_is_imported_and_a_scrape_runs(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(HIDDEN)
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    command, environment = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)], os.environ | {"PYTHONPATH": path}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("\nok\n")
+    assert result.stderr.count("the memory of worker processes is not limited") == 1

@@ -10,12 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from film_set import GOOD, table
 
 from trailer_lib import Project, TrailerError, files
-from trailer_lib.errors import SourceError, Stopped
-from trailer_lib.scrape import ledger, pool, run, scrape, sources, status
+from trailer_lib.errors import SourceError
+from trailer_lib.scrape import failures, ledger, pool, run, scrape, sources, status
 from trailer_lib.scrape.ledger import Entry
 from trailer_lib.scrape.run import Job, retry_delay
 from trailer_lib.settings import ScrapeSettings
@@ -106,16 +107,6 @@ def test_the_command_to_resume_gives_these_settings_again(project: Project) -> N
     assert words[6:] == ["films=3", "source=folder:my trailers", "retry_failed=true"]
 
 
-def test_ctrl_c_says_how_many_films_are_done(scraped: Callable) -> None:
-    def outcome(job: Job) -> tuple[str, str]:
-        if job.imdb_id == FILMS.imdb_id[3]:
-            raise KeyboardInterrupt
-        return "ok", ""
-
-    with pytest.raises(Stopped, match=r"stopped with 3 of 50 films done; to resume: python .* pause=0\.0$"):
-        scraped(outcome)
-
-
 def test_a_second_run_of_the_same_root_is_refused_and_touches_nothing(project: Project, scraped: Callable) -> None:
     in_progress = project.images / f"{files.TEMPORARY}12345678-Film"
     in_progress.mkdir(parents=True)
@@ -136,11 +127,48 @@ def test_what_every_film_would_meet_ends_the_run(error: Exception, project: Proj
     assert len(scraped.tried) == 1 and not (project.images / ledger.LEDGER).exists()
 
 
+def test_a_film_without_a_trailer_costs_neither_a_worker_nor_a_pause(project: Project, scraped: Callable) -> None:
+    films = FILMS.head(3).assign(youtube_id=["", "y", ""])
+    assert scraped(always_ok, films, pause=1e6) == [FILMS.imdb_id[1]]
+    lines = (project.images / ledger.LEDGER).read_text()
+    result = status(project, films)
+    assert result.status.tolist() == ["failed", "ok", "failed"] and result.reason[0] == "missing"
+    assert "youtube_id, url or file in films.csv" in failures(result)
+    assert scraped(always_ok, films) == [] and (project.images / ledger.LEDGER).read_text() == lines
+    assert scraped(always_ok, films.assign(youtube_id="y"), retry_failed=True) == [FILMS.imdb_id[0], FILMS.imdb_id[2]]
+
+
+def test_a_permanent_failure_is_that_of_a_trailer_and_not_of_its_film(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def fetch(youtube_id: str, *_: object) -> Path:
+        tried.append(youtube_id)
+        raise SourceError("private", "private video", True)
+
+    monkeypatch.setattr(sources, "fetch_trailer", fetch)
+    for youtube_id in ("one", "one", "two", "", "two"):
+        films = FILMS.head(1).assign(youtube_id=youtube_id)
+        result = scrape(project, films, ScrapeSettings(pause=0.0), Inline())
+        assert result.reason.tolist() == ["private"]
+    assert tried == ["one", "two"]
+
+
+def test_of_many_failures_ten_are_listed_and_a_file_has_all(project: Project, scraped: Callable) -> None:
+    scraped(lambda job: ("failed", "private"))
+    *lines, more = failures(status(project, FILMS)).splitlines()
+    assert len(lines) == 10 and more == "... and 40 more: all are in images/failures.csv"
+    table = pd.read_csv(project.images / "failures.csv")
+    assert table.columns.tolist() == ["imdb_id", "title", "status", "reason", "detail"]
+    assert table.imdb_id.tolist() == FILMS.imdb_id.tolist() and set(table.detail) == {"said: private"}
+
+
 def test_a_download_that_finds_the_disk_full_ends_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(*_: object) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(run, "fetch_trailer", fetch)
+    monkeypatch.setattr(sources, "fetch_trailer", fetch)
     with pytest.raises(files.DiskFull, match="the disk is full: 500,000,000 bytes are needed"):
         scrape(project, FILMS, ScrapeSettings(pause=0.0), Inline())
 
@@ -157,7 +185,7 @@ def test_a_source_error_is_the_films_entry(project: Project, monkeypatch: pytest
     def fetch(*_: object) -> Path:
         raise SourceError("rate limit", "HTTP Error 429 \udcff", False, retry_after=77.0)
 
-    monkeypatch.setattr(run, "fetch_trailer", fetch)
+    monkeypatch.setattr(sources, "fetch_trailer", fetch)
     entry = run.scrape_film(Job(GOOD, "y", "", "Film", 1999, project, ScrapeSettings()))
     assert (entry.status, entry.reason, entry.retry_after) == ("later", "rate limit", 77.0)
     assert entry.detail == "HTTP Error 429 \\udcff"  # can be printed
@@ -177,7 +205,7 @@ def delay_of(
     attempt: int = 1, imdb_id: str = GOOD, asked: float = 0.0, reason: str = "network", **chosen: object
 ) -> float:
     settings = ScrapeSettings(**({"pause": 10.0, "attempts": 4} | chosen))
-    job = Job(imdb_id, "y", "", "Film", 1999, Project("/"), settings, attempt)
+    job = Job(imdb_id, "y", "", "Film", 1999, Project("/"), settings, attempt=attempt)
     state = "failed" if reason in ("private", "decode") else "later"
     return retry_delay(job, Entry(imdb_id, "y", state, reason, retry_after=asked))
 
@@ -195,10 +223,8 @@ def test_a_delay_is_never_shorter_than_the_server_asked_for(asked: float) -> Non
 
 
 @pytest.mark.parametrize(
-    "chosen",
-    [{"attempt": 4}, {"asked": 4000.0}, {"reason": "timeout"}, {"reason": "private"}, {"reason": "decode"},
-     {"reason": "missing", "source": "folder:x"}],
-)  # fmt: skip
+    "chosen", [{"attempt": 4}, {"asked": 4000.0}, {"reason": "timeout"}, {"reason": "private"}, {"reason": "decode"}]
+)
 def test_what_is_in_vain_is_not_tried_again_in_the_same_run(chosen: dict) -> None:
     assert delay_of(**chosen) is None
 
@@ -210,12 +236,13 @@ def test_the_machines_own_trouble_needs_no_politeness(reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("films", "reason", "source", "waits"),
-    [(2, "", "youtube", [10.0]), (2, "", "folder:x", [0.0]),
+    [(2, "", "youtube", [10.0]), (2, "", "folder:", [0.0]),
      (1, "network", "youtube", [delay_of(attempt, FILMS.imdb_id[0]) for attempt in (1, 2, 3)])],
 )  # fmt: skip
 def test_a_run_pauses_between_downloads_and_before_another_attempt(
-    films: int, reason: str, source: str, waits: list[float], scraped: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    films: int, reason: str, source: str, waits: list[float],
+    project: Project, scraped: Callable, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     now, starts = [0.0], []
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
     monkeypatch.setattr(pool, "time", clock)
@@ -224,5 +251,7 @@ def test_a_run_pauses_between_downloads_and_before_another_attempt(
         starts.append(now[0])
         return ("later", reason) if reason else ("ok", "")
 
+    for youtube_id in FILMS.youtube_id[:films]:
+        (project.root / f"{youtube_id}.mp4").write_bytes(b"video")
     scraped(outcome, FILMS.head(films), attempts=4, pause=10.0, source=source)
     assert [late - early for early, late in pairwise(starts)] == pytest.approx(waits)

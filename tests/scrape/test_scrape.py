@@ -85,7 +85,7 @@ def fresh(trailers: Path, tmp_path: Path) -> Project:
 def test_each_film_has_its_status_and_reason(scraped: Project) -> None:
     assert [(row.imdb_id, row.status, row.reason) for row in status(scraped, ALL).itertuples()] == [
         (GOOD, "ok", ""), (HOSTILE, "ok", ""), (made.BLACK, "failed", "nothing kept"),
-        (made.CUT, "failed", "decode"), (made.PAGE, "failed", "decode"), (made.MISSING, "later", "missing"),
+        (made.CUT, "failed", "decode"), (made.PAGE, "failed", "decode"), (made.MISSING, "failed", "missing"),
     ]  # fmt: skip
 
 
@@ -128,25 +128,28 @@ def test_a_second_run_skips_what_is_done_and_what_failed_permanently(project: Pr
     before = every_file(project.images)
     scrape(project, table(GOOD, HOSTILE, made.BLACK, made.CUT, made.PAGE), settings())
     after = every_file(project.images)
-    assert {name for name in after if after[name] != before.get(name)} <= {"settings.json", files.LOCK}
+    assert {name for name in after if after[name] != before.get(name)} <= {"settings.json", "failures.csv", files.LOCK}
 
 
-def test_a_missing_trailer_that_came_later_is_scraped_alone(project: Project) -> None:
-    before = every_file(folder_of(project, GOOD))
+def test_a_video_that_failed_is_tried_again_only_when_it_has_been_replaced(project: Project) -> None:
     lines = len(ledger.read_ledger(project.images / LEDGER))
-    put_trailer(project.root, made.MISSING)
-    assert states(scrape(project, ALL, settings()))[made.MISSING] == "ok"
-    assert every_file(folder_of(project, GOOD)) == before
+    path = project.root / "trailers" / f"{made.youtube_id(made.PAGE)}.mp4"
+    path.unlink()
+    assert states(scrape(project, ALL, settings()))[made.PAGE] == "failed"
+    made.render(path.with_suffix(".MKV"))
+    assert states(scrape(project, ALL, settings(retry_failed=True)))[made.PAGE] == "ok"
     assert len(ledger.read_ledger(project.images / LEDGER)) == lines + 1
 
 
-def test_retry_failed_tries_temporary_failures_alone(project: Project) -> None:
+def test_a_missing_video_that_came_is_scraped_and_retry_failed_leaves_what_was_not_tried(project: Project) -> None:
+    before, lines = every_file(folder_of(project, HOSTILE)), len(ledger.read_ledger(project.images / LEDGER))
     shutil.rmtree(folder_of(project, GOOD))
     put_trailer(project.root, made.MISSING)
-    put_trailer(project.root, made.PAGE)
     result = states(scrape(project, ALL, settings(retry_failed=True)))
-    assert (result[GOOD], result[made.MISSING], result[made.PAGE]) == ("open", "ok", "failed")
+    assert (result[GOOD], result[made.MISSING]) == ("open", "ok")
     assert states(scrape(project, ALL, settings()))[GOOD] == "ok"
+    assert every_file(folder_of(project, HOSTILE)) == before
+    assert len(ledger.read_ledger(project.images / LEDGER)) == lines + 2
 
 
 def test_a_film_without_its_entry_gets_it_in_the_next_run(project: Project) -> None:
@@ -166,6 +169,8 @@ def test_a_wrong_setting_is_refused_before_anything_is_written(wrong: dict, fres
 
 def outcomes(project: Project, monkeypatch: pytest.MonkeyPatch, *imdb_ids: str, **chosen: object) -> dict:
     """Status, reason and attempts of each film from a run of workers that `made.scrape_or_fail`."""
+    for imdb_id in {*imdb_ids} - {GOOD}:
+        shutil.copy(made.trailer_path(project.root, GOOD), made.trailer_path(project.root, imdb_id))
     with monkeypatch.context() as patch:
         # A worker imports the function by its name: it runs the real one in a real process.
         patch.setattr(run, "scrape_film", made.scrape_or_fail)
@@ -175,8 +180,6 @@ def outcomes(project: Project, monkeypatch: pytest.MonkeyPatch, *imdb_ids: str, 
 
 
 def test_a_worker_that_fails_costs_its_film_alone(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for imdb_id in (made.CRASHING_ONCE, made.GREEDY):
-        put_trailer(fresh.root, imdb_id)
     expected = {
         made.CRASHING: ("failed", "crash", 2), made.KILLED: ("later", "killed", 2), GOOD: ("ok", "", 1),
         made.UNEXPECTED: ("failed", "error", 2), made.GREEDY: ("failed", "memory", 1), made.CRASHING_ONCE: ("ok", "", 2)
@@ -191,6 +194,7 @@ def test_a_film_that_takes_too_long_is_left_to_another_run(fresh: Project, monke
 @pytest.fixture
 def interrupted(fresh: Project) -> subprocess.Popen:
     """A scrape in a process group of its own that has done GOOD and hangs at made.HANGING."""
+    put_trailer(fresh.root, made.HANGING)
     command = [sys.executable, "-c", INTERRUPTED, str(fresh.root)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while process.poll() is None and not ledger.read_ledger(fresh.images / LEDGER):

@@ -3,13 +3,14 @@
 import ast
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import pytube
 from server import Answer, Site, file, redirect, status
 
 import trailer_lib
-from trailer_lib import TrailerError
-from trailer_lib.download import STATUS_KINDS
+from trailer_lib import Project, TrailerError
+from trailer_lib.download import PERMANENT, STATUS_KINDS
 from trailer_lib.errors import SourceError
 from trailer_lib.scrape import fetch_trailer, sources, youtube
 from trailer_lib.settings import ScrapeSettings
@@ -26,32 +27,84 @@ def test_a_misspelt_source_names_the_nearest(source: str, said: str, tmp_path: P
         sources.check_source(ScrapeSettings(source=source), tmp_path)
 
 
-def from_folder(root: Path, name: str, youtube_id: str = VIDEO) -> Path:
-    (root / "trailers").mkdir()
-    (root / "trailers" / name).write_bytes(b"video")
-    return fetch_trailer(youtube_id, "", ScrapeSettings(source="folder:trailers"), root, root / "scratch")
+# A folder of trailers that the user has.
+
+FILMS = pd.DataFrame(
+    [("tt0000001", VIDEO, "Home Alone", 1990, ""), ("tt0000002", "", "Amélie", 2001, ""),
+     ("tt0000003", "", "Heat", 1995, ""), ("tt0000004", "", "Alien", 1979, "my own Alien.MKV"),
+     ("own-0123456789", "", "Tenet", 2020, "")],
+    columns=["imdb_id", "youtube_id", "title", "year", "file"],
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv", ".mov", ".avi"])
-def test_a_folder_gives_its_own_file(tmp_path: Path, suffix: str) -> None:
-    assert from_folder(tmp_path, VIDEO + suffix) == tmp_path / "trailers" / f"{VIDEO}{suffix}"
-    assert [path.name for path in tmp_path.iterdir()] == ["trailers"]
-    elsewhere = ScrapeSettings(source=f"folder:{tmp_path / 'trailers'}")
-    assert fetch_trailer(VIDEO, "", elsewhere, tmp_path / "root", tmp_path).suffix == suffix
+def matched(tmp_path: Path, *names: str) -> dict[str, str]:
+    """Film -> the name of its video in a folder of files with these names."""
+    for folder in ("trailers", "images"):
+        (tmp_path / folder).mkdir()
+    for name in names:
+        (tmp_path / "trailers" / name).write_bytes(b"video")
+    videos = sources.match_folder(Project(tmp_path), FILMS, "folder:trailers")
+    return {imdb_id: path.name for imdb_id, path in videos.items()}
 
 
-@pytest.mark.parametrize("name", ["other000000.mp4", f"{VIDEO}.txt", VIDEO, f"x{VIDEO}.mp4", f"{VIDEO}x.mp4"])
-def test_a_film_without_its_own_file_is_missing_but_may_come(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SourceError, match=VIDEO) as caught:
-        from_folder(tmp_path, name)
-    assert (caught.value.kind, caught.value.permanent) == ("missing", False)
+@pytest.mark.parametrize(
+    ("name", "film", "how"),
+    [(f"{VIDEO}.mp4", 0, "YouTube id"), (f"{VIDEO}.MP4", 0, "YouTube id"), (f"{VIDEO}.m4v", 0, "YouTube id"),
+     (f"Home Alone - Trailer [{VIDEO}].webm", 0, "YouTube id"), ("tt0000002.mov", 1, "IMDb id"),
+     ("Amelie (2001).mkv", 1, "title and year"), ("Heat (1995).wmv", 2, "title and year"),
+     ("My Own alien.mkv", 3, "file"), ("Tenet (2020).avi", 4, "title and year")],
+)  # fmt: skip
+def test_a_video_is_of_the_film_that_its_name_tells(
+    name: str, film: int, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert matched(tmp_path, name) == {FILMS.imdb_id[film]: name}
+    assert capsys.readouterr().out == f"{tmp_path / 'trailers'}: 1 videos; 1 of 5 films have one (1 by {how})\n"
 
 
-@pytest.mark.parametrize("source", ["youtube", "pytube", "folder:trailers"])
-def test_a_film_without_an_id_is_missing_from_all_but_links(source: str, tmp_path: Path, no_network: None) -> None:
-    with pytest.raises(SourceError, match=f"no YouTube id for {source}") as caught:
-        fetch_trailer("", "https://example.org/film.mp4", ScrapeSettings(source=source), tmp_path, tmp_path)
-    assert caught.value.kind == "missing"
+def test_what_matches_no_film_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = [f"._{VIDEO}.mp4", f"{VIDEO}.txt", f"{VIDEO}.jpg", VIDEO]
+    others = ["Heat (1996).mp4", "Heat.mp4", f"{VIDEO.lower()}.mp4", "caf\udce9.mp4", f"x{VIDEO}.mp4"]
+    assert matched(tmp_path, *hidden, *others) == {}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("trailers: 5 videos; 0 of 5 films have one (none)")
+    named = ["-dqw4w9wgxc.mp4", "Heat (1996).mp4", "Heat.mp4", "caf\\udce9.mp4", f"x{VIDEO}.mp4"]
+    assert lines[1] == f"left out, as of none of these films: {', '.join(named)}"
+
+
+def test_of_two_videos_of_a_film_the_one_easier_to_read_is_taken(tmp_path: Path) -> None:
+    assert matched(tmp_path, "Heat (1995).avi", "Heat (1995).mkv", "Heat (1995).flv") == {
+        "tt0000003": "Heat (1995).mkv"
+    }
+
+
+def test_of_many_videos_without_a_film_ten_are_named_and_a_file_has_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    matched(tmp_path, *(f"{number:03}.mp4" for number in range(200)))
+    assert capsys.readouterr().out.endswith("008.mp4, 009.mp4, ... (all 200 in images/unmatched_videos.txt)\n")
+    assert len((tmp_path / "images" / "unmatched_videos.txt").read_text().split()) == 200
+
+
+def test_a_folder_may_be_anywhere_and_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my trailers").mkdir()
+    for place in ("my trailers", tmp_path / "my trailers", "~/my trailers"):
+        sources.check_source(ScrapeSettings(source=f"folder:{place}"), tmp_path)
+    with pytest.raises(TrailerError, match="nowhere: no such folder"):
+        sources.check_source(ScrapeSettings(source="folder:nowhere"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "url", "said"),
+    [("youtube", "https://example.org/film.mp4", "no YouTube id"), ("pytube", "", "no YouTube id"),
+     ("links", "", "no YouTube id and no link"), ("folder:x", "", "no video of this film in folder:x")],
+)  # fmt: skip
+def test_a_film_without_a_trailer_is_no_temporary_failure(
+    source: str, url: str, said: str, tmp_path: Path, no_network: None
+) -> None:
+    with pytest.raises(SourceError, match=said) as caught:
+        fetch_trailer("", url, ScrapeSettings(source=source), tmp_path, tmp_path)
+    assert (caught.value.kind, caught.value.permanent) == ("missing", True)
 
 
 # Links of the user's own table.
@@ -88,13 +141,19 @@ def test_a_link_that_fails_has_its_kind_and_is_asked_once(
 
 
 @pytest.mark.parametrize(
-    ("url", "kind", "permanent"),
-    [("http://example.org/film.mp4", "refused", True), ("/etc/hostname", "refused", True), ("", "missing", False)],
+    ("url", "kind", "permanent"), [("http://example.org/film.mp4", "refused", True), ("/etc/hostname", "refused", True)]
 )
 def test_only_https_links_are_followed(url: str, kind: str, permanent: bool, tmp_path: Path, no_network: None) -> None:
     with pytest.raises(SourceError) as caught:
         fetch_trailer(VIDEO, url, ScrapeSettings(source="links"), tmp_path, tmp_path)
     assert (caught.value.kind, caught.value.permanent) == (kind, permanent)
+
+
+def test_a_film_of_the_table_with_a_youtube_id_and_no_link_comes_from_youtube(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(youtube, "fetch_youtube", lambda video, scratch, *_: scratch / video)
+    assert fetch_trailer(VIDEO, "", ScrapeSettings(source="links"), tmp_path, tmp_path) == tmp_path / VIDEO
 
 
 # pytube, and what can be done.
@@ -111,7 +170,9 @@ def test_pytube_fails_in_one_line_with_the_remedy(tmp_path: Path, monkeypatch: p
 
 
 def test_every_kind_of_temporary_failure_has_a_remedy() -> None:
-    kinds = {"unknown", sources.LOST} | {kind for kind, _, _ in youtube.FAILURES} | set(STATUS_KINDS.values())
+    kinds = (
+        {"unknown", sources.LOST} | {kind for kind, _, _ in youtube.FAILURES} | set(STATUS_KINDS.values()) | PERMANENT
+    )
     for path in Path(trailer_lib.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SourceError":

@@ -10,7 +10,9 @@ import math
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,13 @@ def test_what_fails_for_want_of_a_runtime_says_so(warning: str) -> None:
     assert youtube.failure("Private video", [warning]).kind == "private"
 
 
+@pytest.mark.skipif(find_spec("deno") is None, reason="deno has no wheel for this system")
+def test_yt_dlp_has_found_the_javascript_runtime_that_came_with_it() -> None:
+    with youtube.Downloader(youtube.options(Path("x"), 360, youtube.Log())) as downloader:
+        runtime = downloader._js_runtimes["deno"].info
+    assert runtime.supported and Path(runtime.path).is_relative_to(sys.prefix)
+
+
 def test_the_runtimes_named_are_those_that_yt_dlp_takes() -> None:
     deno, node = ".".join(map(str, DenoJsRuntime.MIN_SUPPORTED_VERSION[:2])), NodeJsRuntime.MIN_SUPPORTED_VERSION[0]
     assert f"deno {deno}" in sources.RUNTIME_HINT and f"node {node}" in sources.RUNTIME_HINT
@@ -150,6 +159,14 @@ def test_what_decides_between_streams() -> None:
     assert chosen(stream("dark", None, None, acodec=None)) == "dark"
 
 
+@pytest.mark.parametrize("dynamic_range", ["HDR10", "HDR10+", "HLG", "DV"])
+def test_sdr_is_taken_where_there_is_some(dynamic_range: str) -> None:
+    hdr = stream("701", 360, "av01.0.12M.10", 1, dynamic_range=dynamic_range)
+    assert chosen(hdr, stream("18", 360, size=99)) == "18"
+    assert chosen(hdr, stream("137", 1080, size=99, dynamic_range="SDR")) == "137"
+    assert chosen(hdr) == "701"
+
+
 @pytest.mark.parametrize("streams", [[STORYBOARD, SOUND], [HLS, DASH], [stream("f", 360, protocol="f4m")]])
 def test_without_one_whole_file_there_is_no_format(streams: list[dict]) -> None:
     with pytest.raises(YoutubeDLError) as caught:
@@ -179,8 +196,8 @@ def test_only_youtube_is_read_and_no_program_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://evil.example/x", "http://127.0.0.1/", "file:///etc/hostname", "https://youtube.com.evil.example/",
-            "https://notyoutube.com/", "https://youtube.com@evil.example/", "https://[::1]/", ""],
+    "url", ["file:///etc/hostname", "https://youtube.com.evil.example/", "https://notyoutube.com/",
+            "https://youtube.com@evil.example/", "https://[::1]/", ""],
 )  # fmt: skip
 def test_only_youtubes_servers_are_asked(url: str, no_network: None) -> None:
     with youtube.Downloader({"quiet": True}) as downloader:
@@ -285,6 +302,13 @@ def test_nothing_is_printed_and_the_cookies_file_stays_as_it_was(
     assert (tmp_path / "cookies.txt").read_text() == COOKIES and list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.parametrize("change", ["\ufeff{}", "\ufeff# HTTP Cookie File\n{}", "{}\n\n", "# exported\r\n{}"])
+def test_a_cookies_file_may_begin_as_programs_on_windows_write_it(change: str, plain: Site, tmp_path: Path) -> None:
+    (tmp_path / "cookies.txt").write_bytes(change.format(COOKIE).replace("\n", "\r\n").encode())
+    fetch(plain, tmp_path, movie(), cookies="cookies.txt")
+    assert plain.requests[0].headers["Cookie"] == "SID=s3cret"
+
+
 @pytest.mark.parametrize("line", [COOKIE.replace("\t", " "), COOKIE.replace("1999999999", "soon"), COOKIE + "\tmore"])
 def test_a_line_that_is_not_a_cookie_is_refused_by_its_number_and_not_shown(
     line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -302,10 +326,6 @@ PLAYLISTS = {
     "a DASH manifest": '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" mediaPresentationDuration="PT9S"><Period>'
     '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="9" height="360" codecs="avc1.4d">'
     "<BaseURL>{canary}/canary.ts</BaseURL></Representation></AdaptationSet></Period></MPD>",
-    "an XSPF list": '<playlist xmlns="http://xspf.org/ns/0/"><trackList><track><location>{canary}/canary.ts</location>'
-    "</track></trackList></playlist>",
-    "a SMIL list": '<smil xmlns="http://www.w3.org/2001/SMIL20/Language"><body><video src="{canary}/canary.ts" '
-    'height="360"/></body></smil>',
 }
 
 

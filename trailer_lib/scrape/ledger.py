@@ -13,11 +13,11 @@ import pandas as pd
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
-from trailer_lib.scrape.sources import remedy
+from trailer_lib.scrape.sources import LISTED, remedy
 from trailer_lib.video import folder_id, picture_paths, read_record
 
 LEDGER = "ledger.jsonl"
-LISTED = 20  # failures; thousands would bury the rest
+FAILURES = "failures.csv"
 FORMER_NAMES = {"sampled": "sampled_frames", "kept": "kept_frames", "dropped": "dropped_frames"}  # up to version 0.1
 
 
@@ -25,7 +25,8 @@ FORMER_NAMES = {"sampled": "sampled_frames", "kept": "kept_frames", "dropped": "
 class Entry:
     """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (temporary). `bytes` of the video.
 
-    `dropped_frames` counts by reason. `retry_after`: seconds that the server asked to wait.
+    `dropped_frames` counts by reason. `retry_after`: seconds that the server asked to wait. `trailer`: what failed, a
+    YouTube id, a link, or a file's name and size; "" where the film has none, None where that is not known.
     """
 
     imdb_id: str
@@ -39,6 +40,7 @@ class Entry:
     kept_frames: int = 0
     dropped_frames: dict[str, int] = field(default_factory=dict)
     retry_after: float = 0.0
+    trailer: str | None = None
 
 
 def append_entry(path: Path, entry: Entry) -> None:
@@ -126,7 +128,7 @@ def failures(status: pd.DataFrame) -> str:
     """A line for each film that failed or is to be tried again, with the reason; then a line for each remedy."""
     failed = status[status.status.isin(["failed", "later"])]
     lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in failed.head(LISTED).itertuples()]
-    more = [f"... and {len(failed) - LISTED} more"] if len(failed) > LISTED else []
+    more = [f"... and {len(failed) - LISTED} more: all are in images/{FAILURES}"] if len(failed) > LISTED else []
     advice = [f"{reason}: {remedy(reason)}" for reason in failed.reason.unique() if remedy(reason)]
     return "\n".join([*lines, *more, *advice]) or "nothing failed"
 

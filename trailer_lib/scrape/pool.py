@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from heapq import heappop, heappush
+from importlib.util import find_spec
 from itertools import count
 from multiprocessing import get_context, parent_process, resource_tracker
 from threading import TIMEOUT_MAX, Thread
@@ -73,21 +74,19 @@ def _ended(running: dict[Future, Job], until: float) -> set[Future]:
 def worker_pool(function: Callable[[Job], object], workers: int, memory: int, timeout: float) -> Iterator[Submit[Job]]:
     """Yield a function that submits a job to one of `workers` processes, which call `function` with it.
 
-    Each may allocate `memory` bytes. A process that crashes, or takes more than `timeout` seconds for a job, is
-    replaced; the job's future then raises pebble.ProcessExpired or concurrent.futures.TimeoutError.
+    Each may allocate `memory` bytes (only on Linux; elsewhere a line says so). A process that crashes, or takes over
+    `timeout` seconds for a job, is replaced; the job's future then raises pebble.ProcessExpired or TimeoutError.
     """
     pools: list[ProcessPool] = []
-    resource_tracker.ensure_running()  # its start, which the first worker would cause, unblocks Ctrl-C
+    limited = sys.platform == "linux" and find_spec("resource") is not None
+    if not limited:
+        print("on this system the memory of worker processes is not limited", file=sys.stderr)
 
     def submit(job: Job) -> Future:
         if not (pools and pools[-1].active):  # pebble gives up a pool when an idle worker is killed
-            pools.append(ProcessPool(workers, 0, _start_worker, [memory], get_context("spawn")))
-        # The first job starts the workers: they never see Ctrl-C, not even while they start.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+            pools.append(ProcessPool(workers, 0, _start_worker, [memory if limited else 0], get_context("spawn")))
+        with _ctrl_c_blocked():  # by the workers, which the first job starts
             return pools[-1].schedule(function, args=[job], timeout=timeout)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     try:
         yield submit
@@ -97,12 +96,27 @@ def worker_pool(function: Callable[[Job], object], workers: int, memory: int, ti
             pool.join()
 
 
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Processes and threads that are started within never see Ctrl-C, not even while they start (POSIX only)."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start, which the first process would cause, unblocks Ctrl-C
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(memory: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Without a handler, which would have to wait until C code returns to Python.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_exit_with_parent, daemon=True).start()
-    if sys.platform == "linux":
-        import resource
+    if memory:
+        import resource  # not on Windows
 
         # Not RLIMIT_AS: addresses that are only reserved or mapped cost no memory.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

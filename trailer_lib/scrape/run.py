@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,9 +20,9 @@ from trailer_lib import files
 from trailer_lib.errors import SourceError, Stopped, TrailerError
 from trailer_lib.progress import bar, in_notebook
 from trailer_lib.project import Project
-from trailer_lib.scrape.ledger import LEDGER, Entry, add_missing_entries, append_entry, frame_counts, status
+from trailer_lib.scrape import ledger, sources
+from trailer_lib.scrape.ledger import LEDGER, Entry, append_entry, frame_counts, status
 from trailer_lib.scrape.pool import Schedule, Submit, worker_pool
-from trailer_lib.scrape.sources import LOST, SIZE_LIMIT, STOPPING, check_source, fetch_trailer, remedy
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import NoInformativeFrames, folder_name, memory_needed, sample_informative, save_frames
 
@@ -42,7 +43,16 @@ class Job:
     year: int
     project: Project
     settings: ScrapeSettings
+    video: str = ""  # the film's file in the folder of the source
     attempt: int = 1  # in this run; Dask would return the stored result of an equal call
+
+    @property
+    def trailer(self) -> str:
+        """What is tried: a link, a YouTube id, or a file's name and size; "" for a film without any."""
+        if self.settings.source.startswith("folder:"):
+            path = Path(self.video)
+            return f"{path.name}, {path.stat().st_size} bytes" if path.is_file() else ""
+        return (self.url if self.settings.source == "links" else "") or self.youtube_id
 
 
 def scrape_film(job: Job) -> Entry:
@@ -61,8 +71,10 @@ def scrape_film(job: Job) -> Entry:
 def _attempt(job: Job) -> Entry:
     settings = job.settings
     with files.scratch_folder() as scratch:
-        with files.reporting_full_disk(scratch, lambda: SIZE_LIMIT):
-            path = fetch_trailer(job.youtube_id, job.url, settings, job.project.root, scratch)
+        path = Path(job.video)
+        if not path.is_file():
+            with files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
+                path = sources.fetch_trailer(job.youtube_id, job.url, settings, job.project.root, scratch)
         size = path.stat().st_size
         try:  # with one thread: two trailers side by side are faster than two threads for one
             sample = sample_informative(path, job.imdb_id, settings, settings.height, threads=1)
@@ -79,8 +91,8 @@ def _attempt(job: Job) -> Entry:
 
 
 def _entry(job: Job, state: str, reason: str, detail: object, **facts: Any) -> Entry:
-    text = str(detail).encode(errors="backslashreplace").decode()  # file names need not be UTF-8
-    return Entry(job.imdb_id, job.youtube_id, state, reason, text, **facts)
+    trailer = {} if state == "ok" else {"trailer": job.trailer}
+    return Entry(job.imdb_id, job.youtube_id, state, reason, sources.printable(detail), **trailer, **facts)
 
 
 def scrape(
@@ -93,12 +105,12 @@ def scrape(
     machines must see the root under the same path, and limits of time and memory are its own. TrailerError when another
     run fills project.images, when a disk is full, and when a site refuses three films in a row.
     """
-    check_source(settings, project.root)
+    sources.check_source(settings, project.root)
     project.images.mkdir(exist_ok=True)
     with files.single_run(project.images):
         files.remove_temporary(project.images)
         files.write_json(project.images / "settings.json", settings.as_dict())
-        add_missing_entries(project, films)
+        ledger.add_missing_entries(project, films)
         jobs = _open_jobs(project, films, settings)
         workers = min(settings.workers, len(jobs))
         pool = worker_pool(scrape_film, workers, memory_needed(settings), settings.timeout)
@@ -113,15 +125,31 @@ def scrape(
         finally:
             if executor is None:  # what stopped workers left incomplete
                 files.remove_temporary(project.images)
-    return status(project, films)
+    result = status(project, films)
+    failed = result[result.status.isin(["failed", "later"])]
+    files.write_text(project.images / ledger.FAILURES, failed.iloc[:, :5].to_csv(index=False))
+    return result
 
 
 def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> list[Job]:
-    states = status(project, films).status.isin(["later"] if settings.retry_failed else ["later", "open"])
-    return [
-        Job(film.imdb_id, film.youtube_id, film.url, film.title, film.year, project, settings)
-        for film in films[states.to_numpy()].itertuples()
-    ]
+    """The films that are open or failed temporarily, and those that failed permanently but have another trailer now.
+
+    A film without a trailer gets an entry that says so: it needs no worker and no pause.
+    """
+    videos = sources.match_folder(project, films, settings.source) if settings.source.startswith("folder:") else {}
+    latest, states, jobs = ledger.latest_entries(project.images / LEDGER), status(project, films).status, []
+    for film, state in zip(films.itertuples(), states):
+        video = str(videos.get(film.imdb_id, ""))
+        job = Job(film.imdb_id, film.youtube_id, film.url, film.title, film.year, project, settings, video)
+        tried = latest[film.imdb_id].trailer if state == "failed" else None
+        another_trailer = tried is not None and job.trailer not in ("", tried)
+        if state == "later" or another_trailer or (state == "open" and not settings.retry_failed):
+            if job.trailer:
+                jobs.append(job)
+            else:
+                entry = _entry(job, "failed", "missing", sources.explain_missing(settings.source))
+                append_entry(project.images / LEDGER, entry)
+    return jobs
 
 
 def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: ScrapeSettings) -> None:
@@ -142,10 +170,11 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
                 progress.update()
             else:
                 schedule.retry(replace(job, attempt=job.attempt + 1), delay)
-            refused = [*refused, entry.imdb_id] if entry.reason in STOPPING else []
+            refused = [*refused, entry.imdb_id] if entry.reason in sources.STOPPING else []
             if len(set(refused)) == IN_A_ROW:
                 text = f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost"
-                raise TrailerError(f"{text}: {remedy(entry.reason)}; then: {_resume_command(project, settings)}")
+                command = _resume_command(project, settings)
+                raise TrailerError(f"{text}: {sources.remedy(entry.reason)}; then: {command}")
 
 
 def _result(job: Job, future: Future) -> Entry:
@@ -162,7 +191,7 @@ def _result(job: Job, future: Future) -> Entry:
             return _entry(job, "later", "killed", "the worker was killed: by the system for want of memory, or by hand")
         return _entry(job, once_more, "crash", f"the worker died with exit code {error.exitcode}")
     except (BrokenExecutor, CancelledError) as error:
-        return _entry(job, "later", LOST, f"{type(error).__name__}: {error}"[:200])
+        return _entry(job, "later", sources.LOST, f"{type(error).__name__}: {error}"[:200])
     except (TrailerError, OSError):
         raise
     except Exception as error:  # unexpected: record it and continue with the other films
@@ -177,10 +206,8 @@ def retry_delay(job: Job, entry: Entry) -> float | None:
     settings = job.settings
     if entry.status != "later" or job.attempt >= settings.attempts or entry.reason == "timeout":
         return None
-    if entry.reason in ("crash", "killed", "error", LOST):
+    if entry.reason in ("crash", "killed", "error", sources.LOST):
         return 0.0
-    if settings.source.startswith("folder:"):
-        return None  # a file that is not there now will not be there in a minute
     least = max(settings.pause * 2 ** (job.attempt - 1), entry.retry_after)
     # Random, so that films that failed together do not return together.
     delay = least * random.Random(f"{job.imdb_id}/{job.attempt}").uniform(1, 1.5)

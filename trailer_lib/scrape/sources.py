@@ -1,29 +1,39 @@
 """A film -> its trailer as a file on disk: from YouTube, from a folder, or from the link in the user's own table."""
 
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from trailer_lib import files
+from trailer_lib.catalog import explain_files
 from trailer_lib.download import download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
+from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
+from trailer_lib.video import VIDEO_SUFFIXES, is_video_name
 
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
+if TYPE_CHECKING:
+    import pandas as pd
+
 SIZE_LIMIT = 500_000_000  # bytes of a download
+LISTED = 10  # films or files in a message; thousands would bury the rest
+OTHERS = "unmatched_videos.txt"
 LOST = "worker lost"
 # The next film would meet these too: after some in a row the run stops.
 STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
-RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno 2.3 or newer, or node 22 or newer)"
-UPDATE = "update yt-dlp (pip install -U 'yt-dlp[default]')"
+UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel
+RUNTIME_HINT = f"{UPDATE}; where deno has no wheel, install deno 2.3 or newer, or node 22 or newer"
 SOURCES = ("youtube", "pytube", "links", "folder:DIR")
 REMEDIES = {
-    "bot check": f"wait some hours, or name a browser's cookies.txt (setting cookies), and {RUNTIME_HINT}",
+    "bot check": "wait some hours, or name a browser's cookies.txt (setting cookies)",
     "rate limit": "wait an hour, then resume with a longer pause (setting pause, in seconds)",
     "no JavaScript runtime": RUNTIME_HINT,
     "forbidden": f"{UPDATE}; for a link of your own, see whether it needs a login",
-    "no format": f"{UPDATE} and {RUNTIME_HINT}",
+    "no format": RUNTIME_HINT,
     "network": "check the connection and run again: these films are tried again",
     "refused": "correct the link in the table; for YouTube, update this library: it knows which servers are YouTube's",
     "live": "run again when the film's premiere is over",
-    "missing": "put the file there under the trailer's id, or the link into the table's column url",
+    "missing": "fill in youtube_id, url or file in films.csv, or name the file by YouTube id, IMDb id, 'Title (Year)'",
     "unknown": f"{UPDATE} and run again",
     LOST: "see that the machine has memory left and that the executor's workers run",
 }
@@ -39,40 +49,73 @@ def check_source(settings: ScrapeSettings, root: Path) -> None:
     source = settings.source
     if source not in SOURCES[:3] and not source.startswith("folder:"):
         raise TrailerError(f"unknown source {source!r}: {suggestion(source, SOURCES)}")
+    if source.startswith("folder:") and not place_of(source.removeprefix("folder:"), root).is_dir():
+        raise TrailerError(
+            f"{place_of(source.removeprefix('folder:'), root)}: no such folder: correct the setting source"
+        )
     if settings.cookies and source == "youtube":
         from trailer_lib.scrape.youtube import read_cookies
 
-        read_cookies(root / settings.cookies)
+        read_cookies(place_of(settings.cookies, root))
+
+
+def place_of(name: str, root: Path) -> Path:
+    """The file or folder that a setting names, from `root` unless it is absolute or begins with "~"."""
+    return root / Path(name).expanduser()
+
+
+def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[str, Path]:
+    """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film.
+
+    A column `file` of the user's table tells a film's video, else its name: a YouTube id (also "Title [id]", as yt-dlp
+    names files), an IMDb id, or "Title (Year)".
+    """
+    folder = place_of(source.removeprefix("folder:"), project.root)
+    names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
+    # Of two videos of a film, the one in the container that is easier to read: film.mkv made of film.wmv.
+    names.sort(key=lambda name: (VIDEO_SUFFIXES.index(Path(name).suffix.lower()), name))
+    matches = explain_files(names, films)
+    how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
+    print(f"{printable(folder)}: {len(names)} videos; {len(matches)} of {len(films)} films have one ({how or 'none'})")
+    matched = {name for name, _ in matches.values()}
+    others = [printable(name) for name in names if name not in matched]
+    if len(others) > LISTED:
+        files.write_text(project.images / OTHERS, "\n".join(others))
+    if others:
+        more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
+        print(f"left out, as of none of these films: {', '.join(others[:LISTED])}{more}")
+    return {imdb_id: folder / name for imdb_id, (name, _) in matches.items()}
+
+
+def printable(text: object) -> str:
+    """`text` with what is not UTF-8, as file names may be, in escapes."""
+    return str(text).encode(errors="backslashreplace").decode()
+
+
+def explain_missing(source: str) -> str:
+    """Why a film without a trailer has none."""
+    if source.startswith("folder:"):
+        return f"no video of this film in {source}"
+    return "the film has no YouTube id" + (" and no link" if source == "links" else "")
 
 
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
-    """The trailer's file: a download into `scratch` (the caller deletes it), or the folder's own file.
+    """Download the trailer into `scratch`, which the caller deletes.
 
-    `url` is the link in the user's own table, "" for none. Relative names in the settings start from `root`.
-    SourceError when the trailer is not available, TrailerError when a setting is wrong.
+    `url` is the link in the user's own table, "" for none; only the source "links" follows it, and takes YouTube where
+    there is none. SourceError when the trailer is not available, TrailerError when a setting is wrong.
     """
-    if settings.source == "links":
-        if not url:
-            raise SourceError("missing", f"no link for {youtube_id or 'this film'} in the column url", permanent=False)
+    if settings.source == "links" and url:
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
         return download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1)
-    if not youtube_id:
-        raise SourceError("missing", f"the film has no YouTube id for {settings.source}", permanent=False)
-    if settings.source.startswith("folder:"):
-        return _from_folder(youtube_id, root / settings.source.removeprefix("folder:"), settings.source)
+    if settings.source.startswith("folder:") or not youtube_id:
+        raise SourceError("missing", explain_missing(settings.source), permanent=True)
     if settings.source == "pytube":
         return _from_pytube(youtube_id, settings.height, scratch)
     from trailer_lib.scrape.youtube import fetch_youtube  # yt-dlp is slow to import, and only downloads need it
 
-    return fetch_youtube(youtube_id, scratch, settings.height, root / settings.cookies if settings.cookies else None)
-
-
-def _from_folder(youtube_id: str, folder: Path, source: str) -> Path:
-    for suffix in VIDEO_SUFFIXES:
-        path = folder / f"{youtube_id}{suffix}"
-        if path.is_file():
-            return path
-    raise SourceError("missing", f"no {youtube_id}.mp4, .webm, .mkv, .mov or .avi in {source}", permanent=False)
+    cookies = place_of(settings.cookies, root) if settings.cookies else None
+    return fetch_youtube(youtube_id, scratch, settings.height, cookies)
 
 
 def _from_pytube(youtube_id: str, height: int, scratch: Path) -> Path:

@@ -84,8 +84,8 @@ def fetch_youtube(
 ) -> Path:
     """Download a trailer without its sound into `scratch`; SourceError when it is not available.
 
-    The stream is the smallest of at least `height` lines, else the tallest, in H.264, VP9 or AV1. A video of more than
-    `longest` seconds is refused before it is downloaded.
+    The stream is SDR where there is one, of these the smallest of at least `height` lines, else the tallest, in H.264,
+    VP9 or AV1. A video of more than `longest` seconds is refused before it is downloaded.
     """
     log = Log()
     # yt-dlp writes cookies back at the end: it gets a copy in memory, and the user's file stays as it is.
@@ -108,8 +108,8 @@ def options(scratch: Path, height: int, log: Log, longest: float = math.inf) -> 
     return {
         # Without sound if there is such a stream; else with it; last, a file of which nothing is known.
         "format": f"bv{codec}{direct}/b{codec}{direct}/b{direct}[vcodec!=?none]",
-        # "+height:360" in yt-dlp: from 360 up the smallest first, then from 359 down.
-        "format_sort": [f"+height:{height}", "+size", "+br"],
+        # SDR before HDR; "+height:360" in yt-dlp: from 360 up the smallest first, then from 359 down.
+        "format_sort": ["+hdr", f"+height:{height}", "+size", "+br"],
         # No playlists of fragments (HLS, DASH): they name other servers, and need FFmpeg to be joined.
         "extractor_args": {"youtube": {"skip": ["hls", "dash", "translated_subs"]}},
         "fixup": "never", "allowed_extractors": EXTRACTORS, "noplaylist": True,
@@ -138,9 +138,9 @@ def _refuse_large(state: dict[str, Any]) -> None:
 
 
 def read_cookies(path: Path) -> str:
-    """The text of a cookies.txt. TrailerError for a line that is not a cookie, which yt-dlp would print."""
+    """A cookies.txt, with the first line that yt-dlp needs. TrailerError for a line that yt-dlp would print."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise TrailerError(f"{path}: no such cookies.txt, or not readable: correct the setting cookies") from error
     for number, line in enumerate(text.splitlines(), 1):
@@ -148,7 +148,7 @@ def read_cookies(path: Path) -> str:
         comment = line.startswith("#") and not line.startswith("#HttpOnly_")
         if line.strip() and not comment and not (len(cells) == 7 and re.fullmatch(r"(\d+(\.\d+)?)?", cells[4])):
             raise TrailerError(f"{path}: line {number} is not a cookie: export cookies.txt in Netscape format")
-    return text
+    return f"# Netscape HTTP Cookie File\n{text}"
 
 
 def failure(text: str, warnings: Iterable[str] = (), retry_after: float = 0.0) -> SourceError:
