@@ -84,7 +84,9 @@ def dataset(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     settings, pickled = project.settings("dataset", **_chosen(args)), args.from_pickle
     card = (import_pickle(project, Path(pickled), settings) if pickled else build(project, settings)).card
-    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
+    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out'] or 'none'}")
+    if card["left_out_first"]:
+        print("\n".join([*card["left_out_first"], f"all of them: {project.dataset / 'left_out.csv'}"]))
     if args.pickle:
         print(f"the original's pickle: {write_pickle(project)}")
 

@@ -1,6 +1,5 @@
 """The choices of each stage: one frozen dataclass a stage, every field with its default, unit and reason."""
 
-import html
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -46,13 +45,17 @@ class Settings:
         ]
 
     def __str__(self) -> str:
-        rows = [("setting", "value", "from", "meaning"), *self.rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[3]]) for row in rows)
+        return self._table("to_string")
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("setting", "value", "from", "meaning"))
-        return f"<table><tr>{head}</tr>{''.join(_html_row(row) for row in self.rows())}</table>"
+        return self._table("to_html", justify="left")
+
+    def _table(self, form: str, **options: Any) -> str:
+        import pandas as pd  # half a second, which --help should not take
+
+        table = pd.DataFrame(self.rows(), columns=["setting", "value", "from", "meaning"])
+        with pd.option_context("display.max_colwidth", None):
+            return getattr(table, form)(index=False, **options)
 
 
 def _with_scheme(layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -64,12 +67,6 @@ def _with_scheme(layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]
             expanded[f"scheme {layer['scheme']!r}"] = SCHEMES.get(layer["scheme"], {})
         expanded[origin] = layer
     return expanded
-
-
-def _html_row(row: tuple[str, str, str, str]) -> str:
-    weight = "normal" if row[2] == "default" else "bold"
-    cells = "".join(f"<td style='text-align:left;font-weight:{weight}'>{html.escape(cell)}</td>" for cell in row)
-    return f"<tr>{cells}</tr>"
 
 
 def _meaning(item: Any) -> str:
@@ -91,20 +88,15 @@ def _checked(item: Any, value: Any) -> Any:
     if meta["choices"] and value not in meta["choices"]:
         raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(value, map(str, meta['choices']))}")
     low, high = meta["low"], meta["high"]
+    span = f"at least {low}" if high is None else f"from {low} to {high}"
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):
-        raise TrailerError(f"setting {item.name} = {value!r}: expected {_span(low, high)}")
+        raise TrailerError(f"setting {item.name} = {value!r}: expected {span}")
     if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
         raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")
     if item.name == "freeze" and value not in ("none", "backbone") and not value.isdecimal():
         raise TrailerError(f"setting freeze = {value!r}: expected 'none', 'backbone' or a number of stages, like '2'")
     return value
-
-
-def _span(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"at least {low}"
-    return f"from {low} to {high}"
 
 
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.

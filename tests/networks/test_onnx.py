@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from network_helpers import made_model, predict, random_frames
+from PIL import Image
 from torch import nn
 
+from trailer_lib.dataset import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
 from trailer_lib.networks.backbone import AGGREGATIONS
 from trailer_lib.networks.model_file import ModelFile, export_onnx, read_model
+from trailer_lib.settings import DatasetSettings
 
 onnx = pytest.importorskip("onnx", reason="the extra 'export' is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -70,6 +73,25 @@ def test_the_scores_agree(backbone: str, chosen: dict, tmp_path: Path) -> None:
     assert_agree(model, exported(model, tmp_path))
 
 
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_the_metadata_say_how_to_prepare_a_picture(fit: str, tmp_path: Path) -> None:
+    """A user's own lines, from the metadata alone, give the pixels that the model was trained on."""
+    model = model_with_results()
+    settings = DatasetSettings(size=32, fit=fit)
+    model.facts["dataset"] = settings.as_dict()
+    metadata = session(exported(model, tmp_path)).get_modelmeta().custom_metadata_map
+    picture = Image.fromarray(random_frames(1, 1, 75)[0, 0].permute(1, 2, 0).numpy()[:41])
+    box, size = (0, 0, *picture.size), int(metadata["size"])
+    if metadata["fit"] == "crop":
+        side = min(picture.size)
+        left, top = ((length - side) // 2 for length in picture.size)
+        box = left, top, left + side, top + side
+    mine = np.asarray(picture.resize((size, size), Image.Resampling.BOX, box=box))
+    assert np.array_equal(mine, resize_frame(picture, settings))
+    part = {"squash": "the whole picture", "crop": "the middle square"}[fit]
+    assert part in metadata["prepare"] and "resized to 32 x 32" in metadata["prepare"]
+
+
 def test_scores_are_clipped_to_1_and_10(tmp_path: Path) -> None:
     model = model_with_results()
     model.facts["score_sd"] *= 1000
@@ -103,6 +125,14 @@ def test_a_file_of_2_gb_is_refused_and_nothing_is_written(tmp_path: Path, monkey
     with pytest.raises(TrailerError, match=r"model\.pt: [\d,]+ bytes of weights"):
         exported(model_with_results(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize("out", ["model.pt", "."])
+def test_neither_the_model_nor_a_folder_is_overwritten(out: str, tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"the model")
+    with pytest.raises(TrailerError, match="name a file of its own"):
+        export_onnx(tmp_path / "model.pt", tmp_path / out)
+    assert (tmp_path / "model.pt").read_bytes() == b"the model"
 
 
 class Unknown(nn.Module):

@@ -1,5 +1,6 @@
 """A backbone as a regressor over frames: aggregations, pixels, the first layer, weights of other models."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,28 @@ def test_the_file_of_a_model_of_another_kind_is_an_error(
     made_model(pixels=pixels).save(tmp_path / "best_model.pt")
     with pytest.raises(TrailerError, match=message):
         build(backbone, 5, "channels", str(tmp_path / "best_model.pt"))
+
+
+@pytest.mark.parametrize(
+    "films, size, chosen, refused",
+    [
+        (1, 32, {}, True),
+        (2, 32, {}, False),
+        (1, 64, {}, False),
+        (1, 32, {"aggregate": "mean"}, False),
+        (1, 32, {"freeze": "backbone"}, False),
+        (1, 32, {"aggregate": "mean", "frames": 1, "depth": "stages"}, True),
+        (1, 32, {"backbone": "mobilenet_v2"}, True),
+        (1, 64, {"backbone": "squeezenet1_1"}, False),  # has no batch normalisation
+        (1, 16, {"backbone": "alexnet"}, False),  # can't take such pictures in any batch: another error
+    ],
+)
+def test_a_batch_is_refused_where_a_real_step_would_fail(films: int, size: int, chosen: dict, refused: bool) -> None:
+    network = build(**{"frames": 2, "weights": "none"} | chosen)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(TrailerError, match="set a larger batch") if refused else nullcontext():
+        network.require_batch(films, size)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    fails = refused or chosen.get("backbone") == "alexnet"
+    with pytest.raises((RuntimeError, ValueError)) if fails else nullcontext():
+        network.train()(random_frames(films, network.frames, size))

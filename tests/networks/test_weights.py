@@ -75,6 +75,7 @@ ODD = {
     "part of the trunk": save_part_of_the_trunk,
     "a list": lambda path: torch.save([torch.zeros(3)], path),
     "an empty dict": lambda path: torch.save({}, path),
+    "numbers for names": lambda path: torch.save({3: torch.zeros(2)}, path),
     "one level down": lambda path: torch.save({"state_dict": models.resnet18().state_dict()}, path),
     "facts of text": lambda path: torch.save({"state_dict": {}, "trailer_lib": "hello"}, path),
     "compressed": save_compressed,

@@ -105,5 +105,5 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[P
         assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
         assert (models / RESULTS).read_bytes() == (root / "models" / RESULTS).read_bytes()
         files.remove_temporary(models)
-        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS, PREDICTIONS}
+        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS, PREDICTIONS, "settings.json"}
         print(f"{total} kills, after these epochs: {seen}", flush=True)

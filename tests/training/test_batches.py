@@ -99,11 +99,11 @@ def places(data: Dataset, row: int, epoch: int = 0, **chosen: object) -> np.ndar
 
 
 def test_other_frames_come_from_all_frames_of_the_film_each_epoch(data: Dataset) -> None:
-    drawn = [places(data, 3, epoch, other_frames=True).tolist() for epoch in range(40)]
-    assert set().union(*drawn) == set(range(data.films["count"][3]))
-    assert all(frames == sorted(set(frames)) for frames in drawn)
+    epochs = [places(data, 3, epoch, other_frames=True).tolist() for epoch in range(40)]
+    assert set().union(*epochs) == set(range(data.films["count"][3]))
+    assert all(frames == sorted(set(frames)) for frames in epochs)
     same = [places(data, 3, epoch).tolist() for epoch in range(40)]
-    assert len(set(map(tuple, drawn))) > 35 and len(set(map(tuple, same))) == 1
+    assert len(set(map(tuple, epochs))) > 35 and len(set(map(tuple, same))) == 1
 
 
 def test_reordered_frames_are_the_same_ones_in_another_order(data: Dataset) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FILMS
+from conftest import FILMS, SETTINGS
 from training_runs import Copy, Stop
 
 from trailer_lib.dataset import builder, dataset
@@ -65,7 +65,7 @@ def test_a_fold_is_trained_without_a_test_and_the_baselines_are_fitted_once_a_fo
     results = comparison.compare(project, {"dead": {"epochs": 1, "lr": 0.0}, "one": {"epochs": 1}}, FOLDS)
     assert runs == all_folds("dead", "one") and len(fitted) == FOLDS and sum(fitted) == FILMS
     left = {path.name for path in folder(project, "dead", 0).iterdir()}
-    assert left == {module.HISTORY, comparison.STARTED, comparison.DONE}
+    assert left == {module.HISTORY, module.SETTINGS, comparison.STARTED, comparison.DONE}
     assert comparison.comparison_table(results).remark["dead"] != ""
 
 
@@ -108,17 +108,26 @@ def test_a_second_comparison_trains_nothing(compared: tuple, copy_of: Copy, runs
     assert runs == []
 
 
-def test_only_a_scheme_that_changed_is_trained_again(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
-    changed = SCHEMES | {"one frame": {"epochs": 1, "frames": 1, "lr": 1e-4}}
-    comparison.compare(copy_of(compared[0]), changed, FOLDS)
+def test_only_a_scheme_that_changed_is_trained_again_and_a_line_says_so(
+    compared: tuple, copy_of: Copy, runs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    project = copy_of(compared[0])
+    (project.root / "settings.toml").write_text(SETTINGS.replace("lr = 1e-3", "lr = 1e-4"))
+    comparison.compare(project, SCHEMES | {"three frames": {"epochs": 2, "lr": 1e-3}}, FOLDS)
     assert runs == all_folds("one frame")
+    assert caplog.messages == ["scheme 'one frame' is trained anew: lr=0.0001, not 0.001"]
 
 
-def test_another_dataset_trains_all_again(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
+def test_another_dataset_trains_all_again_and_a_line_says_so(
+    compared: tuple, copy_of: Copy, runs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     project = copy_of(compared[0])
     builder.build(project, project.settings("dataset", size=40))
     comparison.compare(project, SCHEMES, FOLDS)
     assert runs == all_folds(*SCHEMES)
+    assert caplog.messages == [
+        f"scheme {name!r} is trained anew: other films or folds than it was started with" for name in SCHEMES
+    ]
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", '{"seconds": 1, "predicted": {}, "wanted": {}}'])
@@ -192,11 +201,13 @@ def test_a_wrong_scheme_is_an_error_before_any_is_trained(
     assert runs == []
 
 
-@pytest.mark.parametrize("folds", [1, 2, 25])
-def test_folds_that_leave_too_few_films_are_an_error(dataset_root: Path, runs: list[str], folds: int) -> None:
-    with pytest.raises(TrailerError, match="needed"):
+@pytest.mark.parametrize("folds, text", [(1, "at least 3"), (2, "at least 3"), (25, "take fewer folds, or more films")])
+def test_folds_that_leave_too_few_films_are_an_error(
+    dataset_root: Path, runs: list[str], folds: int, text: str
+) -> None:
+    with pytest.raises(TrailerError, match=text) as caught:
         comparison.compare(Project(dataset_root), SCHEMES, folds)
-    assert runs == []
+    assert runs == [] and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [None, "", "[", "frames = 5", 'five = "frames"\n[other]\nframes = 3', "\x00"])

@@ -18,7 +18,7 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
-from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
 
 
 def val_mean(data: Dataset) -> float:
@@ -48,7 +48,7 @@ def test_a_fitted_head_alone_is_the_model(dataset_root: Path, tmp_path: Path, fi
     run = trained(Project(dataset_root), tmp_path, seen.append, head="ridge", **chosen)
     assert len(fits) == 1 and len(seen) == 1
     assert run.history.epoch.tolist() == [0] and run.history.lr.tolist() == [0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, HISTORY, PREDICTIONS, RESULTS])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, HISTORY, PREDICTIONS, RESULTS, SETTINGS])
     model = read_model(tmp_path / BEST)
     assert model.network.head.bias.item() == pytest.approx(val_mean(Dataset.open(Project(dataset_root))))
     assert model.facts["head"] == {"head": "ridge", "alpha": 3.0}
@@ -119,11 +119,11 @@ def test_a_fit_that_fails_leaves_the_models_as_they_were(
         raise TrailerError("no features")
 
     project = copy_of(trained_root)
-    before = {path.name: path.read_bytes() for path in project.models.iterdir()}
+    before = {path.name: path.read_bytes() for path in project.models.iterdir() if path.name != SETTINGS}
     monkeypatch.setattr(run_file, "fit_head", fail)
     with pytest.raises(TrailerError, match="no features"):
         run_file.train(project, project.settings("train", head="ridge"), on_epoch=lambda history: None)
-    assert {path.name: path.read_bytes() for path in project.models.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in project.models.iterdir() if path.name != SETTINGS} == before
 
 
 def test_under_a_fitted_head_the_backbone_stays_as_it_was_when_the_head_was_fitted(

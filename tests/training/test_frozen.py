@@ -1,4 +1,4 @@
-"""The frozen path: features once per frame, kept by hash, and a fitted head that is part of an ordinary network."""
+"""The frozen path: features once a frame, cached by hash, and a fitted head that is part of an ordinary network."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """A training that was stopped is resumed bit for bit as if it had not been, or says why it can't be."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,12 +10,15 @@ import torch
 from conftest import FILMS, amount, fictional_film, write_tables
 from training_runs import RANDOM_PARTS, Copy, Stop, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
 
+from trailer_lib import files
+from trailer_lib.__main__ import main
 from trailer_lib.dataset import builder
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
 from trailer_lib.project import Project
+from trailer_lib.settings import TrainSettings
 from trailer_lib.training import batches, module
-from trailer_lib.training.module import BEST, HISTORY, LAST
+from trailer_lib.training.module import BEST, HISTORY, LAST, SETTINGS, resumed_settings
 
 
 @pytest.mark.parametrize(
@@ -95,14 +99,15 @@ def test_without_resume_a_run_starts_anew(trained_root: Path, copy_of: Copy) -> 
 
 
 @pytest.mark.parametrize(
-    "name, value", [("backbone", "resnet18"), ("frames", 4), ("lr", 1e-5), ("betas", (0.8, 0.99)), ("seed", 9)]
+    "name, value",
+    [("backbone", "resnet18"), ("frames", 4), ("lr", 1e-5), ("betas", (0.8, 0.99)), ("seed", 9), ("epochs", 0)],
 )
 def test_resuming_with_another_setting_is_an_error_that_names_it(
     trained_root: Path, copy_of: Copy, name: str, value: object
 ) -> None:
     project = copy_of(trained_root)
     before = (project.models / LAST).read_bytes()
-    with pytest.raises(TrailerError, match=rf"trained with {name}=.*resume=False"):
+    with pytest.raises(TrailerError, match=rf"the run to resume has {name}=.*, not .*: leave it out"):
         trained(project, resume=True, **{name: value})
     assert (project.models / LAST).read_bytes() == before
 
@@ -144,7 +149,7 @@ def test_a_best_model_of_another_run_is_an_error(trained_root: Path, copy_of: Co
     project = copy_of(trained_root)
     trained(project, tmp_path / "other", seed=5, epochs=1)
     (tmp_path / "other" / BEST).replace(project.models / BEST)
-    with pytest.raises(TrailerError, match="are of two runs: set resume=False"):
+    with pytest.raises(TrailerError, match="are of two runs: don't resume"):
         trained(project, resume=True, epochs=5)
 
 
@@ -158,7 +163,7 @@ def test_a_file_without_a_part_is_an_error_that_names_file_and_remedy(
     saved = content(project.models / LAST)
     del saved[name]
     torch.save(saved, project.models / LAST)
-    with pytest.raises(TrailerError, match=r"last_model\.pt: .*(resume=False|train again|name a)"):
+    with pytest.raises(TrailerError, match=r"last_model\.pt: .*(train anew|train again|name a)"):
         trained(project, resume=True, epochs=5)
 
 
@@ -167,8 +172,9 @@ def test_a_file_without_its_average_is_an_error(trained_root: Path, copy_of: Cop
     saved = content(project.models / LAST)
     saved["trailer_lib"]["settings"]["ema_decay"] = 0.9
     torch.save(saved, project.models / LAST)
+    (project.models / SETTINGS).unlink()
     with pytest.raises(TrailerError, match="no current_model_state in it"):
-        trained(project, resume=True, epochs=5, ema_decay=0.9)
+        trained(project, resume=True, epochs=5)
 
 
 def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, copy_of: Copy) -> None:
@@ -180,3 +186,74 @@ def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, 
             trained(project, resume=True, epochs=5)
         assert "\n" not in str(caught.value)
         assert (project.models / LAST).stat().st_size == len(whole) * point // points
+
+
+CELL = {"epochs": 4, "lr": 2e-3, "noise": 0.2, "seed": 5, "frames": 2, "schedule": "step", "step_size": 2}
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_without_settings_all_those_of_the_stopped_run_are_taken(
+    dataset_root: Path, tmp_path: Path, stop: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = Project(dataset_root)  # its settings.toml has epochs = 3
+    unbroken = trained(project, tmp_path / "unbroken", **CELL)
+    with pytest.raises(KeyboardInterrupt, match=f"after {stop} of 4 epochs; resume=True"):
+        trained(project, tmp_path / "broken", Stop(stop), **CELL)
+    resumed = trained(project, tmp_path / "broken", resume=True)
+    assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
+    pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
+    assert resumed.results["settings"] == unbroken.results["settings"]
+    expected = {f"settings.toml: {name}=" for name in ("epochs", "lr", "frames")}  # what it sets and the cell did too
+    assert {line.partition("=")[0] + "=" for line in caplog.messages if "to resume has" in line} == expected
+
+
+def test_resuming_by_the_command_line_takes_the_settings_of_the_stopped_run(
+    dataset_root: Path, copy_of: Copy, capsys: pytest.CaptureFixture
+) -> None:
+    project = copy_of(dataset_root)
+    with pytest.raises(KeyboardInterrupt):
+        trained(project, on_epoch=Stop(1), epochs=4, lr=2e-3)
+    command = ["train", "--root", str(project.root), "--resume"]
+    assert main([*command, "lr=0.5"]) == 1 and main([*command, "epochs=0"]) == 1
+    assert capsys.readouterr().err.count("error: the run to resume has ") == 2
+    assert main(command) == 0
+    assert pd.read_csv(project.models / HISTORY).epoch.tolist() == [1, 2, 3, 4]
+    assert main([*command, "epochs=2"]) == 1
+    assert capsys.readouterr().err.endswith("error: epochs=2: the run that stopped has finished 4: set at least 4\n")
+
+
+def test_a_scheme_named_again_keeps_what_was_set_beside_it(tmp_path: Path) -> None:
+    def layered(**cell: object) -> TrainSettings:
+        return TrainSettings.layered({"settings.toml": {"batch": 8}, "this cell": cell})
+
+    stopped = layered(scheme="original", epochs=10, views=2)
+    files.write_json(tmp_path / SETTINGS, stopped.as_dict())
+    assert resumed_settings(tmp_path, layered(scheme="original")) == stopped
+    assert resumed_settings(tmp_path, layered(epochs=12, views=3)) == replace(stopped, epochs=12, views=3)
+    assert resumed_settings(tmp_path, TrainSettings()) == stopped
+    assert resumed_settings(tmp_path, TrainSettings(patience=3)) == replace(stopped, patience=3)
+    with pytest.raises(TrailerError, match="scheme='original', not 'default'"):
+        resumed_settings(tmp_path, layered(scheme="default"))
+    with pytest.raises(TrailerError, match=r"lr=0\.001, not 1e-05"):  # the default, but said
+        resumed_settings(tmp_path, layered(lr=1e-5))
+
+
+def test_a_run_that_finished_no_epoch_is_not_taken_for_an_earlier_one(
+    trained_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_of(trained_root)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "augment", Stop(1))
+        patch.setattr(Stop, "__call__", lambda *_: signal.raise_signal(signal.SIGINT))
+        trained(project, lr=2e-3)
+    with pytest.raises(TrailerError, match="is of another run; the one that stopped finished no epoch"):
+        trained(project, resume=True)
+
+
+def test_a_stopped_fit_of_a_head_is_made_again_with_its_settings(dataset_root: Path, copy_of: Copy) -> None:
+    project, chosen = copy_of(dataset_root), {"freeze": "backbone", "head": "ridge", "aggregate": "mean", "frames": 2}
+    with pytest.raises(KeyboardInterrupt):
+        trained(project, on_epoch=Stop(0), **chosen)
+    run = trained(project, resume=True)
+    assert run.history.epoch.tolist() == [0]
+    assert run.results["settings"] == project.settings("train", **chosen).as_dict() | {"betas": (0.9, 0.999)}

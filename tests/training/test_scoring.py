@@ -1,4 +1,4 @@
-"""Predictions on a split: means over views, the same every time, from kept features where the backbone is untrained."""
+"""Predictions on a split: means over views, the same every time, from cached features of an untrained backbone."""
 
 import io
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_what_an_untrained_backbone_sees_is_computed_once(data: Dataset, tmp_pat
         scoring.predict_points(model, data, "test", tmp_path / "elsewhere")
 
 
-def test_a_trained_backbone_has_no_kept_features(data: Dataset, tmp_path: Path) -> None:
+def test_a_trained_backbone_has_no_cached_features(data: Dataset, tmp_path: Path) -> None:
     scoring.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "features")
     assert not (tmp_path / "features").exists()
 
@@ -86,7 +86,7 @@ def test_a_pictures_of_the_index_is_160_by_90_and_about_5_kb(data: Dataset, tmp_
 def test_a_frozen_training_passes_no_frame_through_the_network_twice(
     dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fit, both losses, the test, the validation and the index all use the kept features."""
+    """The fit, both losses, the test, the validation and the index all use the cached features."""
     passed, compute = [], frozen._compute_features
 
     def counting(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from trailer_lib.settings import TrainSettings
 from trailer_lib.training import batches, module, scoring
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
-from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
 
 
 def val_loss(path: Path, data: Dataset) -> float:
@@ -115,9 +115,9 @@ def test_the_best_model_is_that_of_the_lowest_val_loss(dataset_root: Path, tmp_p
     assert val_loss(tmp_path / LAST, data) == pytest.approx(run.history.val_loss.iloc[-1], rel=1e-4)
 
 
-def test_training_writes_five_files_and_nothing_else(trained_root: Path) -> None:
+def test_training_writes_six_files_and_nothing_else(trained_root: Path) -> None:
     names = sorted(path.name for path in (trained_root / "models").iterdir())
-    assert names == sorted([BEST, LAST, HISTORY, PREDICTIONS, RESULTS])
+    assert names == sorted([BEST, LAST, HISTORY, PREDICTIONS, RESULTS, SETTINGS])
 
 
 def test_a_new_model_removes_the_results_and_predictions_of_the_last_one(dataset_root: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_new_model_removes_the_results_and_predictions_of_the_last_one(dataset
         (tmp_path / name).write_text("another model's")
     with pytest.raises(Stopped):
         trained(Project(dataset_root), tmp_path, Stop(1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, LAST, HISTORY])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, LAST, HISTORY, SETTINGS])
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])
@@ -285,3 +285,11 @@ def test_a_contradiction_is_refused_before_anything_is_read(
 @pytest.mark.parametrize("chosen", [{}, {"epochs": 0}, {"noise": 0.1, "freeze": "2"}, {"noise": 0.1, "head": "linear"}])
 def test_what_makes_sense_is_not_refused(chosen: dict) -> None:
     run_file.refuse_contradictions(TrainSettings(**chosen))
+
+
+def test_films_of_one_score_are_an_error_that_says_why_there_is_no_nmse(dataset_root: Path, tmp_path: Path) -> None:
+    project, data = Project(dataset_root), Dataset.open(Project(dataset_root))
+    equal = replace(data, films=data.films.assign(score=6.5))
+    with pytest.raises(TrailerError, match=r"all 18 train films have the score 6\.5: .*no nMSE") as caught:
+        run_file.train(project, project.settings("train"), lambda history: None, tmp_path, equal)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())

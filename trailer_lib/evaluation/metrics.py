@@ -138,11 +138,11 @@ def is_better(results: dict) -> bool:
 
 def verdict(results: dict) -> str:
     """`is_better` in a sentence, with the numbers."""
-    if results["films"] < MIN_FILMS:
-        return f"Too few test films to tell: {results['films']}, at least {MIN_FILMS} are needed."
     gain = Metric(**results["nMSE minus"]["mean baseline"])
     if np.isnan(gain.value):
         return f"Nothing to compare: all {results['films']} test films have the same score, so their nMSE is undefined."
+    if results["films"] < MIN_FILMS:
+        return f"Too few test films to tell: {results['films']}, at least {MIN_FILMS} are needed."
     films = f"on {results['films']} test films (nMSE minus the mean baseline's: {gain:+.2f})"
     if results["collapsed"]:
         share, remedy = (

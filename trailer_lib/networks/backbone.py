@@ -132,17 +132,19 @@ def stage_features(network: nn.Module, pictures: Tensor, maps: list[Tensor] | No
 
 
 def stage_widths(trunk: Trunk, channels: int) -> tuple[int, ...]:
-    """How many features each stage gives for pictures of `channels` channels, the network's own last.
-
-    Nothing is computed: the tensors are on torch's "meta" device, where they have a shape alone.
-    """
-    network, size = trunk.network, trunk.size or PROBE_SIZE
-    tensors = chain(network.named_parameters(), network.named_buffers())
-    shapes = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    """How many features each stage gives for pictures of `channels` channels, the network's own last."""
+    size = trunk.size or PROBE_SIZE
     blocks: list[Tensor] = []
-    with _hooks(network, blocks, None), torch.no_grad():
-        features = functional_call(network, shapes, (torch.empty(2, channels, size, size, device="meta"),))
+    with _hooks(trunk.network, blocks, None):
+        features = run_on_shapes(trunk.network, torch.empty(2, channels, size, size, device="meta"))
     return (*(block.shape[1] for block in blocks), features.shape[1])
+
+
+def run_on_shapes(network: nn.Module, inputs: Tensor) -> Tensor:
+    """The output for `inputs` on torch's "meta" device, where tensors have a shape and no numbers: nothing changes."""
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    with torch.no_grad():
+        return functional_call(network, {name: tensor.detach().to("meta") for name, tensor in tensors}, (inputs,))
 
 
 @contextmanager

@@ -100,6 +100,7 @@ def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> Film
 
 
 INPUT, OUTPUT = "frames", "score"
+FITS = {"squash": "the whole picture", "crop": "the middle square, as wide as the picture's shorter side"}
 MAX_ONNX_BYTES = 2_000_000_000  # of weights: protobuf ends at 2 GiB
 
 
@@ -125,6 +126,8 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
         import onnxscript  # noqa: F401, which needs onnx
     except ImportError as error:
         raise TrailerError("export needs more packages: pip install onnx onnxscript") from error
+    if out.is_dir() or out.resolve() == path.resolve():
+        raise TrailerError(f"{out}: no place for the ONNX file: name a file of its own, like model.onnx")
     model = read_model(path)
     if "results" not in model.facts:
         raise TrailerError(f"{path}: the model was never tested: use best_model.pt of a finished training")
@@ -147,15 +150,19 @@ def _metadata(model: ModelFile) -> dict[str, str]:
     """What a user of the ONNX file must know, by name; all values are text, "test" is JSON."""
     facts, results = model.facts, model.facts["results"]
     dataset = DatasetSettings.layered({"the model file": facts["dataset"]})
+    settings = TrainSettings.layered({"the model file": facts["settings"]})
     errors = {who: float(results["metrics"][who]["MAE"]["value"]) for who in ("trailer", "mean baseline")}
     return {
-        "input": f"{INPUT}: uint8 [films, frames, 3, size, size], RGB from 0 to 255; frames spread over the trailer",
+        "input": f"{INPUT}: uint8 [films, frames, 3, size, size], RGB from 0 to 255",
+        "prepare": f"{model.network.frames} frames spread over the trailer, without black bars or title cards; of each"
+        f" {FITS[dataset.fit]}, resized to {dataset.size} x {dataset.size} by averaging (PIL's BOX)",
         "output": f"{OUTPUT}: float32 [films], IMDb points from {LOWEST:.0f} to {HIGHEST:.0f}",
         "frames": str(model.network.frames),
+        "views": str(settings.views),  # choices of frames whose scores were averaged in its test
         "size": str(dataset.size),
         "fit": dataset.fit,
-        "backbone": str(facts["settings"]["backbone"]),
-        "aggregate": model.network.aggregate,
+        "backbone": settings.backbone,
+        "aggregate": settings.aggregate,
         "train_films": str(int(facts["splits"]["train"])),
         "mean_baseline": f"{float(facts['score_mean']):.4f}",
         "test": json.dumps({"films": int(results["films"]), "MAE": errors}),

@@ -10,6 +10,7 @@ from trailer_lib.networks.backbone import (
     AGGREGATIONS,
     Trunk,
     freeze_parts,
+    run_on_shapes,
     stage_features,
     stage_widths,
     widen_first_layer,
@@ -105,6 +106,16 @@ class FilmRegressor(nn.Module):
             part.eval()  # else its batch normalisation would follow the films, and its dropout change its features
         return self
 
+    def require_batch(self, films: int, size: int) -> None:
+        """TrailerError when batch normalisation can't be trained by a step on so few films with pictures so small."""
+        frames = torch.empty(films, self.frames, 3, size, size, dtype=torch.uint8, device="meta")
+        try:
+            run_on_shapes(self.train(), frames)
+        except Exception as error:  # any other error is left to the first real step
+            if "more than 1 value per channel" in str(error):
+                wrong = f"one film a step in {size} x {size} pictures is one value per channel for batch normalisation"
+                raise TrailerError(f"{wrong}: set a larger batch, or a larger size of the dataset") from error
+
     def summary(self) -> str:
         """The size of the network, how much is trained, its first convolution, and where its weights come from."""
         parameters = sum(tensor.numel() for tensor in self.parameters())
@@ -147,12 +158,12 @@ def build(
 
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
     """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's."""
-    s = settings
-    trunk = library_of(s.backbone).trunk({name.removeprefix("backbone.") for name in state})
-    if s.aggregate == "channels":
-        widen_first_layer(trunk, s.frames, "random", {})  # the state replaces it
-    blocks = _blocks(trunk, s.frames, s.aggregate, s.depth)
-    regressor = FilmRegressor(trunk, s.frames, s.aggregate, report, s.pixels, s.freeze, blocks)
+    frames, aggregate = settings.frames, settings.aggregate
+    trunk = library_of(settings.backbone).trunk({name.removeprefix("backbone.") for name in state})
+    if aggregate == "channels":
+        widen_first_layer(trunk, frames, "random", {})  # the state replaces it
+    blocks = _blocks(trunk, frames, aggregate, settings.depth)
+    regressor = FilmRegressor(trunk, frames, aggregate, report, settings.pixels, settings.freeze, blocks)
     load(regressor, state, strict=True)
     return regressor
 

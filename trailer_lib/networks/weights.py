@@ -76,7 +76,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _tensors_and_settings(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values by name in a file; of a model file of this library the backbone's, and the settings."""
     if "trailer_lib" not in content:
-        return dict(content), {}
+        return {str(name): value for name, value in content.items()}, {}
     state = {str(name): value for name, value in content["state_dict"].items()}
     backbone = {name.removeprefix(BACKBONE): value for name, value in state.items() if name.startswith(BACKBONE)}
     return backbone, dict(content["trailer_lib"]["settings"])

@@ -1,8 +1,8 @@
 """A dataset -> a model with its history and test result, in models/; and a table of several schemes.
 
-run: a training, from its settings to its files. module: loss, optimiser, checkpoints. batches: frames of films, and
-augmentation. frozen: kept features and the head fitted on them. scoring: predictions on a split, the test, the index of
-similar films. comparison: schemes on the same folds.
+run: a training, from its settings to its files. module: loss, optimiser, checkpoints, resuming. batches: frames of
+films, augmentation. frozen: cached features and the head fitted on them. scoring: predictions on a split, the test, the
+index of similar films. comparison: schemes on the same folds.
 """
 
 import lazy_loader

@@ -136,7 +136,7 @@ def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place())
 
 
 def evaluation_films(data: Dataset, settings: TrainSettings, view: int | None) -> FilmBatches:
-    """The films with evenly spaced frames, or with a random `view` of them, which is the epoch to ask for."""
+    """The films with evenly spaced frames, or with a random `view` of them, whose number is the epoch."""
     return FilmBatches(data, settings.frames, None if view is None else settings.seed, other_frames=True)
 
 

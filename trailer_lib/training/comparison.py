@@ -13,13 +13,13 @@ import pandas as pd
 
 from trailer_lib import evaluation, files
 from trailer_lib.catalog import trailer_keys
-from trailer_lib.dataset import Dataset, assign_folds, fold_split, require_splits, split_hash
+from trailer_lib.dataset import Dataset, assign_folds, fold_split, split_hash
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import read_model
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.module import BEST, FEATURES, LAST, RESULTS
+from trailer_lib.training.module import BEST, FEATURES, LAST, LOG, RESULTS, read_json
 from trailer_lib.training.run import fit, refuse_contradictions
 from trailer_lib.training.scoring import predict_points
 
@@ -87,10 +87,11 @@ def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
     rounds = []
     for repeat in range(repeats):
         assigned = assign_folds(keys, folds, repeat, salt)
+        if (fewest := np.bincount(assigned, minlength=folds).min()) < 2:
+            few = f"one of {folds} folds of {len(keys)} films has {fewest}, and 2 are needed"
+            raise TrailerError(f"{few}: take fewer folds, or more films")
         for fold in range(folds):
-            column = fold_split(assigned, folds, fold)
-            require_splits(pd.Series(column))
-            rounds.append((repeat, fold, data.with_split(column)))
+            rounds.append((repeat, fold, data.with_split(fold_split(assigned, folds, fold))))
     return rounds
 
 
@@ -98,10 +99,12 @@ def _train_fold(project: Project, settings: TrainSettings, data: Dataset, folder
     """What a training left, after training it if that is not done: `predicted`, by imdb_id, and `seconds`."""
     facts = {"settings": settings.as_dict(), "dataset": data.card["settings"], "split_hash": split_hash(data.films)}
     wanted = json.loads(json.dumps(facts))
-    done = _read(folder / DONE)
+    done, started = read_json(folder / DONE), read_json(folder / STARTED)
     if {"predicted", "seconds"} <= done.keys() and done.get("wanted") == wanted:
         return done
-    if _read(folder / STARTED) != wanted:
+    if started != wanted:
+        if started and folder.name == "repeat 0 fold 0":  # one line a scheme, whose first fold this is
+            LOG.warning(f"scheme {folder.parent.name!r} is trained anew: {_difference(started, wanted)}")
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / LAST).exists(), time.monotonic()
@@ -115,13 +118,10 @@ def _train_fold(project: Project, settings: TrainSettings, data: Dataset, folder
     return done
 
 
-def _read(path: Path) -> dict:
-    """A JSON object; {} for a file that is missing or damaged: its training is done again."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _difference(started: dict, wanted: dict) -> str:
+    before, now = started.get("settings", {}), wanted["settings"]
+    changed = [f"{name}={now[name]!r}, not {before.get(name)!r}" for name in now if now[name] != before.get(name)]
+    return ", ".join(changed) or "other films or folds than it was started with"
 
 
 def _evaluate(films: pd.DataFrame, schemes: dict[str, np.ndarray], rounds: list[Fold]) -> dict:

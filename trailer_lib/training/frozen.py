@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once a frame and kept on disk, and the head that ridge regression fits."""
+"""Features of a frozen backbone, computed once a frame and cached on disk, and the head that ridge regression fits."""
 
 import hashlib
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
 def frozen_features(
     network: FilmRegressor, data: Dataset, rows: np.ndarray, batches: dict[int, FilmBatches], cache: Path
 ) -> Tensor:
-    """What the head sees of views of films, from kept features of frames seen one by one: float32 [views, films, n].
+    """What the head sees of views of films, from cached features of frames seen one by one: float32 [views, films, n].
 
     `rows` of data.films; `batches`: view -> the films with its frames. The backbone must be as it was before training.
     """
@@ -113,7 +113,7 @@ def disjoint_views(count: int, frames: int) -> np.ndarray:
 class Features:
     """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width, 3].
 
-    They are kept in `cache` by blocks of pictures, in files named by a hash of the weights and the pixels; a block is
+    They are stored in `cache` by blocks of pictures, in files named by a hash of the weights and the pixels; a block is
     computed when it is first needed.
     """
 

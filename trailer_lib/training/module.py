@@ -1,8 +1,11 @@
 """The LightningModule of a training, its models and history after each epoch, and the check before it is resumed."""
 
+import json
+import logging
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,10 @@ from trailer_lib.networks import FORMAT, FilmRegressor, ModelFile, read_model, s
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import add_noise, augment, seed_of
 
-BEST, LAST, HISTORY = "best_model.pt", "last_model.pt", "history.csv"
+LOG = logging.getLogger(__name__)
+BEST, LAST, HISTORY, SETTINGS = "best_model.pt", "last_model.pt", "history.csv", "settings.json"
 RESULTS, PREDICTIONS = "results.json", "predictions.csv"
-FEATURES = "features"  # the folder of kept features, of all runs: another scheme or fold needs the same ones
+FEATURES = "features"  # the folder of cached features, of all runs: another scheme or fold needs the same ones
 # What may differ when a run is resumed: how long it takes, what reads its batches, how it is tested.
 FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
 # What Lightning writes, and needs to resume; the last two are of the moving average.
@@ -198,19 +202,46 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} for a file that is missing or damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def resumed_settings(models: Path, settings: TrainSettings) -> TrainSettings:
+    """The settings of the run that stopped in `models`, with what `settings` has set explicitly and may be changed."""
+    saved = read_json(models / SETTINGS) or read_model(models / LAST).facts["settings"]
+    before, changes = TrainSettings.layered({"the run that stopped": saved}), {}
+    for name, value in settings.as_dict().items():
+        old, origin = getattr(before, name), settings.origins.get(name, "default")
+        if not settings.origins and value != getattr(TrainSettings, name):
+            origin = "code"  # TrainSettings(name=value)
+        if value == old or origin == "default" or origin.startswith("scheme "):
+            continue
+        if origin == "settings.toml":
+            LOG.warning(f"settings.toml: {name}={value!r} is not used: the run to resume has {old!r}")
+        elif name in FREE_TO_CHANGE and (value or name != "epochs"):
+            changes[name] = value
+        else:
+            raise TrailerError(f"the run to resume has {name}={old!r}, not {value!r}: leave it out, or don't resume")
+    return replace(before, **changes)
+
+
 def resumable_model(models: Path, module: TrailerModule) -> ModelFile:
     """last_model.pt in `models`, if it is of the module's settings and dataset, whole, and best_model.pt of its run."""
-    last, best = read_model(models / LAST), read_model(models / BEST)
-    for name, value in module.settings.as_dict().items():
-        before = last.facts["settings"].get(name)
-        if name not in FREE_TO_CHANGE and (tuple(before) if isinstance(before, list) else before) != value:
-            raise TrailerError(f"{LAST} was trained with {name}={before!r}, not {value!r}: set that, or resume=False")
+    last, best, settings = read_model(models / LAST), read_model(models / BEST), module.settings
+    saved = TrainSettings.layered({LAST: last.facts["settings"]})
+    if replace(saved, **{name: getattr(settings, name) for name in FREE_TO_CHANGE}) != settings:
+        raise TrailerError(f"{models / LAST} is of another run; the one that stopped finished no epoch: don't resume")
     if any(last.facts[name] != module.facts[name] for name in ("split_hash", "dataset")):
-        raise TrailerError(f"{models / LAST} was trained on another dataset or split: set resume=False")
+        raise TrailerError(f"{models / LAST} was trained on another dataset or split: don't resume")
+    if settings.epochs < (done := last.facts["history"][-1]["epoch"]):
+        raise TrailerError(f"epochs={settings.epochs}: the run that stopped has finished {done}: set at least {done}")
     content = torch.load(models / LAST, map_location="cpu", weights_only=True)
-    needed = PARTS if module.settings.ema_decay else PARTS[:-2]
-    if missing := [name for name in needed if name not in content]:
-        raise TrailerError(f"{models / LAST}: no {missing[0]} in it, so it can't be resumed: set resume=False")
+    if missing := [name for name in (PARTS if settings.ema_decay else PARTS[:-2]) if name not in content]:
+        raise TrailerError(f"{models / LAST}: no {missing[0]} in it, so it can't be resumed: train anew")
     if any(one != other for one, other in zip(last.facts["history"], best.facts["history"])):
-        raise TrailerError(f"{BEST} and {LAST} in {models} are of two runs: set resume=False")
+        raise TrailerError(f"{BEST} and {LAST} in {models} are of two runs: don't resume")
     return last

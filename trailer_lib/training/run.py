@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from trailer_lib import files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.evaluation import add_metadata
@@ -28,11 +29,13 @@ from trailer_lib.training.frozen import fit_head
 from trailer_lib.training.module import (
     FEATURES,
     LAST,
+    SETTINGS,
     AtomicCheckpoints,
     Checkpoints,
     OnEpoch,
     TrailerModule,
     resumable_model,
+    resumed_settings,
     write_epoch,
 )
 from trailer_lib.training.scoring import Run, mean_loss, score_test_films
@@ -50,11 +53,14 @@ def train(
 
     `data`: project.dataset if not given. `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr;
     without it a progress bar is shown. A fitted head is epoch 0, and the whole training if nothing else is trained.
-    `resume`: continue from last_model.pt in `models`. Of the processes that torchrun starts each returns the result,
-    and the first one writes the files.
+    `resume`: continue the run that stopped in `models`, with its settings; set explicitly, a few may be others. Of the
+    processes that torchrun starts each returns the result, and the first one writes the files.
     """
+    models = models or project.models
+    if resume:
+        settings = resumed_settings(models, settings)
     refuse_contradictions(settings, process_place().count)
-    models, data = models or project.models, Dataset.open(project) if data is None else data
+    data = Dataset.open(project) if data is None else data
     fit(project, settings, data, models, on_epoch, resume)
     data = replace(data, films=add_metadata(project, data.films))  # for the baselines
     return score_test_films(models, data, project.models / FEATURES)
@@ -69,6 +75,8 @@ def fit(
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=hidden) as progress:
         on_epoch = on_epoch or partial(_advance, progress)
         module = new_module(project, data, settings)
+        if process_place().rank == 0:
+            files.write_json(models / SETTINGS, settings.as_dict())
         alone = _is_head_alone(settings)
         if settings.head != "linear" and (alone or not resume):
             _fit_head(module, data, models, project.models / FEATURES)
@@ -105,6 +113,9 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
     named = settings.weights in ("DEFAULT", "none")
     weights = settings.weights if named else str(project.root / settings.weights)
     scores = data.split("train").score
+    if scores.nunique() == 1:
+        reason = "there is nothing to learn and, without a variance, no nMSE"
+        raise TrailerError(f"all {len(scores)} train films have the score {scores.iloc[0]}: {reason}: check the scores")
     network = build(
         settings.backbone, settings.frames, settings.aggregate, weights, first_conv=settings.first_conv,
         pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
@@ -126,6 +137,9 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
 
 def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> None:
     """One film through the network: a picture size that the backbone can't take is an error at once."""
+    if settings.head == "linear" and settings.epochs:  # under a fitted head batch normalisation is in eval mode
+        processes = 1 if torch.cuda.is_available() else process_place().count  # GPUs synchronise batch normalisation
+        network.require_batch(settings.batch // processes, size)
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, settings.frames, 3, size, size, dtype=torch.uint8))
@@ -155,7 +169,7 @@ def _train_by_gradients(module: TrailerModule, data: Dataset, models: Path, on_e
             module.facts["head"], module.network.fitted = last.facts["head"], True
             module.network.train()
     if settings.ema_decay:
-        # EMAWeightAveraging changes the last bits of frozen weights, by whose hash their features are kept.
+        # EMAWeightAveraging changes the last bits of frozen weights, by whose hash their features are cached.
         average = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, average)]
@@ -201,4 +215,4 @@ def _interruptible(module: TrailerModule) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt):
         epochs = int(module.history[-1]["epoch"]) if module.history else 0
         done = f"stopped after {epochs} of {module.settings.epochs} epochs"
-        raise Stopped(f"{done}; resume=True continues from {LAST}" if epochs else done) from None
+        raise Stopped(f"{done}; resume=True (--resume) continues with the same settings" if epochs else done) from None

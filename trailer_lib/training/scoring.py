@@ -1,7 +1,6 @@
 """A network's predictions on the films of a split, the test of the best model, and the index of similar films."""
 
 import io
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ from trailer_lib.networks import FilmRegressor, ModelFile, read_model
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import evaluation_films, process_place, split_loader
 from trailer_lib.training.frozen import frozen_features
-from trailer_lib.training.module import BEST, HISTORY, PREDICTIONS, RESULTS, TrailerModule, write_csv
+from trailer_lib.training.module import BEST, HISTORY, LOG, PREDICTIONS, RESULTS, TrailerModule, write_csv
 
-LOG = logging.getLogger(__name__)
 PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # the columns of predictions.csv
 INDEX_FILMS = 2000  # at most: 16 MB of 4096 features
 PICTURE = (160, 90)  # width, height; about 5 kB
@@ -43,7 +41,7 @@ def score_test_films(models: Path, data: Dataset, cache: Path) -> Run:
     """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
 
     The file also gets the predictions on the val films, whose errors give the intervals of a prediction, the model of
-    the genres alone, and the index of similar films. `cache`: the folder of kept features.
+    the genres alone, and the index of similar films. `cache`: the folder of cached features.
     """
     model = read_model(models / BEST)
     train, films = data.split("train"), data.split("test")
@@ -71,7 +69,7 @@ def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> 
     """The model's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
     settings = _settings(model)
     views = [None] if settings.views == 1 else range(settings.views)
-    cache = cache if _keeps_features(model) else None
+    cache = cache if _has_cached_features(model) else None
     return model.points(predict_views(model.network, data, settings, split, views, cache).mean(0))
 
 
@@ -80,7 +78,7 @@ def predict_views(
 ) -> np.ndarray:
     """Standardised predictions of a split's films, of each view (see evaluation_films): float32 [views, films].
 
-    `cache`: the folder of kept features, if the backbone is as it was before training and sees frames one by one.
+    `cache`: the folder of cached features, if the backbone is as it was before training and sees frames one by one.
     """
     if cache is None:
         return np.stack([_run_network(network, split_loader(data, settings, split, view)) for view in views])
@@ -102,8 +100,8 @@ def _settings(model: ModelFile) -> TrainSettings:
     return TrainSettings.layered({"the model file": model.facts["settings"]})
 
 
-def _keeps_features(model: ModelFile) -> bool:
-    """Whether the features of single frames are kept: the backbone is frozen, or the best epoch is the fitted head."""
+def _has_cached_features(model: ModelFile) -> bool:
+    """Whether features of single frames are cached: the backbone is frozen, or the best epoch is the fitted head."""
     settings = _settings(model)
     untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
     return untrained and settings.aggregate != "channels"
@@ -137,7 +135,7 @@ def _index_features(model: ModelFile, data: Dataset, rows: Sequence[int], cache:
     """float [films, n]."""
     network, settings = model.network, _settings(model)
     films = evaluation_films(data, settings, None)
-    if _keeps_features(model):
+    if _has_cached_features(model):
         return frozen_features(network, data, rows, {0: films}, cache)[0]
     parts = []
     with torch.inference_mode():
