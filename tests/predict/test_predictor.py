@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,6 +223,15 @@ def test_a_prediction_names_the_model_and_the_version(best: Path, changed: Calla
     for form in (str(prediction), prediction._repr_html_()):
         assert f"Model {prediction.model}, trailer_lib {trailer_lib.__version__}." in form
     assert Predictor.load(changed(score_mean=5.0)).model_hash != prediction.model
+
+
+def test_one_prediction_imports_nothing_that_takes_seconds_more(best: Path, trailer: Path) -> None:
+    heavy = "pandas scipy sklearn matplotlib lightning gradio".split()
+    code = f"""import sys
+from trailer_lib.predict import Predictor
+Predictor.load({str(best)!r}).predict({str(trailer)!r})
+print([name for name in {heavy} if name in sys.modules])"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_the_command_writes_no_figure_over_its_trailer(

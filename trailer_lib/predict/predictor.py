@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from trailer_lib import __version__
-from trailer_lib.catalog import film_of_trailer
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import conformal_intervals, genre_prediction, is_better
 from trailer_lib.networks import ModelFile, fingerprint, read_model
@@ -147,6 +146,8 @@ class Predictor:
         """The film's metadata, given or looked up, and a warning if the look-up failed."""
         metadata, failure = {"imdb_id": film_id(trailer)}, []
         if self.root is not None:
+            from trailer_lib.catalog import film_of_trailer  # pandas takes a second
+
             try:
                 metadata |= film_of_trailer(trailer, self.root)
             except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
