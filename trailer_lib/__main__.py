@@ -145,6 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command: 0 on success, 1 when it failed (one line on stderr), 2 on wrong usage."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as Ctrl-C does
     args = parser().parse_args(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         getattr(commands, args.command.replace("filter", "filter_"))(args)
     except TrailerError as error:

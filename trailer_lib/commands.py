@@ -144,10 +144,12 @@ def evidence(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import Predictor, predict_many
+    from trailer_lib.predict import Predictor, refuse_input
 
     root = Project.open(args.root).root if args.root else None
     if not args.csv:
+        if args.figure:
+            refuse_input(Path(args.figure), Path(args.trailer), Path(args.model))
         film = {"genres": args.genres} if args.genres else None
         prediction = Predictor.load(args.model, root).predict(args.trailer, film)
         if args.figure:
@@ -156,6 +158,8 @@ def predict(args: argparse.Namespace) -> None:
         return
     if unused := [name for name in ("genres", "json", "figure") if getattr(args, name)]:
         raise TrailerError(f"--{unused[0]} is for one trailer: leave it out, or leave --csv out")
+    from trailer_lib.predict import predict_many
+
     counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
     print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
     if not counts["scored"] + counts["before"]:

@@ -124,20 +124,20 @@ GENRES = json.loads(json.dumps(baselines.fit_genres(BY_GENRE)))  # as in a model
     [("Action|Drama", 7.0), ("Drama|Action| Comedy", 7.5), (["Action", "Comedy"], 4.0), ("Action|Opera", 5.0)],
 )
 def test_the_genre_model_predicts_the_films_mean_by_genres_and_pairs(genres: str | list, score: float) -> None:
-    assert baselines.genre_prediction(GENRES, genres) == pytest.approx(score, abs=0.05)
+    assert metrics.genre_prediction(GENRES, genres) == pytest.approx(score, abs=0.05)
 
 
 def test_the_row_genre_only_is_the_model_of_the_model_file() -> None:
     predicted = baselines.baseline_predictions(BY_GENRE, BY_GENRE, ["genre only"])["genre only"]
-    assert predicted == pytest.approx([baselines.genre_prediction(GENRES, genres) for genres in BY_GENRE.genres])
+    assert predicted == pytest.approx([metrics.genre_prediction(GENRES, genres) for genres in BY_GENRE.genres])
 
 
 @pytest.mark.parametrize("genres", ["", "Opera", [], "|"])
 def test_unknown_genres_have_no_prediction(genres: str | list) -> None:
-    assert baselines.genre_prediction(GENRES, genres) is None
+    assert metrics.genre_prediction(GENRES, genres) is None
     nothing = baselines.fit_genres(BY_GENRE.assign(genres=""))
-    assert nothing["intercept"] == BY_GENRE.score.mean() and baselines.genre_prediction(nothing, "Drama") is None
-    assert baselines.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
+    assert nothing["intercept"] == BY_GENRE.score.mean() and metrics.genre_prediction(nothing, "Drama") is None
+    assert metrics.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
 
 
 def track_record(train: pd.DataFrame, asked: pd.DataFrame) -> np.ndarray:

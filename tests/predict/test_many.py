@@ -73,6 +73,7 @@ def test_the_rows_are_those_of_single_predictions(table: tuple[Path, dict], best
         single = predictor.predict(row["trailer"], {"imdb_id": row["imdb_id"]})
         assert float(row["score"]) == pytest.approx(single.score, abs=1e-3)
         assert row["warnings"] == " ".join(single.warnings)
+        assert (row["model"], row["version"]) == (single.model, single.version)
         assert (int(row["sampled_frames"]), int(row["kept_frames"])) == (single.sampled_frames, single.kept_frames)
         ends = [end for share in (80, 95) for end in single.intervals.get(share, (None, None))]
         in_row = [float(row[name]) if row[name] else None for name in ("low80", "high80", "low95", "high95")]
@@ -151,11 +152,64 @@ def test_a_worker_needs_no_torch() -> None:
 # Lists
 
 
-def test_a_list_has_paths_from_where_it_lies_and_links(tmp_path: Path) -> None:
-    text = "\ufeffa tt0000001.mp4\r\n\nhttps://example.org/b.mp4\na tt0000001.mp4\n"
-    (tmp_path / "list.txt").write_text(text, "utf-8")
-    expected = {str(tmp_path / "a tt0000001.mp4"): "tt0000001", "https://example.org/b.mp4": ""}
-    assert find_trailers(tmp_path / "list.txt") == expected
+LIST = r"""#EXTM3U
+#EXTINF:120,A film
+a tt0000001.mp4
+
+https://example.org/b.mp4
+youtu.be/abcdefghij1
+"quoted #1 .mp4"
+'/data/c.mp4'
+~/d.mp4
+~nobody-here/e.mp4
+./#2.mp4
+a tt0000001.mp4
+"""
+
+
+@pytest.mark.parametrize(
+    "encoded", [LIST.encode(), LIST.replace("\n", "\r\n").encode("utf-8-sig"), LIST.encode("utf-16")], ids=len
+)
+def test_a_list_has_paths_from_where_it_lies_and_links(tmp_path: Path, encoded: bytes) -> None:
+    (tmp_path / "list.m3u8").write_bytes(encoded)
+    assert find_trailers(tmp_path / "list.m3u8") == {
+        str(tmp_path / "a tt0000001.mp4"): "tt0000001",
+        "https://example.org/b.mp4": "",
+        "youtu.be/abcdefghij1": "",
+        str(tmp_path / "quoted #1 .mp4"): "",
+        "/data/c.mp4": "",
+        str(Path.home() / "d.mp4"): "",
+        str(tmp_path / "~nobody-here/e.mp4"): "",
+        str(tmp_path / "#2.mp4"): "",
+    }
+
+
+def test_names_that_are_not_utf_8_are_scored_and_skipped_by_the_next_run(
+    folder: Path, best: Path, tmp_path: Path
+) -> None:
+    name, out = b"caf\xe9.mp4", tmp_path / "out.csv"
+    os.symlink(folder / "one.mp4", os.path.join(os.fsencode(tmp_path), name))
+    (tmp_path / "list.txt").write_bytes(name + b"\n")
+    for place, counts in ((tmp_path / "list.txt", (1, 0, 0)), (tmp_path, (0, 0, 1))):
+        assert tuple(predict_many(place, best, out).values()) == counts
+    assert list(rows_of(out)) == ["caf\\xe9.mp4"]
+
+
+def test_the_table_is_not_written_over_its_list_or_model(folder: Path, best: Path, tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(f"trailer\n{folder / 'one.mp4'}\n")
+    for out in (table, best):
+        before = out.read_bytes()
+        with pytest.raises(TrailerError, match="over an input"):
+            predict_many(table, best, out)
+        assert out.read_bytes() == before
+
+
+def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a.MP4", "b.m4v", "c.mpg", "._a.MP4", "notes.txt", ".hidden/0.jpg", "empty/notes.txt", "d/0.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [Path(name).name for name in find_trailers(tmp_path)] == ["a.MP4", "b.m4v", "c.mpg", "d"]
 
 
 def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
@@ -167,7 +221,7 @@ def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("list.txt", b"", "no trailers in it"),
-        ("list.txt", b"\xff\xfe\x00\x81", "not a text"),
+        ("list.txt", b"\x7fELF\x00\x81", "not a text"),
         ("list.csv", b"title\nHeat\n", "no column 'trailer'"),
         ("none.txt", None, "no such folder or list"),
         ("", None, "no trailers in it"),

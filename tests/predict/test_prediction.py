@@ -32,6 +32,7 @@ def prediction(**changed: object) -> Prediction:
         "contributions": CONTRIBUTIONS, "strongest": np.array([1, 4]), "heat": heat, "similar": similar,
         "warnings": ["Warning one.", "Warning two."], "sampled_frames": 20, "kept_frames": 14, "test_films": 40,
         "test_mae": 0.9, "mean_baseline_mae": 0.95, "verdict": "Better than the mean baseline.", "train_films": 300,
+        "model": "0123456789abcdef", "version": "1.0",
     }  # fmt: skip
     return Prediction(**fields | changed)
 

@@ -1,17 +1,24 @@
 """A trailer and a model give a score: the same each time, the network's own, never without what speaks against it."""
 
+import hashlib
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import pictures
+from conftest import fictional_film, pictures
 from PIL import Image
 
+import trailer_lib
 from trailer_lib import evaluation
+from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.predict.prediction import Prediction
@@ -195,6 +202,46 @@ def test_the_error_beside_the_score_is_the_models_own(trained_root: Path, predic
     assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"]
     assert prediction.test_mae != prediction.mean_baseline_mae
     assert (prediction.test_films, prediction.train_films) == (7, 18)
+
+
+@pytest.mark.parametrize("name", ["X [{youtube_id}].mp4", "{youtube_id}.webm", "X ({imdb_id}).mp4"])
+def test_a_training_film_is_recognised_by_the_names_that_people_give_it(
+    trained_root: Path, best: Path, trailer: Path, tmp_path: Path, name: str
+) -> None:
+    predictor = Predictor.load(best, trained_root)
+    film = fictional_film(int(predictor.info.index.films[0][0][2:]) - 8800000)
+    video = shutil.copy(trailer, tmp_path / name.format(**film))
+    given = predictor.predict(video, {"genres": "Horror"})
+    assert "one of those that the model learnt from" in given.warnings[-1] and given.genre < 5
+    by_id_alone = any("learnt from" in warning for warning in Predictor.load(best).predict(video).warnings)
+    assert by_id_alone == ("imdb_id" in name)
+
+
+def test_a_prediction_names_the_model_and_the_version(best: Path, changed: Callable, prediction: Prediction) -> None:
+    assert prediction.model == hashlib.sha256(best.read_bytes()).hexdigest()[:16]
+    assert prediction.to_dict()["version"] == trailer_lib.__version__
+    for form in (str(prediction), prediction._repr_html_()):
+        assert f"Model {prediction.model}, trailer_lib {trailer_lib.__version__}." in form
+    assert Predictor.load(changed(score_mean=5.0)).model_hash != prediction.model
+
+
+def test_one_prediction_imports_nothing_that_takes_seconds_more(best: Path, trailer: Path) -> None:
+    heavy = "pandas scipy sklearn matplotlib lightning gradio".split()
+    code = f"""import sys
+from trailer_lib.predict import Predictor
+Predictor.load({str(best)!r}).predict({str(trailer)!r})
+print([name for name in {heavy} if name in sys.modules])"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_the_command_writes_no_figure_over_its_trailer(
+    best: Path, trailer: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = trailer.read_bytes()
+    os.symlink(trailer, trailer.parent / "picture.png")
+    assert main(["predict", str(trailer), "--model", str(best), "--figure", str(trailer.parent / "picture.png")]) == 1
+    assert "picture.png: would be written over an input" in capsys.readouterr().err
+    assert trailer.read_bytes() == before
 
 
 # Other people's files

@@ -10,9 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "baselines": "BASELINES add_metadata baseline_losses baseline_predictions fit_genres genre_loss"
-        " genre_prediction median_prediction missing_baselines".split(),
+        " median_prediction missing_baselines".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features".split(),
-        "metrics": "LEVELS Metric collapsed compare_with_baselines conformal_intervals evaluate_all is_better"
-        " metric_table paired_difference result_warnings verdict".split(),
+        "metrics": "LEVELS Metric collapsed compare_with_baselines conformal_intervals evaluate_all genre_prediction"
+        " is_better metric_table paired_difference result_warnings verdict".split(),
     },
 )

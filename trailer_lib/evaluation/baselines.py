@@ -94,13 +94,6 @@ def fit_genres(films: pd.DataFrame) -> dict[str, Any]:
     return {"genres": names, "coef": points, "intercept": float(ridge.intercept_)}
 
 
-def genre_prediction(fitted: dict[str, Any], genres: str | Iterable[str]) -> float | None:
-    """The score in IMDb points for `genres` ("Drama|Comedy" or a list) by `fit_genres`; None if all are new to it."""
-    points = dict(zip(fitted["genres"], fitted["coef"]))
-    known = [points[term] for term in genre_terms(genres) if term in points]
-    return float(np.clip(fitted["intercept"] + sum(known), 1.0, 10.0)) if known else None
-
-
 def genre_terms(genres: str | Iterable[str], pairs: bool = True) -> list[str]:
     """Of "Drama|Comedy": Comedy, Drama and Comedy|Drama."""
     names = genres.split("|") if isinstance(genres, str) else genres

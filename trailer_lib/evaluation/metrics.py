@@ -2,15 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy.stats import bootstrap, rankdata
 
-from trailer_lib.evaluation.baselines import baseline_predictions, median_prediction, missing_baselines
+if TYPE_CHECKING:
+    import pandas as pd
 
+# pandas, SciPy and scikit-learn take seconds, and one prediction needs none of them: imported where they are used.
 LEVELS = (80, 95)  # per cent of films whose true score is within the interval
 LOWEST, HIGHEST = 1.0, 10.0  # IMDb points
 RESAMPLES = 2000
@@ -43,6 +44,8 @@ def nmse(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def spearman(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation, -1 to 1; 0 where all predictions or all scores are equal."""
+    from scipy.stats import rankdata
+
     first, second = (rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2 for values in (truth, predicted))
     scale = np.sqrt((first**2).sum(-1) * (second**2).sum(-1))
     return (first * second).sum(-1) / np.where(scale > 0, scale, 1)
@@ -82,6 +85,8 @@ def _with_interval(statistic: Callable, films: int, seed: int) -> Metric:
     The plain percentiles of a ratio like nMSE hold its true value too seldom: 91 % of the time for 100 films. They
     serve only where BCa is undefined: all resamples agree, or some of a few films hold one score alone.
     """
+    from scipy.stats import bootstrap
+
     rows = np.arange(films)
     value = float(statistic(rows))
     with warnings.catch_warnings():
@@ -101,11 +106,13 @@ def collapsed(predicted: np.ndarray, scores: np.ndarray) -> bool:
     return bool(np.std(predicted) <= COLLAPSE * np.std(scores))
 
 
-def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str) -> dict:
+def compare_with_baselines(train: "pd.DataFrame", test: "pd.DataFrame", predicted: np.ndarray, name: str) -> dict:
     """The test result as plain numbers: every metric of `name` and of the baselines, and the paired differences.
 
     `train` and `test`: a row a film, with its score and what the baselines need; "left out" says which lack what.
     """
+    from trailer_lib.evaluation.baselines import baseline_predictions, median_prediction, missing_baselines
+
     baselines, truth = baseline_predictions(train, test), test.score.to_numpy()
     return {
         "films": len(test),
@@ -125,8 +132,10 @@ def evaluate_all(truth: np.ndarray, predictions: dict[str, np.ndarray], median: 
     return {row: {name: asdict(metric) for name, metric in metrics.items()} for row, metrics in rows.items()}
 
 
-def metric_table(results: dict) -> pd.DataFrame:
+def metric_table(results: dict) -> "pd.DataFrame":
     """The metrics of a result as a table: a row each, "value [low, high]" in the cells."""
+    import pandas as pd
+
     return pd.DataFrame(results["metrics"]).map(lambda metric: str(Metric(**metric))).T
 
 
@@ -178,3 +187,10 @@ def conformal_intervals(
         intervals[level] = (max(LOWEST, float(score) - width), min(HIGHEST, float(score) + width))
     reason = f"The model file holds {len(errors)} validation films, too few for an interval of "
     return intervals, reason + " or of ".join(missing) if missing else ""
+
+
+def genre_prediction(fitted: dict[str, Any], genres: str | Iterable[str]) -> float | None:
+    """The score in IMDb points for `genres` ("Drama|Comedy" or a list) by `fit_genres`; None if all are new to it."""
+    names = {name.strip() for name in (genres.split("|") if isinstance(genres, str) else genres)}
+    known = [points for term, points in zip(fitted["genres"], fitted["coef"]) if set(term.split("|")) <= names]
+    return float(np.clip(fitted["intercept"] + sum(known), LOWEST, HIGHEST)) if known else None

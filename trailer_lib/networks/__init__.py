@@ -9,7 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "model_file": ["FORMAT", "ModelFile", "export_onnx", "read_model", "save_tensors"],
+        "model_file": ["FORMAT", "ModelFile", "export_onnx", "fingerprint", "read_model", "save_tensors"],
         "regressor": ["FilmRegressor", "build"],
     },
 )

@@ -1,5 +1,6 @@
 """models/*.pt: a network's tensors and the facts needed to use it, read without executing anything; export to ONNX."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trailer_lib import files
+from trailer_lib import __version__, files
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.regressor import FilmRegressor, restore
 from trailer_lib.networks.weights import is_bounded, load_file
@@ -60,6 +61,11 @@ def _bytes(content: Any) -> int:
         return content.nbytes
     inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     return sum(map(_bytes, inner))
+
+
+def fingerprint(path: Path) -> str:
+    """A model file's short name: the first 16 letters of its SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def read_model(path: Path) -> ModelFile:
@@ -126,7 +132,8 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
     if "results" not in model.facts:
         raise TrailerError(f"{path}: the model was never tested: use best_model.pt of a finished training")
     try:
-        network, metadata = _InPoints(model).eval(), _metadata(model)
+        network = _InPoints(model).eval()
+        metadata = {"model": fingerprint(path), "trailer_lib": __version__} | _metadata(model)
     except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
         raise TrailerError(f"{path}: what it says of its model is damaged ({error}): train again") from error
     size = sum(tensor.nbytes for tensor in model.network.state_dict().values())

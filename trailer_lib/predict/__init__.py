@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "many": ["predict_many"],
         "predictor": ["Predictor"],
-        "trailer_input": ["MOST_SECONDS", "refuse_long_video"],
+        "trailer_input": ["MOST_SECONDS", "refuse_input", "refuse_long_video"],
         "view": ["html_alert", "html_element", "html_parts"],
     },
 )

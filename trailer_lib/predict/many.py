@@ -1,7 +1,7 @@
 """A folder or list of trailers -> a CSV: decoded in worker processes, predicted as they come, resumed after a stop."""
 
+import codecs
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -14,21 +14,29 @@ from typing import Any
 
 import torch
 
-from trailer_lib import files
-from trailer_lib.catalog import FILM_ID, LINK, find_film, load, read_rows
+from trailer_lib import __version__, files
+from trailer_lib.catalog import LINK, find_film, load, read_rows
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.predict.explanation import view_features
 from trailer_lib.predict.predictor import Predictor
-from trailer_lib.predict.trailer_input import Prepared, TrailerFrames, one_line, prepare
+from trailer_lib.predict.trailer_input import (
+    Prepared,
+    TrailerFrames,
+    film_id,
+    one_line,
+    prepare,
+    printable,
+    refuse_input,
+)
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
-from trailer_lib.scrape import VIDEO_SUFFIXES, worker_pool
+from trailer_lib.scrape import worker_pool
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video import memory_needed, picture_paths
+from trailer_lib.video import is_video_name, memory_needed, picture_paths
 
 ENDS = {"low80": (80, 0), "high80": (80, 1), "low95": (95, 0), "high95": (95, 1)}  # column: interval, end
 COLUMNS = ["trailer", "imdb_id", "score", *ENDS, "mean_baseline", "warnings", "reason"]
-COLUMNS += ["sampled_frames", "kept_frames", "seconds", "model"]
+COLUMNS += ["sampled_frames", "kept_frames", "seconds", "model", "version"]
 TIMEOUT = ScrapeSettings().timeout  # seconds a trailer: a matter of this machine, not of the model file
 AHEAD = 8  # trailers that may wait for the network
 
@@ -41,20 +49,21 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
     Stopped on Ctrl-C; the rows so far are kept. TrailerError while another run fills `out`.
     """
     trailers = find_trailers(place)
+    refuse_input(out, model, *([] if place.is_dir() else [place]))
     out.parent.mkdir(parents=True, exist_ok=True)
     with files.single_run(out):
-        predictor, model_hash = Predictor.load(model), fingerprint(model)
+        predictor = Predictor.load(model)
         counts = {"scored": 0, "failed": 0, "before": 0}
         try:
             if root:
                 films = load(Project(root)).films
                 trailers = {name: key or find_film(name, films).get("imdb_id", "") for name, key in trailers.items()}
-            table = PredictionTable(out, model_hash)
-            fresh = [name for name in trailers if name not in table.done]
+            table = PredictionTable(out, predictor.model_hash)
+            fresh = [name for name in trailers if printable(name) not in table.done]
             counts["before"] = len(trailers) - len(fresh)
             with bar(total=len(trailers), initial=counts["before"], desc="predicting", unit="trailer") as progress:
                 for name, (frames, seconds) in _prepared(fresh, predictor, workers):
-                    row = {"trailer": name, "imdb_id": trailers[name], "seconds": f"{seconds:.2f}", "model": model_hash}
+                    row = {"trailer": printable(name), "imdb_id": trailers[name], "seconds": f"{seconds:.2f}"}
                     table.append(row | _prediction(predictor, trailers[name], frames))
                     counts["failed" if isinstance(frames, str) else "scored"] += 1
                     progress.update()
@@ -62,11 +71,6 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
             done = f"{sum(counts.values())} of {len(trailers)} trailers are in {out}"
             raise Stopped(f"stopped: {done}; the same command resumes there") from stop
         return counts
-
-
-def fingerprint(path: Path) -> str:
-    """The first 16 letters of the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _prepared(names: list[str], predictor: Predictor, workers: int) -> Iterator[tuple[str, Prepared]]:
@@ -93,8 +97,9 @@ def _result(future: Future) -> Prepared:
 
 def _prediction(predictor: Predictor, imdb_id: str, frames: TrailerFrames | str) -> dict[str, Any]:
     """What a row of the table says of the frames of a trailer, or of the reason why there are none."""
+    made_by = {"model": predictor.model_hash, "version": __version__}
     if isinstance(frames, str):
-        return {"reason": frames}
+        return made_by | {"reason": frames}
     network, info = predictor.model.network, predictor.info
     features = view_features(network, torch.from_numpy(frames.pixels).permute(0, 3, 1, 2), frames.views)
     score, intervals, _ = predictor.points(float(network.head(features).mean()))
@@ -102,7 +107,7 @@ def _prediction(predictor: Predictor, imdb_id: str, frames: TrailerFrames | str)
     warnings = [*info.warnings, *frames.warnings, *predictor.film_warnings(similar, {"imdb_id": imdb_id})]
     points = {name: intervals[share][end] for name, (share, end) in ENDS.items() if share in intervals}
     points |= {"score": score, "mean_baseline": info.mean_baseline}
-    counts = {"sampled_frames": frames.sampled_frames, "kept_frames": frames.kept_frames}
+    counts = made_by | {"sampled_frames": frames.sampled_frames, "kept_frames": frames.kept_frames}
     return counts | {"warnings": " ".join(warnings)} | {name: f"{value:.3f}" for name, value in points.items()}
 
 
@@ -120,7 +125,7 @@ class PredictionTable:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row that outlives a power cut."""
-        data = _csv([row]).encode("utf-8", "surrogateescape")
+        data = _csv([row]).encode()
         with files.reporting_full_disk(self.path, lambda: len(data)), open(self.path, "ab") as file:
             file.write(data)
             file.flush()
@@ -138,46 +143,47 @@ def _read(path: Path) -> list[dict[str, str]]:
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO(newline="")
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return printable(text.getvalue())
 
 
 def find_trailers(place: Path) -> dict[str, str]:
     """{path or link: imdb_id} of the trailers in a folder (videos, folders of pictures), sorted, or in a list.
 
-    A list is a text file with a path or link a line, or a .csv with a column trailer and perhaps imdb_id. Relative
-    paths start where the list lies. An imdb_id in a file's name counts; "" is unknown. TrailerError when there is none.
+    A list is a text file (.txt, .m3u) with a path or link a line, or a .csv with a column trailer and perhaps imdb_id.
+    Relative paths start where the list lies; quotation marks, ~/ and lines that begin with # are understood. An imdb_id
+    in a file's name counts; "" is unknown. TrailerError when there is none.
     """
     if place.is_dir():
         trailers = {str(path): "" for path in sorted(place.iterdir()) if _is_trailer(path)}
-    elif place.suffix.lower() == ".csv":
+    elif place.suffix.lower() in (".csv", ".tsv"):
         rows = read_rows(place, ["trailer"], ["imdb_id"]).rows
         trailers = {_located(place, row["trailer"]): row["imdb_id"] for row in rows if row["trailer"]}
     else:
-        trailers = {_located(place, line.strip()): "" for line in _lines(place) if line.strip()}
+        trailers = {_located(place, line): "" for line in _lines(place) if line and not line.startswith("#")}
     if not trailers:
         raise TrailerError(f"{place}: no trailers in it: name a folder of videos, or a list of paths and links")
-    return {name: imdb_id or _id_in(name) for name, imdb_id in trailers.items()}
+    return {name: imdb_id or film_id(name) for name, imdb_id in trailers.items()}
 
 
 def _is_trailer(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    return bool(picture_paths(path)) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
+    if path.is_dir():
+        return not path.name.startswith(".") and bool(picture_paths(path))
+    return is_video_name(path.name)
 
 
 def _lines(path: Path) -> list[str]:
+    """The lines of a text in UTF-8 or UTF-16; bytes that are neither may belong to a file's name."""
     if not path.is_file():
         raise TrailerError(f"{path}: no such folder or list: name a folder of videos, or a list")
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise TrailerError(f"{path}: not a text: expected a list with a path or link a line, or a folder") from error
+    data = path.read_bytes()
+    utf_16 = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    text = data.decode("utf-16", "replace") if utf_16 else data.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise TrailerError(f"{path}: not a text: expected a list with a path or link a line, or a folder")
+    return [line.strip() for line in text.replace("\r", "\n").split("\n")]
 
 
 def _located(place: Path, name: str) -> str:
-    return name if LINK.match(name) else str(place.parent / name)
-
-
-def _id_in(name: str) -> str:
-    match = None if LINK.match(name) else FILM_ID.search(Path(name).name)
-    return match[0] if match else ""
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
+    return name if LINK.match(name) else str(place.parent / os.path.expanduser(name))

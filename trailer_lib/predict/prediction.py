@@ -11,7 +11,7 @@ from trailer_lib.predict.view import CaptionedFrame, PredictionView, html_page, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLAIN = ("trailer", "no_interval", "warnings", "verdict", "train_films", "test_films", "sampled_frames", "kept_frames")
+PLAIN = "trailer no_interval warnings verdict train_films test_films sampled_frames kept_frames model version".split()
 POINTS = ("score", "mean_baseline", "genre", "test_mae", "mean_baseline_mae")
 MOST_FRAMES = 10  # in HTML and figures: test-time views may hold many more
 FULL_BAR, LEAST_BAR = 0.2, 0.01  # IMDb points: a full bar is at least so many; a smaller contribution has no bar
@@ -29,6 +29,7 @@ class Prediction:
     0 to 1, where in them the prediction arises; [0, ...] for a backbone without feature maps. `similar`: the nearest
     training films. `warnings` belong before the score. `test_mae`, `mean_baseline_mae`: mean absolute errors of the
     model and of the mean baseline on the `test_films` test films; `verdict`: a sentence on the test result.
+    `model`: the fingerprint of the model file; `version`: trailer_lib's.
     """
 
     trailer: str
@@ -51,6 +52,8 @@ class Prediction:
     mean_baseline_mae: float
     verdict: str
     train_films: int
+    model: str
+    version: str
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pictures, as JSON takes it."""
@@ -115,6 +118,7 @@ class Prediction:
             f"{self.no_interval}." if self.no_interval else "",
             f"The mean score of its {self.train_films} training films is {self.mean_baseline:.1f}.{genre}",
             self.verdict,
+            f"Model {self.model}, trailer_lib {self.version}.",
         ]
         return [line for line in lines if line and not any(line in warning for warning in self.warnings)]
 

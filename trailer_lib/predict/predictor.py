@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trailer_lib.catalog import film_of_trailer
+from trailer_lib import __version__
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import conformal_intervals, genre_prediction, is_better
-from trailer_lib.networks import ModelFile, read_model
+from trailer_lib.networks import ModelFile, fingerprint, read_model
 from trailer_lib.predict.explanation import Index, Neighbour, attribute
 from trailer_lib.predict.prediction import Prediction
-from trailer_lib.predict.trailer_input import choose_views, one_line, read_trailer, resize_frames
+from trailer_lib.predict.trailer_input import choose_views, film_id, one_line, read_trailer, resize_frames
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
 NO_INDEX = "The model file has no index of its training films: whether the trailer is like them is unknown."
@@ -82,10 +82,14 @@ def _validation_scores(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Predictor:
-    """A model ready to predict. `root`: the project whose spreadsheets describe films, None for none."""
+    """A model ready to predict. `root`: the project whose spreadsheets describe films, None for none.
+
+    `model_hash`: the model file's fingerprint, "" where there is no file.
+    """
 
     model: ModelFile
     root: Path | None = None
+    model_hash: str = ""
 
     def __post_init__(self) -> None:
         self.info = ModelInfo.read(self.model)
@@ -96,7 +100,7 @@ class Predictor:
         """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
         model = read_model(Path(path))
         try:
-            return cls(model, None if root is None else Path(root))
+            return cls(model, None if root is None else Path(root), fingerprint(Path(path)))
         except TrailerError as error:
             raise TrailerError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
@@ -107,8 +111,8 @@ class Predictor:
     ) -> Prediction:
         """The prediction for a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
-        `film`: the film's genres ("Drama|Comedy" or a list) and imdb_id; without it they are looked up in the
-        spreadsheets by an id in the trailer's name. `progress` gets the share done and the name of each step that
+        `film`: the film's genres ("Drama|Comedy" or a list) and imdb_id; what it lacks is looked up in the spreadsheets
+        by the trailer's link or name. `progress` gets the share done and the name of each step that
         begins. TrailerError when there is no trailer, or no frame of it passes the filter.
         """
         frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
@@ -130,7 +134,7 @@ class Predictor:
             warnings=[*self.info.warnings, *frames.warnings, *self.film_warnings(similar, film), *failure],
             sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames, test_films=self.info.test_films,
             test_mae=self.info.test_mae, mean_baseline_mae=self.info.mean_baseline_mae, verdict=self.info.verdict,
-            train_films=self.info.train_films,
+            train_films=self.info.train_films, model=self.model_hash, version=__version__,
         )  # fmt: skip
 
     def points(self, standardised: float) -> tuple[float, dict[int, tuple[float, float]], str]:
@@ -139,13 +143,16 @@ class Predictor:
         return score, *conformal_intervals(score, self.info.truth, self.info.predicted)
 
     def _film(self, trailer: str, film: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
-        """The film's metadata, and a warning if it could not be looked up."""
-        if film is not None or self.root is None:
-            return film or {}, []
-        try:
-            return film_of_trailer(trailer, self.root), []
-        except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
-            return {}, [f"The film could not be looked up: {error}."]
+        """The film's metadata, given or looked up, and a warning if the look-up failed."""
+        metadata, failure = {"imdb_id": film_id(trailer)}, []
+        if self.root is not None:
+            from trailer_lib.catalog import film_of_trailer  # pandas takes a second
+
+            try:
+                metadata |= film_of_trailer(trailer, self.root)
+            except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
+                failure = [f"The film could not be looked up: {error}."]
+        return metadata | (film or {}), failure
 
     def film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:
         """A warning if the film is a training film, or is like none: `similar` are the nearest."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from trailer_lib import download, files, video
-from trailer_lib.catalog import LINK, youtube_id
+from trailer_lib.catalog import FILM_ID, LINK, youtube_id
 from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
@@ -58,7 +58,8 @@ def read_trailer(
     else:
         begin("frames")
         path = Path(trailer)
-        frames = _from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads)
+        name = printable(path.name)
+        frames = _from_folder(path, settings) if path.is_dir() else _from_video(path, name, settings, threads)
     if frames.kept_frames >= FEW:
         return frames
     few = f"Only {frames.kept_frames} of {frames.sampled_frames} frames passed the filter: too few to say much."
@@ -96,39 +97,54 @@ def refuse_long_video(path: Path, name: str) -> None:
 def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -> TrailerFrames:
     sample = video.sample_informative(path, "predict", settings, settings.height, threads)
     kept = np.array([reason is None for reason in sample.reasons])
-    seconds, warnings = sample.frames.seconds, [sample.frames.note] if sample.frames.note else []
-    if seconds[-1] < SHORTEST:
-        warnings.append(f"The video is about {seconds[-1]:.0f} s long: too short for a trailer.")
-    if seconds[-1] > LONGEST:
-        warnings.append(f"The video is about {seconds[-1] / 60:.0f} minutes long: is it the whole film?")
-    return TrailerFrames(name, sample.frames.pixels[kept], seconds[kept], len(kept), int(kept.sum()), tuple(warnings))
+    frames, warnings = sample.frames, [sample.frames.note] if sample.frames.note else []
+    if frames.duration < SHORTEST:
+        warnings.append(f"The video is {frames.duration:.1f} s long: too short for a trailer.")
+    if frames.duration > LONGEST:
+        warnings.append(f"The video is {frames.duration / 60:.0f} minutes long: is it the whole film?")
+    return TrailerFrames(name, frames.pixels[kept], frames.seconds[kept], len(kept), int(kept.sum()), tuple(warnings))
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     """The pictures of a folder. Those of a scrape have passed the filter already."""
-    record = video.read_record(folder)
+    record, name = video.read_record(folder), printable(folder.name)
     paths = video.picture_paths(folder)
     if not paths:
-        raise TrailerError(f"{folder}: no pictures (.jpg, .png) in it: name a video, or a folder of frames")
+        videos = any(video.is_video_name(path.name) for path in folder.iterdir())
+        remedy = "its videos are for --csv" if videos else "name a video, or a folder of frames"
+        raise TrailerError(f"{folder}: no pictures (.jpg, .png, .webp) in it: {remedy}")
     paths = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))]
-    pixels = _read_pictures(paths, settings.height)
-    reasons = [None] * len(paths) if record else video.drop_reasons(pixels, settings.filter)
+    pixels, damaged = _read_pictures(paths, settings.height)
+    reasons = [None] * len(pixels) if record else video.drop_reasons(pixels, settings.filter)
     kept = np.array([reason is None for reason in reasons])
     if not kept.any():
-        raise TrailerError(f"{folder.name}: the filter kept none of {len(paths)} pictures: all black or cards?")
+        raise TrailerError(f"{name}: the filter kept none of {len(kept)} pictures: all black or cards?")
     times = record.get("seconds")
-    timed = isinstance(times, list) and len(times) == len(paths)
-    seconds = np.array(times, np.float64) if timed else np.full(len(paths), np.nan)
-    return TrailerFrames(folder.name, pixels[kept], seconds[kept], len(paths), int(kept.sum()), ())
+    timed = isinstance(times, list) and len(times) == len(kept)
+    seconds = np.array(times, np.float64) if timed else np.full(len(kept), np.nan)
+    warnings = (f"{len(damaged)} of {len(paths)} pictures left out: {damaged[0]}.",) if damaged else ()
+    return TrailerFrames(name, pixels[kept], seconds[kept], len(paths), int(kept.sum()), warnings)
 
 
-def _read_pictures(paths: list[Path], height: int) -> np.ndarray:
-    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]."""
-    lines, width = video.read_picture(paths[0]).shape[:2]
-    if lines > height:
-        lines, width = height, max(1, round(width * height / lines))
-    size, box = (width, lines), Image.Resampling.BOX
-    return np.stack([np.asarray(Image.fromarray(video.read_picture(path)).resize(size, box)) for path in paths])
+def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[TrailerError]]:
+    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]; and the errors.
+
+    TrailerError when none is readable.
+    """
+    pictures, damaged, size = [], [], (0, 0)
+    for path in paths:
+        try:
+            picture = Image.fromarray(video.read_picture(path))
+        except TrailerError as error:
+            damaged.append(error)
+            continue
+        if not pictures:
+            lines = min(picture.height, height)
+            size = (max(1, round(picture.width * lines / picture.height)), lines)
+        pictures.append(np.asarray(picture.resize(size, Image.Resampling.BOX)))
+    if not pictures:
+        raise damaged[0]
+    return np.stack(pictures), damaged
 
 
 def choose_views(frames: TrailerFrames, settings: TrainSettings) -> TrailerFrames:
@@ -164,3 +180,21 @@ def one_line(error: BaseException) -> str:
     """An error as one line of at most 300 characters."""
     text = str(error) if isinstance(error, TrailerError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:300]
+
+
+def printable(text: str) -> str:
+    """A text in which the bytes of file names that are not UTF-8 are written as \\xe9 and the like."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def film_id(trailer: str) -> str:
+    """The IMDb id, or another FILM_ID, in the file name of a trailer; "" for none."""
+    match = FILM_ID.search(Path(trailer).name)
+    return match[0] if match else ""
+
+
+def refuse_input(out: Path, *inputs: Path) -> None:
+    """TrailerError when `out` is one of the `inputs` of the same command, or would lie in one that is a folder."""
+    for path in inputs:
+        if any(place.exists() and path.exists() and place.samefile(path) for place in (out, out.parent)):
+            raise TrailerError(f"{out}: would be written over an input, or among its pictures: name another file")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from trailer_lib import download, files
+from trailer_lib.catalog import LINK
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import MOST_SECONDS, Predictor, html_alert, html_element, html_parts, refuse_long_video
-from trailer_lib.scrape import VIDEO_SUFFIXES
+from trailer_lib.video import VIDEO_SUFFIXES
 
 LARGEST = 200_000_000  # bytes of an upload
 WAITING = 8  # visitors at most
@@ -72,11 +73,11 @@ class Visits:
     def predict(self, upload: str | None, link: str, progress: Callable[[float, str], object]) -> tuple[str, ...]:
         """HTML of the prediction for an upload, else for a link, of its frames and similar films; else of one line."""
         try:
+            if not upload and not link.strip():
+                raise TrailerError("Drop a trailer, or paste a link to one.")
             if upload:
                 refuse_long_video(Path(upload), Path(upload).name)
-            elif not link.strip():
-                raise TrailerError("Drop a trailer, or paste a link to one.")
-            trailer = upload or download.require_https(link.strip())
+            trailer = upload or (link.strip() if LINK.match(link.strip()) else download.require_https(link))
             view = self.predictor.predict(trailer, progress=progress).view()
             view = replace(view, alerts=[self.without_folders(text) for text in view.alerts])
             return tuple(map(html_element, html_parts(view)))
