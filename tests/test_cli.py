@@ -424,7 +424,28 @@ def test_evidence_prints_what_features_add(frames_root: Path, tmp_path: Path, ou
     text = out(*words, "--figure", tmp_path / "evidence.png")
     assert text.startswith(f"{FILMS} films") and "genre only + trailer " in text
     assert (tmp_path / "evidence.png").read_bytes().startswith(PNG)
+    assert f"{FILMS} of {FILMS} rows are of films with a score; features: feature" in text
     assert json.loads(out(*words, "--json"))["nMSE minus"]["trailer"]["high"] < 0
+
+
+@pytest.mark.parametrize(
+    "name, start",
+    [("a.PNG", PNG), ("a.jpg", b"\xff\xd8"), ("a.jpeg", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")],
+)
+def test_a_figures_suffix_says_its_format(
+    frames_root: Path, tmp_path: Path, out: Callable, name: str, start: bytes
+) -> None:
+    out("scrape", "--root", frames_root, "--status", "--figure", tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.png.txt", ".png"])
+def test_another_suffix_is_wrong_usage_before_anything_is_done(
+    frames_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["scrape", "--root", str(frames_root), "--status", "--figure", str(tmp_path / name)])
+    assert "expected a name that ends in .png" in capsys.readouterr().err and not (tmp_path / name).exists()
 
 
 def test_compare_prints_a_row_for_each_scheme_and_draws_them(

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trailer_lib import commands
@@ -25,8 +26,15 @@ def whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def figure_file(name: str) -> str:
+    """A type for argparse: the name of a figure, whose suffix says the format."""
+    if Path(name).suffix.lower() not in commands.FIGURES:
+        raise argparse.ArgumentTypeError(f"{name!r}: expected a name that ends in {', '.join(commands.FIGURES)}")
+    return name
+
+
 def figure(what: str) -> tuple:
-    return arg("--figure", metavar="FILE.png", help=f"write {what} as a picture")
+    return arg("--figure", type=figure_file, metavar="FILE", help=f"write {what} as a .png, .jpg, .svg or .pdf")
 
 
 def repeats(default: int) -> tuple:

@@ -11,6 +11,8 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import STAGES, ScrapeSettings
 
+FIGURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+
 # What a command needs is imported in it: torch takes seconds, and --help should not.
 
 
@@ -82,7 +84,9 @@ def dataset(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     settings, pickled = project.settings("dataset", **_chosen(args)), args.from_pickle
     card = (import_pickle(project, Path(pickled), settings) if pickled else build(project, settings)).card
-    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
+    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out'] or 'none'}")
+    if card["left_out_first"]:
+        print("\n".join([*card["left_out_first"], f"all of them: {project.dataset / 'left_out.csv'}"]))
     if args.pickle:
         print(f"the original's pickle: {write_pickle(project)}")
 
@@ -131,8 +135,8 @@ def evidence(args: argparse.Namespace) -> None:
     films = evaluation.evidence_films(Project.open(args.root))
     features = evaluation.read_features(Path(args.features), films) if args.features else None
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
-    table = evaluation.evidence_table(results).to_string()
-    print(json.dumps(results) if args.json else f"{results['films']} films\n{table}")
+    lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
+    print(json.dumps(results) if args.json else "\n".join(lines))
     if args.figure:
         from trailer_lib.report import plots
 
@@ -173,7 +177,7 @@ def export(args: argparse.Namespace) -> None:
 
 def _save(figure: Any, name: str) -> None:
     with files.atomic_path(Path(name)) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format=Path(name).suffix[1:].lower(), dpi=150)
 
 
 def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:

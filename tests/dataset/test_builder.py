@@ -1,11 +1,13 @@
 """images/ -> dataset/: what is in it, what is left out and why, what a second build decodes again."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import FILMS, FRAMES, add_folder, add_new_films, fictional_film, write_tables
 from PIL import Image
@@ -307,3 +309,97 @@ def test_while_films_are_added_the_dataset_is_as_it_was(
     built(project)
     built(unbroken)
     assert content(project.root) == content(unbroken.root)
+
+
+# What people have.
+
+
+def own_pictures(project: Project, number: int) -> Path:
+    """The film's folder without the record of a scrape, its pictures of several kinds and names."""
+    folder = folder_of(project, number)
+    (folder / "film.json").unlink()
+    for index, (name, kind) in enumerate([("0.JPG", "JPEG"), ("1.jpeg", "JPEG"), ("2.png", "PNG"), ("3.webp", "WEBP"),
+                                          ("4.jpg", "WEBP"), ("5.Jpg", "PNG"), ("poster.jpg", "JPEG")]):  # fmt: skip
+        (folder / f"{index}.jpg").unlink()
+        Image.new("RGB", (64, 36), (40 * index, 0, 0)).save(folder / name, kind)
+    for name in ("._0.jpg", ".hidden.png"):
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    return folder
+
+
+def test_pictures_of_any_kind_are_read_and_hidden_files_are_not(frames_root: Path, copy_of: Copy) -> None:
+    project = copy_of(frames_root)
+    own_pictures(project, 4)
+    (folder_of(project, 5) / "poster.jpg").write_bytes(b"")
+    data = built(project)
+    [row] = data.films.index[data.films.imdb_id == film_id(4)]
+    red = data.film_frames(row)[..., 0].mean((1, 2))
+    assert (
+        len(red) == FRAMES
+        and red[:6] == pytest.approx(40 * np.arange(6), abs=3)
+        and red[-1] == pytest.approx(240, abs=3)
+    )
+    assert data.card["left_out"] == {} and data.card["left_out_first"] == [
+        f"{folder_of(project, 5).name}: not read: poster.jpg"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["bmp", "gif", "tiff"])
+def test_pictures_that_are_not_read_are_named(frames_root: Path, copy_of: Copy, kind: str) -> None:
+    project = copy_of(frames_root)
+    folder = own_pictures(project, 4)
+    for number in range(9, 13):
+        Image.new("RGB", (64, 36)).save(folder / f"{number}.{kind}")
+        (folder / f"{number}.jpg").unlink()
+    [line] = built(project).card["left_out_first"]
+    assert line == f"{folder.name}: under 15 frames: not read: 10.{kind}, 11.{kind}, 12.{kind} and 1 more"
+
+
+def test_the_first_ten_left_out_are_named_and_a_file_has_all(frames_root: Path, copy_of: Copy) -> None:
+    project = copy_of(frames_root)
+    for number in range(11):
+        no_picture(project, folder_of(project, number))
+    unknown_id(project, folder_of(project, 20))
+    data = built(project, val=0.3, test=0.3)
+    table = pd.read_csv(project.dataset / "left_out.csv").set_index("folder")
+    assert len(table) == 12 and data.card["left_out"] == {"a picture is damaged": 11, "not in the catalogue": 1}
+    assert "0.jpg: not a readable picture" in table.detail[folder_of(project, 7).name]
+    assert len(data.card["left_out_first"]) == 10
+    assert all(line in (project.dataset / "CARD.md").read_text() for line in data.card["left_out_first"])
+
+
+def test_who_is_left_out_is_told_also_when_the_build_fails(frames_root: Path, copy_of: Copy) -> None:
+    project = copy_of(frames_root)
+    for number in range(FILMS):
+        too_few(project, folder_of(project, number))
+    with pytest.raises(TrailerError, match=r"of a film in it, \{'under 15 frames': 30\}: scrape first"):
+        built(project)
+    assert len(pd.read_csv(project.dataset / "left_out.csv")) == FILMS
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_left_out_with_its_reason(frames_root: Path, copy_of: Copy) -> None:
+    project = copy_of(frames_root)
+    os.rename(folder_of(project, 4), os.fsencode(project.images) + b"/Am\xe9lie (2001) [tt8800004]")
+    assert built(project).card["left_out_first"] == ["Am?lie (2001) [tt8800004]: its name is not UTF-8, rename it"]
+
+
+@pytest.mark.parametrize("score, told", [(7.0, True), (None, False)])
+def test_equal_scores_are_told(
+    frames_root: Path, copy_of: Copy, capsys: pytest.CaptureFixture[str], score: float | None, told: bool
+) -> None:
+    project = copy_of(frames_root)
+    write_tables(project.root, [fictional_film(n) | ({"score": score} if score else {}) for n in range(FILMS)])
+    built(project)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "have the score 7.0: " in line and "nMSE" in line]
+    assert len(lines) == 2 * told
+
+
+def test_a_path_with_spaces_a_byte_order_mark_and_crlf_change_nothing(
+    frames_root: Path, dataset_root: Path, tmp_path: Path
+) -> None:
+    project = Project(Path(shutil.copytree(frames_root, tmp_path / "My Films ü (1)")))
+    for path in (project.images / "settings.json", *project.images.glob("*/film.json"), *project.excels.glob("*.csv")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    data = built(project)
+    assert frames_by_film(data) == frames_by_film(Dataset.open(Project(dataset_root)))
+    assert data.card["scrape"] == Dataset.open(Project(dataset_root)).card["scrape"]

@@ -15,8 +15,14 @@ from trailer_lib.evaluation import baselines, evidence, metrics
 from trailer_lib.project import Project
 
 LISTED = pd.DataFrame(
-    [("tt0000001", "The Amber", 1990), ("tt0000002", "Brook", 1991), ("tt0000003", "Cédar: Part II", 1992)],
-    columns=["imdb_id", "title", "year"],
+    [
+        ("tt0000001", "The Amber", 1990, "abcdefghij1"),
+        ("tt0000002", "Brook", 1991, ""),
+        ("tt0000003", "Cédar: Part II", 1992, "abcdefghij3"),
+        ("tt0000004", "None", 1993, "shared_by_2"),
+        ("tt0000005", "NaN", 1994, "shared_by_2"),
+    ],
+    columns=["imdb_id", "title", "year", "youtube_id"],
 )
 
 
@@ -54,20 +60,56 @@ def test_arrays_are_read_by_id(tmp_path: Path) -> None:
     assert (table.dtypes == np.float32).all()
 
 
-@pytest.mark.parametrize("head", ["imdb_id", "tconst", "IMDB_ID"])
-@pytest.mark.parametrize("name, separator", [("table.csv", ","), ("table.tsv", "\t")])
-def test_a_spreadsheet_is_read_by_id(tmp_path: Path, head: str, name: str, separator: str) -> None:
-    rows = [[head, "year", "light", "note"], ["tt0000001", "1990", "0.5", "a"], ["tt0000002", "1991", "", "b"]]
+@pytest.mark.parametrize(
+    "head, first, last",
+    [("imdb_id", "tt0000001", "tt0000003"), ("tconst", "tt0000001", "tt0000003"), ("IMDBID", "1", "0000003"),
+     ("imdb_id", "https://www.imdb.com/title/tt0000001/", "tt3"), ("youtube_id", "abcdefghij1", "abcdefghij3"),
+     ("YTId", "https://youtu.be/abcdefghij1", "youtube.com/watch?v=abcdefghij3")],
+)  # fmt: skip
+@pytest.mark.parametrize("name, separator", [("table.csv", ","), ("table.TSV", "\t"), ("table.csv", ";")])
+def test_a_spreadsheet_is_read_by_id(
+    tmp_path: Path, head: str, first: str, last: str, name: str, separator: str
+) -> None:
+    rows = [[head, "year", "light", "note"], [first, "1990", "0.5", "a"], [last, "1992", "", "b"]]
     table = evidence.read_features(write(tmp_path, "\n".join(map(separator.join, rows)), name), LISTED)
-    assert list(table.columns) == ["light"] and list(table.index) == ["tt0000001", "tt0000002"]
+    assert list(table.columns) == ["light"] and list(table.index) == ["tt0000001", "tt0000003"]
     assert table.light.iloc[0] == 0.5 and np.isnan(table.light.iloc[1])
+    assert "left out, as most of their cells are no numbers: note" in table.attrs["remarks"]
+
+
+def test_arrays_are_read_by_youtube_id(tmp_path: Path) -> None:
+    path = save(tmp_path, youtube_id=np.array([b"abcdefghij3", b"abcdefghij1"]), light=np.array([3, 1]))
+    assert evidence.read_features(path, LISTED)["light 0"].to_dict() == {"tt0000003": 3, "tt0000001": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_spreadsheet_with_decimal_commas_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\r\ntitle;year;light\r\nCédar: Part II;1992;-0,5\r\n", encoding=encoding)
+    table = evidence.read_features(tmp_path / "a.csv", LISTED)
+    assert table.light.to_dict() == {"tt0000003": -0.5}
+    assert ("read as Windows-1252" in " ".join(table.attrs["remarks"])) == (encoding == "cp1252")
+
+
+@pytest.mark.parametrize("cell", ["?", "NA", "none", "-", "not measured", ""])
+def test_one_cell_that_is_no_number_is_a_missing_value_of_its_film(tmp_path: Path, cell: str) -> None:
+    rows = f"tt0000001,1,True\ntt0000002,{cell},False\ntt0000003,1e-3,false\n"
+    table = evidence.read_features(write(tmp_path, f"imdb_id,light,big\n{rows}"), LISTED)
+    assert table.light.fillna(9).tolist() == pytest.approx([1, 9, 0.001]) and table.big.tolist() == [1, 0, 0]
+    assert table.attrs["remarks"] == [
+        "3 of 3 rows are of films with a score; features: light, big", "missing values: 1 in light",
+    ]  # fmt: skip
+
+
+def test_films_called_none_and_nan_are_films(tmp_path: Path) -> None:
+    table = evidence.read_features(write(tmp_path, "title,year,light\nNone,1993,1\nNaN,1994,2\nNA,1990,3\n"), LISTED)
+    assert table.light.to_dict() == {"tt0000004": 1, "tt0000005": 2}
 
 
 def test_a_spreadsheet_is_read_by_title_and_year(tmp_path: Path) -> None:
     rows = '"Amber, The",1990,1\nBrook,1992,2\n"Cedar, Part 2",1992,3\nDune,1990,4\nBrook,,5\n'
     table = evidence.read_features(write(tmp_path, f"title,year,light\n{rows}"), LISTED)
     assert table.light.to_dict() == {"tt0000001": 1, "tt0000002": 2, "tt0000003": 3}  # Brook: the year off by one
-    twice = pd.concat([LISTED, LISTED[:1].assign(imdb_id="tt0000004")])  # two films of one title: the row is of neither
+    twice = pd.concat([LISTED, LISTED[:1].assign(imdb_id="tt0000009")])  # two films of one title: the row is of neither
     path = write(tmp_path, "title,year,light\nThe Amber,1990,1\nBrook,1991,2\n")
     assert list(evidence.read_features(path, twice).index) == ["tt0000002"]
 
@@ -80,9 +122,11 @@ def test_an_infinite_number_is_unknown_and_an_empty_column_none(tmp_path: Path) 
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("", "not a readable table"),
-        ("light,dark\n1,2\n", "no column imdb_id, nor title and year; it has light, dark"),
-        ("imdb_id,light\ntt0099999,1\n", "none of its films is among the 3 with a score"),
+        ("", "empty: expected a CSV table"),
+        ("light,dark\n1,2\n", "no column imdb_id or youtube_id, nor title and year; it has light, dark"),
+        ("imdb_id,light\ntt0099999,1\n", "none of its films is among the 5 with a score"),
+        ("youtube_id,light\nshared_by_2,1\n,2\n", "none of its films is among the 5 with a score"),
+        ("imdb_id,light,light\ntt0000001,1,2\n", "two columns 'light'"),
         ("imdb_id,light\ntt0000001,1\ntt0000001,2\n", "several rows of tt0000001"),
         ("imdb_id,note\ntt0000001,dark\n", "no column of numbers"),
     ],
@@ -94,9 +138,9 @@ def test_a_spreadsheet_that_is_no_table_of_features_is_refused(tmp_path: Path, t
 @pytest.mark.parametrize(
     "arrays, reason",
     [
-        ({"embedding": np.zeros((1, 2))}, "no array imdb_id of text"),
-        ({"imdb_id": np.array([1, 2]), "embedding": np.zeros((2, 2))}, "no array imdb_id of text"),
-        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((2, 2))}, "embedding has 2 rows and imdb_id 1"),
+        ({"embedding": np.zeros((1, 2))}, "no array imdb_id or youtube_id of text"),
+        ({"imdb_id": np.array([1, 2]), "embedding": np.zeros((2, 2))}, "no array imdb_id or youtube_id of text"),
+        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((2, 2))}, "embedding has 2 rows and the ids 1"),
         ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((1, 2, 2))}, "no column of numbers"),
         ({"imdb_id": np.array(["tt0000001"]), "embedding": np.array([{}])}, "not a readable table"),  # a pickle
     ],
@@ -146,7 +190,7 @@ def test_features_with_a_signal_add_to_the_genres() -> None:
     gain = found["nMSE minus"]["genre only + trailer"]
     assert gain["than"] == "genre only" and gain["high"] < -0.3
     assert found["metrics"]["genre only + trailer"]["nMSE"]["value"] < 0.1
-    assert sum(found["chosen"].values()) == 8 and json.loads(json.dumps(found)) == found
+    assert found["remarks"] == [] and sum(found["chosen"].values()) == 8 and json.loads(json.dumps(found)) == found
     beside = evidence.evidence_table(found)["that of"]
     assert beside["mean baseline"] == "" and beside["genre only"] == beside["trailer"] == "mean baseline"
 
@@ -175,6 +219,11 @@ def test_only_films_with_features_take_part_and_too_few_are_refused(present: int
     assert found["films"] == 50
     with pytest.raises(TrailerError, match=f"^{present} films are too few for 10 folds"):
         evidence.evaluate_features(table, features(table, table.hidden)[:present], folds=10)
+
+
+def test_films_of_one_score_are_refused_with_the_reason() -> None:
+    with pytest.raises(TrailerError, match=r"^all 60 films have the score 6\.1: without a variance no nMSE"):
+        evidence.evaluate_features(films(60).assign(score=6.1), folds=3)
 
 
 def test_without_features_the_baselines_are_evaluated() -> None:

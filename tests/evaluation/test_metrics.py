@@ -78,12 +78,22 @@ def test_a_metric_of_several_repeats_is_their_mean() -> None:
     assert metrics.paired_difference(truth, repeats, repeats) == Metric(0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("truth", [[6.0], [6.1] * 7, [6.0, 6.0, 7.0]])
-def test_a_few_test_films_and_films_of_one_score_are_evaluated(truth: list[float]) -> None:
-    found = metrics.evaluate(np.array(truth), np.array(truth) + 1)
-    assert found["MAE"].value == pytest.approx(1.0)
-    assert np.isnan(found["nMSE"].value) == (len(set(truth)) == 1)
-    assert np.isfinite([found["MAE"].low, found["MAE"].high]).all() == (len(truth) > 1)
+def test_a_few_test_films_are_evaluated_with_intervals() -> None:
+    found = metrics.evaluate(np.array([6.0, 6.0, 7.0]), np.array([7.0, 7.0, 8.0]))
+    assert np.isfinite([[metric.value, metric.low, metric.high] for metric in found.values()]).all()
+
+
+@pytest.mark.parametrize("films", [2, 30])
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_test_films_of_one_score_leave_nmse_undefined_and_the_verdict_says_why(films: int, spread: float) -> None:
+    train = table(6.1 + spread * (scores() - 6.1))
+    test = np.full(films, 6.1)  # whose variance is 1e-30 in floats
+    found = metrics.compare_with_baselines(train, table(test), test + 1, "trailer")
+    assert found["metrics"]["trailer"]["MAE"]["value"] == pytest.approx(1.0)
+    rows = metrics.metric_table(found)
+    assert set(rows.nMSE) == set(rows.R2) == {"undefined"} and not rows.map(lambda cell: "nan" in cell).any(axis=None)
+    assert metrics.verdict(found).startswith(f"Nothing to compare: all {films} test films have the same score")
+    assert not metrics.is_better(found) and len(metrics.result_warnings(found)) == 1
 
 
 def test_a_paired_difference_is_below_zero_for_the_better_and_above_for_the_worse() -> None:

@@ -57,6 +57,8 @@ def captions(figure: Figure) -> list[str]:
 def marks(figure: Figure) -> float:
     """The share of pixels that change when all that the axes show of the data is hidden: 0 of bare axes."""
     pixels = []
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # which would move the axes again
     for visible in (True, False):
         for axis in figure.axes:
             for artist in [*axis.images, *axis.lines, *axis.patches, *axis.collections]:
@@ -196,3 +198,11 @@ def test_the_scheme_table_shows_intervals_baselines_grey_and_a_diverged_scheme_i
     assert np.ptp(axis.get_xlim()) < 3
     [text] = axis.texts
     assert text.get_text() == "300.00 [200.00, 400.00] →" and text.get_position()[1] == 1
+
+
+def test_undefined_nmse_leaves_the_scheme_table_its_axis_and_words() -> None:
+    nan = dict.fromkeys(("value", "low", "high"), np.nan)
+    [axis] = plots.scheme_table({"metrics": {"good": {"nMSE": nan}, "mean baseline": {"nMSE": nan}}}).axes
+    assert [text.get_text() for text in axis.texts] == ["undefined →"] * 2 and np.isfinite(axis.get_xlim()).all()
+    equal = plots.learning_curve(HISTORY, {"train": 0.0, "val": 0.0}, 4, "mse").axes[0]
+    assert equal.get_ylim()[1] == 1.0

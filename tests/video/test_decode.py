@@ -168,7 +168,7 @@ def test_frames_so_large_that_two_decoders_hold_too_much_get_fewer(clip: Path, m
 
 
 def test_an_error_in_one_of_the_threads_is_the_error_of_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(path: Path) -> object:
+    def refused(path: Path, index: int) -> object:
         raise VideoError(f"{path.name}: gone")
 
     monkeypatch.setattr(decode, "open_video", refused)

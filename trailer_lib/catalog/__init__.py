@@ -5,7 +5,7 @@
 
 import lazy_loader
 
-TITLES = "FILM_ID IMDB_ID LINK explain_files find_film match_files match_titles normal_title youtube_id"
+TITLES = "FILM_ID IMDB_ID LINK explain_files find_film match_files match_titles normal_title video_id youtube_id"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,

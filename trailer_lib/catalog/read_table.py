@@ -42,13 +42,13 @@ class Table:
     dropped: list[Dropped] = field(default_factory=list)
 
 
-def read_rows(path: Path, needed: list[str], optional: list[str]) -> Table:
-    """Read the columns `needed` and, where the file has them, `optional` ("" where not) of a CSV file.
+def read_rows(path: Path, needed: list[str], optional: list[str] | None) -> Table:
+    """Read the columns `needed` and, where the file has them, `optional` ("" where not; None: all) of a CSV file.
 
     UTF-8, UTF-16 or one of CODE_PAGES; commas, semicolons, tabs or what a line `sep=` names. A damaged row costs that
     row only. `\\N` is an empty cell. TrailerError when the file is missing, no table, or lacks a needed column.
     """
-    expected = f"expected a CSV table with the columns {', '.join(needed)}"
+    expected = "expected a CSV table" + f" with the columns {', '.join(needed)}" * bool(needed)
     lines, remark = _decode(_read_lines(path, expected))
     lines, marks = list(dropwhile(lambda line: not line.strip(), lines)), ",;\t"
     if lines and (named := re.fullmatch(r'"?sep=([^\w"])"?', lines[0].strip(" "), re.IGNORECASE)):
@@ -56,14 +56,14 @@ def read_rows(path: Path, needed: list[str], optional: list[str]) -> Table:
     if not lines:
         raise TrailerError(f"{path}: empty: {expected}")
     separator, width, places = _read_heading(lines[0], marks, path, needed, optional)
-    table, empty = Table(list(places), remark), dict.fromkeys(needed + optional, "")
+    table, empty = Table(list(places), remark), dict.fromkeys([*needed, *(optional or places)], "")
     for number, first, cells in _records(lines[1:], separator, width):
         if isinstance(cells, str):
             table.dropped.append((path.name, number, first.strip()[:80], cells))
         else:
             cells = ["" if cell.strip() == r"\N" else cell.strip() for cell in cells]
             row = {name: cells[place] for name, place in places.items() if place < len(cells)}
-            table.rows.append(empty | row | {"row": number})
+            table.rows.append({"row": number} | empty | row)
     return table
 
 
@@ -139,13 +139,14 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
 
 
 def _read_heading(
-    line: str, marks: str, path: Path, needed: list[str], optional: list[str]
+    line: str, marks: str, path: Path, needed: list[str], optional: list[str] | None
 ) -> tuple[str, int, dict[str, int]]:
     """The separator, the number of columns, and the place of each that the file has; case does not matter."""
-    line, wanted = line.replace("\0", ""), needed + optional
+    line, wanted = line.replace("\0", ""), needed + (optional or [])
     names = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
     # The separator that gives the most of the columns wanted.
     mark = max(names, key=lambda mark: (sum(name.casefold() in names[mark] for name in wanted), len(names[mark])))
+    wanted += [name for name in names[mark] if name and optional is None]
     counts = {name: names[mark].count(name.casefold()) for name in wanted}
     for name, count in counts.items():
         if count > 1:

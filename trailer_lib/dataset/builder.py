@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import sys
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from mimetypes import guess_type
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +34,7 @@ Generated: do not edit.
 
 
 def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """The folders of images/ matched to the catalogue: folder, pictures, imdb_id ("" when unmatched), reason.
+    """The folders of images/ matched to the catalogue: folder, pictures, imdb_id ("" when unmatched), reason, detail.
 
     A folder is matched by the id in its name, else (the original's layout) by its title if only one film has it.
     """
@@ -40,14 +43,35 @@ def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
         by_title[normal_title(film.title)].append(film.imdb_id)
     rows = []
     for folder in sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith(".")):
-        matches = [folder_id(folder.name)] if folder_id(folder.name) else by_title[normal_title(folder.name)]
+        name = folder.name.encode(errors="replace").decode()
+        matches = [folder_id(name)] if folder_id(name) else by_title[normal_title(name)]
         reason = "" if len(matches) == 1 and matches[0] in ids else "not in the catalogue"
         reason = "several films have this title" if len(matches) > 1 else reason
-        rows.append([folder.name, len(picture_paths(folder)), "" if reason else matches[0], reason])
-    table = pd.DataFrame(rows, columns=["folder", "pictures", "imdb_id", "reason"])
+        reason = "its name is not UTF-8, rename it" if name != folder.name else reason
+        paths = picture_paths(folder)
+        rows.append([name, len(paths), "" if reason else matches[0], reason, _other_pictures(folder, paths)])
+    table = pd.DataFrame(rows, columns=["folder", "pictures", "imdb_id", "reason", "detail"])
     fullest = table.sort_values("pictures", ascending=False, kind="stable").imdb_id
     table.loc[fullest.ne("") & fullest.duplicated(), "reason"] = "a fuller folder holds the same film"
     return table
+
+
+def _other_pictures(folder: Path, read: list[Path]) -> str:
+    """Which pictures of a folder are not read: of another kind, or without a number in the folder of a scraped film."""
+    others = {path.name for path in folder.glob("[!.]*") if (guess_type(path.name)[0] or "").startswith("image/")}
+    names = sorted(others - {path.name for path in read} - {"dropped.jpg"})
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"not read: {', '.join(names[:3])}{more}" if names else ""
+
+
+def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
+    """Write left_out.csv, the folders with a reason or a detail; their number by reason and the first ten as lines."""
+    rows = folders.loc[(folders.reason + folders.detail) != "", ["folder", "reason", "detail"]]
+    project.dataset.mkdir(exist_ok=True)
+    with files.atomic_path(project.dataset / "left_out.csv") as temporary:
+        rows.to_csv(temporary, index=False)
+    lines = [": ".join(filter(None, row)) for row in rows.head(10).itertuples(index=False)]
+    return {"left_out": dict(Counter(rows.reason[rows.reason != ""])), "left_out_first": lines}
 
 
 def build(project: Project, settings: DatasetSettings) -> Dataset:
@@ -60,31 +84,31 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     folders = match_folders(project, catalogue.films)
     few = folders.reason.eq("") & (folders.pictures < settings.min_frames)
     folders.loc[few, "reason"] = f"under {settings.min_frames} frames"
+    left_out = report_left_out(project, folders)
     films = folders[folders.reason == ""].merge(catalogue.films, on="imdb_id")
     if films.empty:
-        remedy = "scrape first, or lower min_frames"
-        raise TrailerError(f"{project.images}: no folder with {settings.min_frames} frames in it: {remedy}")
+        text = f"no folder with {settings.min_frames} frames of a film in it, {left_out['left_out'] or 'it is empty'}"
+        raise TrailerError(f"{project.images}: {text}: scrape first, or lower min_frames")
     films["split"] = [split_of(key, settings) for key in trailer_keys(films)]
     require_splits(films.split)
     scraped = _scrape_settings(project)
-    project.dataset.mkdir(exist_ok=True)
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
         array, damaged = _update(project, films, settings, scraped.get("filter") == "informative")
         folders.loc[folders.folder.isin(damaged), "reason"] = "a picture is damaged"
-        left_out = dict(Counter(folders.reason[folders.reason != ""]))
-        facts = {"source": project.images.name, "scores_from": catalogue.scores_from, "scrape": scraped}
+        folders["detail"] = [damaged.get(name, text) for name, text in zip(folders.folder, folders.detail)]
         films = films[~films.folder.isin(damaged)]
         if films.empty:
             raise TrailerError(f"{project.images}: all {len(damaged)} films have a damaged picture: scrape again")
-        return finish(project, array, films, settings, facts | {"left_out": left_out})
+        facts = {"source": project.images.name, "scores_from": catalogue.scores_from, "scrape": scraped}
+        return finish(project, array, films, settings, facts | report_left_out(project, folders))
 
 
 def _scrape_settings(project: Project) -> dict[str, Any]:
     """The settings the frames were scraped with, {} for frames from elsewhere."""
     path = project.images / "settings.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
     except ValueError as error:
         raise TrailerError(f"{path}: damaged ({error}): remove it, or scrape again") from error
 
@@ -131,6 +155,10 @@ def finish(
     with files.atomic_path(project.dataset / FILMS) as temporary:
         table.to_csv(temporary, index=False)
     scores = table.score[table.split == "train"]
+    for split, same in table.groupby("split").score:
+        if split != "val" and same.nunique() == 1:
+            text = f"all {len(same)} {split} films have the score {same.iloc[0]}"
+            print(f"{text}: without a difference there is no nMSE and no R2, and nothing to learn", file=sys.stderr)
     card = facts | {
         "settings": settings.as_dict(),
         "films": len(table),

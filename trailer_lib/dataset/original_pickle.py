@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from trailer_lib import files
-from trailer_lib.dataset.builder import finish
+from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
 from trailer_lib.dataset.frames import FrameArray, resize_frame
 from trailer_lib.errors import TrailerError
@@ -76,10 +76,7 @@ def _check_opcodes(path: Path) -> None:
 
 
 def read_pickle(path: Path) -> list[tuple[np.ndarray, float]]:
-    """(frames uint8 RGB [n, height, width, 3], score) of each film; TrailerError at what is no such list.
-
-    It takes the file's size in memory, of protocols 0 to 2 twice.
-    """
+    """(frames uint8 RGB [n, height, width, 3], score) of each film; TrailerError at what is no such list."""
     try:
         size = path.stat().st_size
         if size > LARGEST:
@@ -143,7 +140,10 @@ def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Da
     films = pd.DataFrame({"imdb_id": keys, "score": [score for _, score in read]})
     films["title"] = [f"film {number + 1}" for number in films.index]
     films["split"] = [split_of(key, settings) for key in keys]
-    films = films.assign(year=0, shared=False, joined_by="the original's pickle").drop_duplicates("imdb_id")
+    films = films.assign(year=0, shared=False, joined_by="the original's pickle")
+    films["reason"] = films.imdb_id.duplicated().map({True: "the same frames as an earlier film", False: ""})
+    left_out = films.assign(folder=films.title, detail="")
+    films = films[films.reason == ""]
     require_splits(films.split)
     project.dataset.mkdir(exist_ok=True)
     with files.single_run(project.dataset):
@@ -152,6 +152,5 @@ def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Da
         for row, key in bar(films.imdb_id.items(), total=len(films), desc="building", unit="film"):
             frames = [resize_frame(Image.fromarray(frame), settings) for frame in read[row][0]]
             array.put(key, "", np.stack(frames))
-        left_out = {"the same frames as an earlier film": len(read) - len(films)} if len(films) < len(read) else {}
-        facts = {"source": path.name, "scores_from": path.name, "scrape": {}, "left_out": left_out}
-        return finish(project, array, films, settings, facts)
+        facts = {"source": path.name, "scores_from": path.name, "scrape": {}}
+        return finish(project, array, films, settings, facts | report_left_out(project, left_out))

@@ -217,5 +217,6 @@ def genre_loss(data: Dataset, loss: str) -> float | None:
 
 def _loss(data: Dataset, split: str, predicted: np.ndarray | float, loss: str) -> float:
     """The loss of predictions in IMDb points, both they and the scores standardised by the train films' sd."""
-    errors = (predicted - data.split(split).score) / (data.split("train").score.std(ddof=0) or 1.0)
+    sd = data.split("train").score.std(ddof=0)
+    errors = (predicted - data.split(split).score) / (sd if sd > 1e-9 else 1.0)
     return float((errors.abs() if loss == "l1" else errors**2).mean())

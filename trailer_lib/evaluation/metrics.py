@@ -27,8 +27,12 @@ class Metric:
     low: float
     high: float
 
+    def __format__(self, spec: str) -> str:
+        numbers = [format(number, spec or ".2f") for number in (self.value, self.low, self.high)]
+        return "undefined" if np.isnan(self.value) else "{} [{}, {}]".format(*numbers)  # of equal scores
+
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return format(self)
 
 
 def nmse(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -80,8 +84,6 @@ def _with_interval(statistic: Callable, films: int, seed: int) -> Metric:
     """
     rows = np.arange(films)
     value = float(statistic(rows))
-    if films < 2:
-        return Metric(value, np.nan, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SciPy and NumPy warn where BCa is undefined
         result = bootstrap(
@@ -96,7 +98,7 @@ def _with_interval(statistic: Callable, films: int, seed: int) -> Metric:
 
 def collapsed(predicted: np.ndarray, scores: np.ndarray) -> bool:
     """Whether the predictions hardly differ: their sd is under 5 % of the scores'."""
-    return bool(np.std(predicted) < COLLAPSE * np.std(scores))
+    return bool(np.std(predicted) <= COLLAPSE * np.std(scores))
 
 
 def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str) -> dict:
@@ -111,7 +113,7 @@ def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: n
         "metrics": evaluate_all(truth, {name: predicted, **baselines}, median_prediction(train, test)),
         "nMSE minus": {row: asdict(paired_difference(truth, predicted, other)) for row, other in baselines.items()},
         "left out": missing_baselines(train),
-        "sd of predictions / sd of scores": float(np.std(predicted) / (train.score.std(ddof=0) or np.nan)),
+        "sd of predictions / sd of scores": float(np.std(predicted) / max(train.score.std(ddof=0), 1e-9)),
         "collapsed": collapsed(predicted, train.score.to_numpy()),
     }
 
@@ -129,25 +131,25 @@ def metric_table(results: dict) -> pd.DataFrame:
 
 
 def is_better(results: dict) -> bool:
-    """Whether the model is shown to be better than the mean baseline on the test films of `compare_with_baselines`.
-
-    The interval of the difference is below zero, the predictions differ, and the test films are enough to tell.
-    """
+    """Whether the interval of the difference to the mean baseline is below zero, of no collapse and enough films."""
     below = results["nMSE minus"]["mean baseline"]["high"] < 0
     return bool(below and not results["collapsed"] and results["films"] >= MIN_FILMS)
 
 
 def verdict(results: dict) -> str:
     """`is_better` in a sentence, with the numbers."""
+    gain = Metric(**results["nMSE minus"]["mean baseline"])
+    if np.isnan(gain.value):
+        return f"Nothing to compare: all {results['films']} test films have the same score, so their nMSE is undefined."
     if results["films"] < MIN_FILMS:
         return f"Too few test films to tell: {results['films']}, at least {MIN_FILMS} are needed."
-    gain = Metric(**results["nMSE minus"]["mean baseline"])
-    difference = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-    films = f"on {results['films']} test films (nMSE minus the mean baseline's: {difference})"
+    films = f"on {results['films']} test films (nMSE minus the mean baseline's: {gain:+.2f})"
     if results["collapsed"]:
-        share = f"{results['sd of predictions / sd of scores']:.1%}"
-        remedy = "try another scheme, a lower learning rate, or freeze the backbone"
-        return f"Collapsed: the sd of the predictions is {share} of the scores' {films}: {remedy}."
+        share, remedy = (
+            results["sd of predictions / sd of scores"],
+            "another scheme, a lower lr, or freeze the backbone",
+        )
+        return f"Collapsed: the sd of the predictions is {share:.1%} of the scores' {films}: try {remedy}."
     return f"{'Better' if is_better(results) else 'Not shown to be better'} than the mean baseline {films}."
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -31,17 +30,14 @@ Not for decisions on people, on money, or on which films get made or shown; not 
 LIMITS = """\
 - nMSE is the mean squared error over the variance of the test films' scores: 0 is perfect, 1 is what their own mean
   would get. The mean baseline always predicts the train films' mean; a model that does not beat it is worth no more.
-- Brackets are 95 % bootstrap intervals over the test films. They do not cover another seed, another split, or films of
-  another kind.
+- Brackets are 95 % bootstrap intervals over the test films; another seed, split or kind of film is not covered.
 - The validation films chose the saved epoch, so its val loss is a little too good.
-- A score is the mean of the votes of a site's users for a whole film; a trailer is a few minutes chosen to sell it.
-  Much of a score cannot be seen in it."""
+- A score is for a whole film; a trailer is a few minutes chosen to sell it: much of a score cannot be seen in it."""
 ETHICS = """\
-- The votes are those of people who chose to vote on one site. The model learns their taste, and will be less right for
-  countries, languages and years of which it saw few films.
-- Frames show people. The model is not made to recognise anyone, and its prediction is no statement on anyone in them.
-- Trailers belong to their owners: the frames are for research, and are not part of the model file but for one small
-  frame of each train film, shown with similar films."""
+- The votes are of people who chose to vote on one site. The model learns their taste, and is less right for countries,
+  languages and years of which it saw few films.
+- Frames show people. The model does not recognise anyone, and its prediction is no statement on anyone in them.
+- Trailers belong to their owners. Of the frames, the model file has one small one of each train film."""
 
 
 def write_card(project: Project) -> Path:
@@ -100,19 +96,19 @@ def card_text(data: Dataset, results: dict[str, Any], history: pd.DataFrame, sch
         f"{card['films']} films of {films.year.min()} to {films.year.max()}, {card['frames']} frames of"
         f" {card['shape'][1]} x {card['shape'][2]} pixels from {escape(card['source'])}; scores from"
         f" {escape(card['scores_from'])}. Films that share a trailer are in one split.",
-        _table(("split", "films", "mean score"), splits),
-        _table(("left out because", "films"), card["left_out"].items()) if card["left_out"] else "",
+        _table(pd.DataFrame(splits, columns=["split", "films", "mean score"])),
+        _table(pd.DataFrame(card["left_out"].items(), columns=["left out because", "films"])),
         "## Training",
         f"Epoch {best.epoch:.0f} of {history.epoch.max():.0f} was saved (0: a head fitted on frozen features), val loss"
         f" {best.val_loss:.3f}, {escape(chosen['loss'])} of standardised scores.\n\n![Loss](learning_curve.png)",
-        _table(("setting", "value"), ((name, without_folders(value)) for name, value in chosen.items())),
+        _table(pd.DataFrame({"setting": [*chosen], "value": [without_folders(value) for value in chosen.values()]})),
         f"## Results\n\nOn {results['films']} test films, used for nothing else. Baselines see no trailer.",
-        _frame_table(metric_table(results)),
+        _table(metric_table(results).rename_axis("predictions of").reset_index()),
         "![Predicted against true scores of the test films](predicted_against_true.png)",
     ]
     if schemes:
-        found = f"{schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat"
-        parts += [f"Schemes compared on {found}:", _frame_table(comparison_table(schemes)), "![nMSE](schemes.png)"]
+        parts.append(f"Schemes on {schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat:")
+        parts += [_table(comparison_table(schemes).rename_axis("scheme").reset_index()), "![nMSE](schemes.png)"]
     parts += ["## Limits", "\n".join([*(f"- {escape(line)}" for line in remarks), LIMITS]), "## Ethical notes", ETHICS]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -125,14 +121,9 @@ def without_folders(value: Any) -> Any:
     return kind + place.name if outside else value
 
 
-def _frame_table(table: pd.DataFrame) -> str:
-    return _table(("predictions of", *table.columns), table.itertuples(name=None))
-
-
-def _table(names: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [[escape(cell) for cell in row] for row in (names, *rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(frame: pd.DataFrame) -> str:
+    rows = [frame.columns, ["---"] * frame.shape[1], *frame.astype(object).to_numpy()]
+    return "\n".join(f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows) if len(frame) else ""
 
 
 def escape(value: object) -> str:

@@ -96,7 +96,7 @@ def learning_curve(
         axis.axhline(genre, color=COLOURS["genre only"], linestyle=":", linewidth=1.5, label="genre only, val")
     best = history.loc[history.val_loss.idxmin()]
     axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
-    first, top = min(1, int(history.epoch.iloc[0])), 2 * max(baseline.values())
+    first, top = min(1, int(history.epoch.iloc[0])), 2 * max(baseline.values()) or 1.0
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
     axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.03 * top, top))
     axis.set(xlabel="epoch" if first else "epoch (0: the fitted head)", ylabel=f"{loss} of standardised scores")
@@ -165,10 +165,10 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     axis.invert_yaxis()
     # A scheme that diverged can be off by hundreds; it must not flatten the rest.
     near = [metric for metric in metrics.values() if metric.value < OFF_SCALE] or list(metrics.values())
-    right = max(metric.high for metric in near) + 0.02
-    axis.set(xlim=(min(metric.low for metric in near) - 0.02, right), xlabel="nMSE, 95 % interval", title=title)
+    left, right = (np.nanmin([1, *(m.low for m in near)]) - 0.02, np.nanmax([1, *(m.high for m in near)]) + 0.02)
+    axis.set(xlim=(left, right), xlabel="nMSE, 95 % interval", title=title)
     for place, metric in enumerate(metrics.values()):
-        if metric.value > right:
+        if not metric.value <= right:
             axis.text(right, place, f"{metric} →", ha="right", va="bottom", fontsize=8)
     return _finished(figure)
 

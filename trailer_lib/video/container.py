@@ -1,6 +1,9 @@
 """A video file opened without trusting it, and what its container says: its length and its frames' times."""
 
+import re
+import shlex
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +15,12 @@ from av.stream import Disposition
 
 from trailer_lib.errors import TrailerError
 
-# The demuxer is chosen by the file's first bytes and forced: FFmpeg's own guess would also follow playlists,
-# which can read other files and open connections.
-MAGIC = {b"ftyp": (4, "mov"), b"moov": (4, "mov"), b"\x1aE\xdf\xa3": (0, "matroska"), b"AVI ": (8, "avi")}
+# Suffixes of the files that are taken for videos. The first six are read; the others are refused with a remedy.
+VIDEO_SUFFIXES = tuple(
+    ".mp4 .m4v .mov .mkv .webm .avi .3gp .asf .divx .flv .m2ts .mpeg .mpg .mts .ogv .rm .rmvb .ts .vob .wmv".split()
+)
+QUICKTIME_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"free", b"skip", b"pnot")  # that a file may begin with
+COMPLETE = 0.9  # of its claimed length, under which a video is cut short
 MAX_PIXELS = 36_000_000  # of a frame: 8K fits; a decoder holds some 20 of them
 MAX_FRAMES = 1_000_000  # of a file: nine hours at 30 a second
 
@@ -45,6 +51,11 @@ class Probe:
         return groups
 
 
+def is_video_name(name: str) -> bool:
+    """Whether a file of this name is taken for a video; hidden files, such as "._film.mp4", are not."""
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
+
+
 @dataclass(frozen=True)
 class OpenVideo:
     """A file that is open, and the stream of it that is the video."""
@@ -55,43 +66,70 @@ class OpenVideo:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[OpenVideo]:
-    """Open `path`; VideoError for what is no video, there and within the block."""
+def open_video(path: Path, index: int | None = None) -> Iterator[OpenVideo]:
+    """Open `path` and choose a video stream, or take that of the `index`; VideoError for what is no video.
+
+    VideoError also for what cannot be read within the block.
+    """
     container_format = _container_format(path)
     # "file:" keeps a name like "concat:a|b" a name; the whitelist keeps the file from opening anything else.
     options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         with av.open(f"file:{path.resolve()}", format=container_format, options=options) as container:
-            yield OpenVideo(path, container, _video_stream(path, container))
+            stream = _choose_stream(path, container) if index is None else container.streams[index]
+            _check_codec(path, stream)
+            yield OpenVideo(path, container, stream)
     except (av.FFmpegError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(f"{path.name}: not readable as video ({reason}): is it cut short or damaged?") from error
 
 
 def _container_format(path: Path) -> str:
+    """The demuxer, by the file's first bytes: FFmpeg's own guess also follows playlists to other files and URLs."""
     try:
         with open(path, "rb") as file:
             head = file.read(16)
     except OSError as error:
         raise VideoError(f"{path}: {error.strerror}") from error
-    for magic, (offset, name) in MAGIC.items():
-        if head[offset : offset + len(magic)] == magic:
-            return name
-    raise VideoError(f"{path.name}: not a video (mp4, mov, mkv, webm and avi are read; it starts with {head[:8]!r})")
+    if head[4:8] in QUICKTIME_BOXES:
+        return "mov"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"
+    if head[8:12] == b"AVI ":
+        return "avi"
+    remedy = f"ffmpeg -fflags +genpts -i {shlex.quote(path.name)} -c copy {shlex.quote(path.stem + '.mkv')}"
+    begins = f"(mp4, mov, mkv, webm and avi are read; it begins with {head[:8]!r})"
+    raise VideoError(f"{path.name}: not a video {begins}: if it is another kind of video, {remedy}")
 
 
-def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    """The first video stream that is no cover picture and can be decoded within MAX_PIXELS."""
+def _choose_stream(path: Path, container: InputContainer) -> av.VideoStream:
+    """The stream that players choose: flagged as default, then of the largest picture, then of the most frames.
+
+    Cover pictures are no videos; thumbnails of one frame and what cannot be decoded are chosen last.
+    """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError(f"{path.name}: no video stream in it, only {len(container.streams)} other")
-    codec = streams[0].codec_context
+    if len(streams) == 1:
+        return streams[0]
+    frames = Counter(packet.stream_index for packet in container.demux(streams) if packet.size)
+    container.seek(0)
+
+    def rank(stream: av.VideoStream) -> tuple:
+        codec, default = stream.codec_context, bool(stream.disposition & Disposition.default)
+        pixels, count = codec.width * codec.height if codec else 0, frames[stream.index]
+        return codec is not None, count > 1, default, pixels, count
+
+    return max(streams, key=rank)
+
+
+def _check_codec(path: Path, stream: av.VideoStream) -> None:
+    codec = stream.codec_context
     if codec is None:
         raise VideoError(f"{path.name}: its video is in no codec that can be decoded here: convert it to H.264")
     if max(codec.width * codec.height, codec.coded_width * codec.coded_height) > MAX_PIXELS:
         raise VideoError(f"{path.name}: {codec.width}x{codec.height}: at most {MAX_PIXELS} pixels a frame are read")
     codec.options = {"max_pixels": str(MAX_PIXELS)}  # a frame within may still claim another size
-    return streams[0]
 
 
 def probe(path: Path) -> Probe:
@@ -101,19 +139,26 @@ def probe(path: Path) -> Probe:
 
 
 def probe_open(video: OpenVideo) -> Probe:
-    name, stream, codec = video.path.name, video.stream, video.stream.codec_context
-    if video.container.format.name == "avi" and codec.name in ("h264", "hevc") and codec.has_b_frames:
-        # AVI stores no times: with the B-frames of H.264 they are guessed wrong.
-        raise VideoError(f"{name}: {codec.name} with B-frames in AVI has no frame times: convert it to mp4")
+    stream, codec = video.stream, video.stream.codec_context
+    _refuse_guessed_times(video)
     durations, keyframes = _packets(video)
     if not keyframes or not durations:
-        raise VideoError(f"{name}: the video stream holds no frames: is the file cut short?")
+        raise VideoError(f"{video.path.name}: the video stream holds no frames: is the file cut short?")
     base, pts = float(stream.time_base), sorted(durations)
-    duration = (pts[-1] - pts[0] + durations[pts[-1]]) * base
-    claimed = float(stream.duration * base) if stream.duration else (video.container.duration or 0) / av.time_base
-    if duration < 0.9 * claimed:
-        raise VideoError(f"{name}: cut short: {duration:.1f} s of {claimed:.1f} s are there")
-    return Probe(codec.width, codec.height, duration, base, pts, sorted(keyframes))
+    start, end = pts[0] * base, (pts[-1] + durations[pts[-1]]) * base
+    claimed = _claimed_end(video, start, end) - start
+    if end - start < COMPLETE * claimed:
+        raise VideoError(f"{video.path.name}: cut short: {end - start:.1f} s of {claimed:.1f} s are there")
+    return Probe(codec.width, codec.height, end - start, base, pts, sorted(keyframes))
+
+
+def _refuse_guessed_times(video: OpenVideo) -> None:
+    """VideoError where FFmpeg has to guess the times of B-frames: frames would be returned for others."""
+    codec, in_avi = video.stream.codec_context, video.container.format.name == "avi"
+    packed = codec.name == "mpeg4" and re.search(rb"DivX\d+(b|Build)\d+p", codec.extradata or b"")
+    if packed or (in_avi and codec.name in ("h264", "hevc") and codec.has_b_frames):
+        kind = "packed B-frames" if packed else "B-frames in AVI"
+        raise VideoError(f"{video.path.name}: {codec.name} with {kind} has no frame times: convert it to mp4")
 
 
 def _packets(video: OpenVideo) -> tuple[dict[int, int], list[int]]:
@@ -129,3 +174,21 @@ def _packets(video: OpenVideo) -> tuple[dict[int, int], list[int]]:
         if len(durations) > MAX_FRAMES:
             raise VideoError(f"{video.path.name}: more than {MAX_FRAMES} frames: cut the file into parts")
     return durations, keyframes
+
+
+def _claimed_end(video: OpenVideo, start: float, end: float) -> float:
+    """The second at which the container says that the video ends; `end` where it says it of another track only."""
+    stream, container = video.stream, video.container
+    if stream.duration:
+        return start + float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if tag:  # of a Matroska track; without it the file has the length of its longest track alone
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    claimed = (container.duration or 0) / av.time_base
+    enough = start + COMPLETE * (claimed - start)
+    if end < enough:
+        container.seek(0)
+        packets = (packet for packet in container.demux() if packet.pts is not None)
+        last = max(float((packet.pts + (packet.duration or 0)) * packet.time_base) for packet in packets)
+        return claimed if last < enough else end
+    return claimed

@@ -1,20 +1,28 @@
 """Chosen pts of a video -> their pictures, as a player displays them, decoded by several threads."""
 
+import io
 import os
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
 from trailer_lib.video.container import MAX_PIXELS, OpenVideo, Probe, VideoError, open_video
 
+HDR = PQ, HLG = 16, 18  # transfer characteristics (ITU-T H.273)
+KNEE = 0.7  # of white; brighter light is compressed
+BT709_FROM_BT2020 = np.float32([[1.6605, -0.1246, -0.0182], [-0.5876, 1.1329, -0.1006], [-0.0728, -0.0083, 1.1187]])
 MAX_BYTES = 2 << 30  # of the pictures of one call
 MAX_THREADS = 8  # each holds a decoder's frames
 
@@ -23,12 +31,13 @@ MAX_THREADS = 8  # each holds a decoder's frames
 class Frames:
     """`pixels` uint8 RGB [n, height, width, 3] and `seconds` float64 [n], the frames' own times from the start.
 
-    `note` says in a sentence which of the requested frames are missing; "" where none are.
+    `note` says which of the requested frames are missing; "" where none are. `duration` is the video's, in seconds.
     """
 
     pixels: np.ndarray
     seconds: np.ndarray
     note: str = ""
+    duration: float = 0.0
 
 
 def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
@@ -43,28 +52,86 @@ def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return (True, c < 0, b < 0) if abs(b) + abs(c) > abs(a) + abs(d) else (False, a < 0, d < 0)
 
 
+def cropping_of(stream: av.VideoStream) -> tuple[int, int, int, int]:
+    """Pixels that the container crops from the top, bottom, left and right of each stored picture.
+
+    PyAV does not pass them on, but FFmpeg writes them into the header of a Matroska file (RFC 9559, 5.1.4.1.28.8).
+    """
+    header = io.BytesIO()
+    with suppress(av.FFmpegError, ValueError), av.open(header, "w", format="matroska") as container:
+        container.add_stream_from_template(stream)
+        container.start_encoding()
+        ids = b"\x54\xbb", b"\x54\xaa", b"\x54\xcc", b"\x54\xdd"
+        fields = (re.search(re.escape(name) + rb"(?s:\x81(.)|\x82(..))", header.getvalue()) for name in ids)
+        return tuple(int.from_bytes(field[1] or field[2], "big") if field else 0 for field in fields)
+    return 0, 0, 0, 0
+
+
 class Display:
     """The pictures that a player makes of a video's frames: of one size and rotation, those of its `first` frame.
 
     They have at most `height` lines, 0 for no limit. They are never enlarged, except in width where pixels are wider
-    than high (`aspect`, the sample aspect ratio). VideoError for more than MAX_PIXELS.
+    than high (`aspect`, the sample aspect ratio). `cropping` is that of `cropping_of`. VideoError for more than
+    MAX_PIXELS.
     """
 
-    def __init__(self, first: av.VideoFrame, aspect: Fraction | None, height: int) -> None:
+    def __init__(
+        self, first: av.VideoFrame, aspect: Fraction | None, cropping: tuple[int, int, int, int], height: int
+    ) -> None:
         self.swap, self.mirror, self.flip = rotation_of(first)
-        width, lines = max(1, round(first.width * (aspect or 1))), first.height
+        top, bottom, left, right = cropping
+        stored_lines, stored_width = first.height - top - bottom, first.width - left - right
+        width, lines = max(1, round(stored_width * (aspect or 1))), stored_lines
         upright_lines = width if self.swap else lines
         scale = Fraction(height, upright_lines) if 0 < height < upright_lines else 1
         self.width, self.lines = max(1, round(width * scale)), max(1, round(lines * scale))
         if self.width * self.lines > MAX_PIXELS:
             raise VideoError(f"displayed at {self.width}x{self.lines}: at most {MAX_PIXELS} pixels a picture are made")
         self.shape = (self.width, self.lines, 3) if self.swap else (self.lines, self.width, 3)
+        # The whole frame is scaled, then cropped.
+        self.scaled = round(first.width * self.width / stored_width), round(first.height * self.lines / stored_lines)
+        self.top, self.left = round(top * self.lines / stored_lines), round(left * self.width / stored_width)
 
     def picture(self, frame: av.VideoFrame, scaler: VideoReformatter) -> np.ndarray:
         """uint8 RGB of `shape`; a frame of another size than the first is scaled to it."""
-        scaled = scaler.reformat(frame, self.width, self.lines, "rgb24", interpolation="AREA").to_ndarray()
+        frame = _deinterlace(frame) if frame.interlaced_frame else frame
+        rgb = "rgb48le" if frame.color_trc in HDR else "rgb24"
+        scaled = scaler.reformat(frame, *self.scaled, rgb, interpolation="AREA").to_ndarray()
+        scaled = scaled[self.top : self.top + self.lines, self.left : self.left + self.width]
+        scaled = tone_map(scaled, frame.color_trc) if frame.color_trc in HDR else scaled
         rotated = scaled.transpose(1, 0, 2) if self.swap else scaled
         return rotated[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
+
+
+def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
+    """One field, and between its lines what they suggest: without the other field, which is of another moment."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add("estdif", "mode=frame:parity=tff"), graph.add("buffersink")).configure()
+    graph.push(frame)
+    graph.push(None)
+    return graph.pull()
+
+
+def tone_map(pixels: np.ndarray, transfer: int) -> np.ndarray:
+    """HDR RGB, uint16 [height, width, 3] in BT.2020 colours, -> uint8 sRGB; white is 203 cd/m2 (ITU-R BT.2408)."""
+    light = np.maximum(_light(transfer)[pixels] @ BT709_FROM_BT2020, 0)
+    brightest = np.maximum(light.max(axis=2, keepdims=True), 1e-6)
+    bent = np.where(brightest > KNEE, KNEE + (1 - KNEE) * np.tanh((brightest - KNEE) / (1 - KNEE)), brightest)
+    return np.rint(255 * (light * (bent / brightest)) ** (1 / 2.2)).astype(np.uint8)
+
+
+@cache
+def _light(transfer: int) -> np.ndarray:
+    """float32 [65536]: the light of each code of PQ (SMPTE ST 2084) or HLG (ITU-R BT.2100), in units of 203 cd/m2."""
+    code = np.linspace(0, 1, 65536)
+    if transfer == PQ:
+        root = code ** (1 / 78.84375)
+        nits = 10_000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    else:  # the scene's light, then the system gamma of a display of 1,000 cd/m2, of each colour by itself
+        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        nits = 1000 * scene**1.2
+    return (nits / 203).astype(np.float32)
 
 
 class _Pictures:
@@ -102,10 +169,13 @@ def decode_frames(
     first = next(_decode(video, info, info.group_by_keyframe([info.pts[0], *info.keyframes]).items()), None)
     if first is None:
         raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
-    pictures = _Pictures(video.path.name, wanted, Display(first, stream.sample_aspect_ratio, height))
+    display = Display(first, stream.sample_aspect_ratio, cropping_of(stream), height)
+    pictures = _Pictures(video.path.name, wanted, display)
     todo = iter(groups.items())  # shared by the threads; each takes the next group from it
     with ThreadPoolExecutor(MAX_THREADS) as pool:
-        others = [pool.submit(_decode_beside, video.path, info, todo, pictures) for _ in range(decoders - 1)]
+        others = [
+            pool.submit(_decode_beside, video.path, stream.index, info, todo, pictures) for _ in range(decoders - 1)
+        ]
         try:
             pictures.fill(_decode(video, info, todo))
         finally:
@@ -115,9 +185,11 @@ def decode_frames(
     return pictures.pixels, pictures.decoded
 
 
-def _decode_beside(path: Path, info: Probe, todo: Iterator[tuple[int, list[int]]], pictures: _Pictures) -> None:
+def _decode_beside(
+    path: Path, index: int, info: Probe, todo: Iterator[tuple[int, list[int]]], pictures: _Pictures
+) -> None:
     """Another decoder of the same file takes its part of the groups that are still to do."""
-    with open_video(path) as video:
+    with open_video(path, index) as video:
         video.stream.codec_context.thread_count = 1
         pictures.fill(_decode(video, info, todo))
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,15 @@ class FrameSample:
         return self.reasons.count(None)
 
     @property
+    def size(self) -> str:
+        """'300 frames', or '300 frames, 24 of them different' of a video with so few."""
+        different, count = len(np.unique(self.frames.seconds)), len(self.reasons)
+        return f"{count} frames" + (f", {different} of them different" if different < count else "")
+
+    @property
     def remark(self) -> str:
         """What is missing: too few informative frames, damaged frames; '' if nothing is."""
-        few = f"kept {self.kept_frames} of {len(self.reasons)} frames; asked for at least {self.wanted}"
+        few = f"kept {self.kept_frames} of {self.size}; asked for at least {self.wanted}"
         return "; ".join(filter(None, [few if self.kept_frames < self.wanted else "", self.frames.note]))
 
 
@@ -69,8 +76,9 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
     if not decoded.any():
         raise VideoError(f"{path.name}: not one of {count} frames could be decoded: is the file damaged?")
     if decoded.all():
-        return Frames(pixels, seconds)
-    return Frames(pixels[decoded], seconds[decoded], f"{sum(~decoded)} of {count} frames are damaged and left out")
+        return Frames(pixels, seconds, duration=info.duration)
+    note = f"{sum(~decoded)} of {count} frames are damaged and left out"
+    return Frames(pixels[decoded], seconds[decoded], note, info.duration)
 
 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:
@@ -79,6 +87,8 @@ def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: i
     The times of a larger sample contain those of a smaller one (`random_times`). `height` and `threads` are those of
     `sample_frames`. NoInformativeFrames when not one is kept.
     """
+    if height < 0:
+        raise TrailerError(f"height {height}: give a number of lines, or 0 to keep them all")
     wanted = max(1, round(ENOUGH * settings.count))
     for factor in OVERSAMPLING:
         frames = sample_frames(path, factor * settings.count, settings.seed, key, height, threads)
@@ -86,8 +96,11 @@ def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: i
         if sample.kept_frames >= wanted:
             break
     if not sample.kept_frames:
-        reason = f"the filter kept none of {len(sample.reasons)} frames: is the trailer all black?"
-        raise NoInformativeFrames(f"{path.name}: {reason}", sample.reasons)
+        counts = Counter(sample.reasons)
+        dropped = [f"{number if len(counts) > 1 else 'all'} {reason}" for reason, number in counts.items()]
+        raise NoInformativeFrames(
+            f"{path.name}: the filter kept none of {sample.size}: {', '.join(dropped)}", sample.reasons
+        )
     return sample
 
 
