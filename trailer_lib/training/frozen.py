@@ -147,8 +147,9 @@ def _weights_hash(network: FilmRegressor) -> bytes:
     kind = (network.pixels, network.size, network.aggregate == "channels", network.blocks)
     digest = hashlib.sha256(repr(kind).encode())
     for name, tensor in {**network.backbone.state_dict(), "mean": network.mean, "sd": network.sd}.items():
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().numpy())
+        if tensor.is_floating_point():  # not the number of batches that batch normalisation has seen
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy())
     return digest.digest()
 
 

@@ -40,7 +40,6 @@ PARTS = (
 )
 LOSSES = {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss}
 Batch = tuple[Tensor, Tensor, Tensor, list[int]]
-History = list[dict[str, float]]
 OnEpoch = Callable[[pd.DataFrame], None]
 
 
@@ -79,7 +78,7 @@ class TrailerModule(pl.LightningModule):
         super().__init__()
         self.network, self.settings, self.facts = network, settings, facts
         self.loss = LOSSES[settings.loss]
-        self.history: History = []
+        self.history: list[dict[str, float]] = []
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         frames, scores, _, seeds = batch
@@ -183,7 +182,7 @@ class Checkpoints(pl.Callback):
             self.on_epoch(pd.DataFrame(module.history))
 
 
-def best_epoch(history: History) -> int:
+def best_epoch(history: list[dict[str, float]]) -> int:
     """The place in `history` of the lowest val loss, the first one of equals."""
     return min(range(len(history)), key=lambda place: history[place]["val_loss"])
 

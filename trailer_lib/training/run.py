@@ -51,10 +51,9 @@ def train(
 ) -> Run:
     """Train on `data` and test the best epoch's model once; all is written to `models` or project.models.
 
-    `data`: project.dataset if not given. `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr;
-    without it a progress bar is shown. A fitted head is epoch 0, and the whole training if nothing else is trained.
-    `resume`: continue the run that stopped in `models`, with its settings; set explicitly, a few may be others. Of the
-    processes that torchrun starts each returns the result, and the first one writes the files.
+    `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr; without it a progress bar is shown. A
+    fitted head is epoch 0, and the whole training if nothing else is trained. `resume`: continue the run that stopped
+    in `models`, with its settings. Of torchrun's processes each returns the result, and the first writes the files.
     """
     models = models or project.models
     if resume:
@@ -170,7 +169,8 @@ def _train_by_gradients(module: TrailerModule, data: Dataset, models: Path, on_e
             module.network.train()
     if settings.ema_decay:
         # EMAWeightAveraging changes the last bits of frozen weights, by whose hash their features are cached.
-        average = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        device = "cuda" if torch.cuda.is_available() else None  # where Lightning would keep it on the CPU
+        average = WeightAveraging(device, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, average)]
     with _interruptible(module):
