@@ -8,11 +8,13 @@ people's and not in this repository. What is learnt from them is: 120,000 weight
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from made_cards import card
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,9 +24,14 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.video import title_cards
 from trailer_lib.video.frame_folder import read_picture
+from trailer_lib.video.quality_filter import DARK_SHARE, DARKEST, _duplicates, common_box, measure_bars
+from trailer_lib.video.sampling import sample_frames
 
 SQUEEZENET = "weights/squeezenet1_1-caffe-imagenet1k-fp16.pth"
 MORE_LABELS = Path(__file__).with_name("more_labels.json")  # ours, of frames that came without
+TRAILER_LABELS = Path(__file__).with_name("trailer_labels.json")  # ours, of whole trailers
+FRAMES = Path(__file__).resolve().parents[1] / "build" / "benchmarks" / "trailer_frames"
+MARGIN = 0.06  # seconds around the ends of a card's time in which a frame is unclear
 VARIANTS = 8  # of every picture: mirrored, cut, faded, with other bars
 MADE_CARDS = 1500
 MADE_SHARE = 0.3  # weight of all made cards together, against all real ones
@@ -33,7 +40,7 @@ STRENGTH = 0.01  # scikit-learn's C of the logistic regression, chosen by folds 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Real pictures: their files, 1 for a card, the film, and the set: "480", "644" or "5 films"."""
+    """Real pictures: their files, 1 for a card, the film, and the set: "480", "644", "5 films" or "trailers"."""
 
     paths: list[Path]
     card: np.ndarray
@@ -52,8 +59,29 @@ def labelled(shared: Path) -> Labelled:
         for path in sorted((shared / "real" / "images" / film).glob("*.jpg"), key=lambda path: int(path.stem)):
             if int(path.stem) not in labels["ambiguous"]:
                 rows.append((path, int(path.stem) in labels["card"], film, "5 films"))
-    paths, card, film, group = zip(*rows)
+    paths, card, film, group = zip(*rows, *trailer_frames(shared))
     return Labelled(list(paths), np.array(card), np.array(film), np.array(group))
+
+
+def trailer_frames(shared: Path) -> Iterator[tuple[Path, bool, str, str]]:
+    """Different frames of whole trailers, labelled by TRAILER_LABELS: the seconds of cards and of unclear frames."""
+    for film, labels in _json(TRAILER_LABELS).items():
+        path = next((shared / "real" / "whole_trailers").glob(f"{film}.*"))
+        frames = sample_frames(path, 100, 0, film, 360)
+        thumbnails = np.array([title_cards.thumbnail(picture) for picture in frames.pixels])
+        lit = np.flatnonzero((thumbnails < DARKEST).mean((1, 2, 3)) < DARK_SHARE)
+        box = common_box([measure_bars(frames.pixels[index]) for index in lit])
+        for index in sorted(set(lit) - _duplicates(thumbnails, lit, box).keys()):
+            card, surely = (_within(frames.seconds[index], labels["card"], margin) for margin in (MARGIN, -MARGIN))
+            if card == surely and not _within(frames.seconds[index], labels["unclear"], MARGIN):
+                picture = FRAMES / film / f"{index}.jpg"
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(frames.pixels[index]).save(picture, quality=95)
+                yield picture, card, film, "trailers"
+
+
+def _within(second: float, spans: list[list[float]], margin: float) -> bool:
+    return any(first - margin <= second <= last + margin for first, last in spans)
 
 
 def _json(path: Path) -> dict:

@@ -1,5 +1,7 @@
 """What a container says of its video, and an error in one line for what is no video, cut short, or too large."""
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from clips import FPS, FRAMES, SIZE, X264, ffmpeg, render
 
 from trailer_lib.video import container
-from trailer_lib.video.container import VideoError, probe
+from trailer_lib.video.container import VideoError, is_video_name, probe
+from trailer_lib.video.sampling import sample_frames
 
 GOP = 12  # frames from keyframe to keyframe
 FRAGMENTS = "-movflags frag_keyframe+delay_moov+global_sidx+dash"
@@ -83,3 +86,93 @@ def test_a_video_of_too_many_pixels_is_refused_by_its_size(tmp_path: Path) -> No
     ffmpeg("-f", "lavfi", "-i", source, "-c:v", "libx264", "-preset", "ultrafast", tmp_path / "giant.mp4")
     with pytest.raises(VideoError, match="9216x4096: at most"):
         probe(tmp_path / "giant.mp4")
+
+
+LONGER = {"sound": ["-f", "lavfi", "-i", "sine=duration=9"], "subtitles": ["-i", "subtitles.srt"]}
+
+
+@pytest.mark.parametrize("start", [0, 5, 3600])
+@pytest.mark.parametrize("tags", [True, False], ids=["tagged", "untagged"])
+@pytest.mark.parametrize("other", LONGER)
+def test_a_longer_other_track_or_a_late_start_is_not_a_longer_video(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str, tags: bool, start: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("subtitles.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nA\n\n2\n00:00:08,500 --> 00:00:09,000\nB\n")
+    path = tmp_path / "whole.mkv"
+    ffmpeg("-i", clip, *LONGER[other], "-map", 0, "-map", 1, "-c:v", "copy", "-output_ts_offset", start, path)
+    if not tags:  # as YouTube writes them
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"SOMETHNG"))
+    assert probe(path).duration == pytest.approx(FRAMES / FPS, abs=0.05)
+    data = path.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: data.rindex(b"\xa3", 0, int(len(data) * 0.5))])
+    with pytest.raises(VideoError, match="cut short"):
+        probe(tmp_path / "cut.mkv")
+
+
+SMALL, LARGE, TALL = (f"color=red:size={size}:rate=25:duration=" for size in ("64x48", "96x64", "48x64"))
+FLAGS = {"second": (0, "default"), "both": ("default", "default"), "none": (0, 0)}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("first", "second", "flagged", "width"),
+    [
+        (f"{SMALL}0.04", f"{LARGE}2", "both", 96),
+        (f"{LARGE}0.04", f"{SMALL}2", "both", 64),
+        (f"{SMALL}2", f"{LARGE}2", "second", 96),
+        (f"{LARGE}2", f"{SMALL}2", "second", 64),
+        (f"{SMALL}2", f"{LARGE}2", "both", 96),
+        (f"{LARGE}2", f"{SMALL}2", "none", 96),
+        (f"{SMALL}1", f"{TALL}2", "both", 48),
+    ],
+)
+def test_the_stream_that_players_choose(
+    tmp_path: Path, suffix: str, first: str, second: str, flagged: str, width: int
+) -> None:
+    inputs = ["-f", "lavfi", "-i", first, "-f", "lavfi", "-i", second, "-map", 0, "-map", 1, "-c:v", "libx264"]
+    flags = ["-disposition:v:0", FLAGS[flagged][0], "-disposition:v:1", FLAGS[flagged][1]]
+    ffmpeg(*inputs, "-g", 10, *flags, tmp_path / f"two{suffix}")
+    assert probe(tmp_path / f"two{suffix}").width == width
+    assert sample_frames(tmp_path / f"two{suffix}", 20, 0, "key", threads=3).pixels.shape[2] == width
+
+
+def test_a_video_of_one_frame_is_a_video(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", f"{SMALL}0.04", tmp_path / "one.mp4")
+    assert sample_frames(tmp_path / "one.mp4", 20, 0, "key").pixels.shape == (20, 48, 64, 3)
+
+
+@pytest.mark.parametrize("box", [b"wide", b"mdat", b"free", b"skip", b"pnot"])
+def test_a_quicktime_file_may_begin_with_another_box(tmp_path: Path, box: bytes) -> None:
+    path = render(tmp_path / "old.mov")
+    path.write_bytes(path.read_bytes().replace(b"ftyp", box, 1))
+    assert len(probe(path).pts) == FRAMES
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "A.MP4", "a.b.m4v", "a.Mov", "a.mpg", "._a.mp4", ".a.mkv", "mp4", "a.jpg"])
+def test_the_names_of_videos(name: str) -> None:
+    assert is_video_name(name) == (name not in ("._a.mp4", ".a.mkv", "mp4", "a.jpg"))
+
+
+@pytest.mark.parametrize("suffix", [".mpg", ".ts", ".flv"])
+def test_another_container_is_refused_with_a_command_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = render(tmp_path / f"it's a film{suffix}", "-c:v mpeg2video -g 12 -bf 2" if suffix == ".mpg" else X264)
+    with pytest.raises(VideoError, match="not a video") as refusal:
+        probe(path)
+    command = str(refusal.value).partition(": if it is another kind of video, ")[2]
+    assert shlex.split(command)[0] == "ffmpeg"
+    ffmpeg(*shlex.split(command)[1:])
+    assert len(probe(path.with_suffix(".mkv")).pts) >= FRAMES - 1
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_packed_b_frames_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = render(tmp_path / f"packed{suffix}", "-c:v mpeg4 -g 12 -bf 2")
+    assert len(probe(path).pts) >= FRAMES - 1
+    encoder = re.search(rb"Lavc[0-9.]+", path.read_bytes())[0]  # as DivX and Xvid sign: the p is for packed
+    path.write_bytes(path.read_bytes().replace(encoder, b"DivX5b".ljust(len(encoder) - 1, b"1") + b"p"))
+    with pytest.raises(VideoError, match=r"packed.*: mpeg4 with packed B-frames .* convert it"):
+        probe(path)

@@ -33,7 +33,8 @@ class VideoError(TrailerError):
 class Probe:
     """A video's length in seconds and its frames' times. `pts` are sorted, in units of `time_base` seconds.
 
-    `width` and `height` are those of the stored picture, before it is rotated or stretched for display.
+    `width` and `height` are those of the stored picture, before it is rotated or stretched for display. `pts_at` has
+    the pts of the packet at each byte of the file: after a seek FFmpeg may give other ones (fragmented mp4).
     """
 
     width: int
@@ -42,6 +43,7 @@ class Probe:
     time_base: float
     pts: list[int]
     keyframes: list[int]
+    pts_at: dict[int, int]
 
     def group_by_keyframe(self, wanted: Iterable[int]) -> dict[int, list[int]]:
         """The pts `wanted`, by the keyframe from which each of them is decoded."""
@@ -141,15 +143,15 @@ def probe(path: Path) -> Probe:
 def probe_open(video: OpenVideo) -> Probe:
     stream, codec = video.stream, video.stream.codec_context
     _refuse_guessed_times(video)
-    durations, keyframes = _packets(video)
+    durations, keyframes, pts_at = _packets(video)
     if not keyframes or not durations:
         raise VideoError(f"{video.path.name}: the video stream holds no frames: is the file cut short?")
     base, pts = float(stream.time_base), sorted(durations)
-    start, end = pts[0] * base, (pts[-1] + durations[pts[-1]]) * base
-    claimed = _claimed_end(video, start, end) - start
-    if end - start < COMPLETE * claimed:
-        raise VideoError(f"{video.path.name}: cut short: {end - start:.1f} s of {claimed:.1f} s are there")
-    return Probe(codec.width, codec.height, end - start, base, pts, sorted(keyframes))
+    first, end = min(pts_at.values(), default=pts[0]) * base, (pts[-1] + durations[pts[-1]]) * base
+    claimed = _claimed_end(video, first, end) - first
+    if end - first < COMPLETE * claimed:
+        raise VideoError(f"{video.path.name}: cut short: {end - first:.1f} s of {claimed:.1f} s are there")
+    return Probe(codec.width, codec.height, end - pts[0] * base, base, pts, sorted(keyframes), pts_at)
 
 
 def _refuse_guessed_times(video: OpenVideo) -> None:
@@ -161,19 +163,22 @@ def _refuse_guessed_times(video: OpenVideo) -> None:
         raise VideoError(f"{video.path.name}: {codec.name} with {kind} has no frame times: convert it to mp4")
 
 
-def _packets(video: OpenVideo) -> tuple[dict[int, int], list[int]]:
-    """pts -> duration of the frames that are displayed, and the pts of the keyframes."""
-    durations, keyframes = {}, []
-    for packet in video.container.demux(video.stream):
+def _packets(video: OpenVideo) -> tuple[dict[int, int], list[int], dict[int, int]]:
+    """pts -> duration of the frames that are displayed, the pts of the keyframes, and byte -> pts of all packets."""
+    durations, keyframes, pts_at = {}, [], {}
+    for count, packet in enumerate(video.container.demux(video.stream)):
         if packet.pts is None:
             continue
+        pts_at[packet.pos] = packet.pts
         if packet.is_keyframe:
             keyframes.append(packet.pts)
-        if not packet.is_discard:  # what an edit list hides is decoded but never displayed
+        # What an edit list hides is decoded but not displayed; what comes before the first keyframe is not decoded.
+        if keyframes and not packet.is_discard:
             durations[packet.pts] = packet.duration or 0
-        if len(durations) > MAX_FRAMES:
+        if count >= MAX_FRAMES:
             raise VideoError(f"{video.path.name}: more than {MAX_FRAMES} frames: cut the file into parts")
-    return durations, keyframes
+    pts_at.pop(-1, None)  # of packets that are not stored as they are
+    return durations, keyframes, pts_at
 
 
 def _claimed_end(video: OpenVideo, start: float, end: float) -> float:

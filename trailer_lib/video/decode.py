@@ -198,18 +198,21 @@ def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]
     """The wanted frames: for each group of pictures a seek to its keyframe, and no decoding past the last."""
     for keyframe, wanted in groups:
         missing = set(wanted)
-        yield from _decode_group(video, keyframe, missing, skip=video.stream.codec_context.name == "h264")
+        yield from _decode_group(video, info, keyframe, missing, skip=video.stream.codec_context.name == "h264")
         if missing:  # a stream that says little of its order can need more than its own group, in full
             before = info.keyframes[max(bisect_left(info.keyframes, keyframe) - 1, 0)]
-            yield from _decode_group(video, before, missing, skip=False)
+            yield from _decode_group(video, info, before, missing, skip=False)
 
 
-def _decode_group(video: OpenVideo, keyframe: int, missing: set[int], skip: bool) -> Iterator[av.VideoFrame]:
+def _decode_group(
+    video: OpenVideo, info: Probe, keyframe: int, missing: set[int], skip: bool
+) -> Iterator[av.VideoFrame]:
     """The frames at the pts `missing`, which are removed from it; `skip` those that no other frame depends on."""
     codec, unsent, last = video.stream.codec_context, set(missing), max(missing)
     try:
-        video.container.seek(keyframe, stream=video.stream, backward=True)
+        _seek(video, keyframe)
         for packet in video.container.demux(video.stream):
+            packet.pts = info.pts_at.get(packet.pos, packet.pts)
             # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.
             unwanted = packet.pts is not None and packet.pts not in unsent
             codec.skip_frame = "NONREF" if skip and unwanted else "DEFAULT"
@@ -223,3 +226,10 @@ def _decode_group(video: OpenVideo, keyframe: int, missing: set[int], skip: bool
                 return
     except av.FFmpegError:
         return
+
+
+def _seek(video: OpenVideo, keyframe: int) -> None:
+    try:
+        video.container.seek(keyframe, stream=video.stream, backward=True)
+    except av.FFmpegError:  # the container's index has no keyframe before it
+        video.container.seek(0, stream=video.stream, any_frame=True)

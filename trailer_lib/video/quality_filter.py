@@ -17,11 +17,12 @@ LIT = 24  # brightness of 255 above which a pixel belongs to the picture; bars c
 LIT_SHARE = 0.1  # of a bar's line may be lit: channels put their mark in the bars
 NARROWER = 10  # per cent of the frames may have a narrower bar: a flash, a frame from another source
 WIDEST = 0.3  # of the side: a wider bar is taken for darkness, and nothing is cropped
-# "informative". The figures are of 1,124 labelled frames of as many trailers.
-DARKEST = 18  # a frame is black if 99 % of its pixels are darker: black ones end at 14 of 255, dark scenes begin at 42
+# "informative". The figures are of labelled frames of 1,124 trailers and five films.
+DARKEST, DARK_SHARE = 20, 0.96  # a frame is black if so many of its pixels are darker; of 1,236 scenes none is
+ALL_DARK = 0.99  # share of dark pixels of a frame on which there is no text either
 FLATTEST = 5.0  # standard deviation, of 255, of each colour under which a frame is blank: the flattest scene has 7
 CARD = 0.5  # more likely a card than not
-ALIKE = 0.94  # correlation of two frames of a shot; of 450,000 pairs of different trailers none has 0.90
+ALIKE = 0.90  # correlation of two frames of a shot; of 450,000 pairs of different trailers none has it
 TILES = (16, 9)  # what is correlated: too few pixels for noise and small movements to count
 BLACK = 8.0  # "percentile": mean brightness of 255 under which a frame is black, whatever the others are like
 ORIGINAL_SHARE = 20  # per cent of the darkest and of the flattest frames that the original dropped
@@ -143,15 +144,18 @@ def _percentile(pictures: Iterable[np.ndarray]) -> list[str | None]:
 def _judge(summaries: Iterable[Summary]) -> tuple[LetterboxBox, list[Verdict]]:
     """The box that nearly all kept frames share, and the verdicts. Of frames that are alike the network sees one."""
     thumbnails, bars = map(np.array, zip(*summaries, (np.zeros(SHAPE, np.uint8), np.zeros(4))))  # one more, black
-    lit = np.flatnonzero((thumbnails < DARKEST).mean((1, 2, 3)) <= 0.99)
+    dark = (thumbnails < DARKEST).mean((1, 2, 3))
+    lit = np.flatnonzero(dark < ALL_DARK)
     duplicates = _duplicates(thumbnails, lit, common_box(bars[lit]))
     unique = np.array([index for index in lit if index not in duplicates], int)
     scores = card_probabilities(thumbnails[unique])
     box = common_box(bars[unique[scores < CARD]])
     verdicts = [Verdict("black", 1.0) for _ in thumbnails]
     for index, score in zip(unique, scores.tolist()):
-        blank = box.crop(thumbnails[index]).std((0, 1), dtype=np.float32).max() < FLATTEST
-        verdicts[index] = Verdict("blank", 1.0) if blank else Verdict(None if score < CARD else "card", score)
+        if box.crop(thumbnails[index]).std((0, 1), dtype=np.float32).max() < FLATTEST:
+            verdicts[index] = Verdict("blank", 1.0)
+        elif score >= CARD or dark[index] < DARK_SHARE:
+            verdicts[index] = Verdict("card" if score >= CARD else None, score)
     for index, (original, likeness) in duplicates.items():
         kept = verdicts[original].reason is None
         verdicts[index] = Verdict("duplicate", likeness) if kept else verdicts[original]
