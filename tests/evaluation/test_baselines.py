@@ -127,18 +127,14 @@ def test_unknown_genres_have_no_prediction(genres: str | list) -> None:
     assert metrics.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
 
 
-def track_record(train: pd.DataFrame, asked: pd.DataFrame) -> np.ndarray:
-    columns = ["director", "year"]
-    return baselines.TrackRecord().fit(train[columns], train.score.to_numpy()).transform(asked[columns])
-
-
 def test_a_track_record_is_of_strictly_earlier_train_films() -> None:
     train = films(3, director=["Ann", "Ann", "Bob"], year=[1990, 2000, 1990], score=[4.0, 8.0, 9.0])
     asked = films(5, director=["Ann", "Ann", "Bob", "Ann", ""], year=[1995, 2005, 1995, 1990, 2005])
-    mean = 7.0
+    mean, columns = 7.0, ["director", "year"]
     expected = [[(4 + 2 * mean) / 3, 1], [(12 + 2 * mean) / 4, 2], [(9 + 2 * mean) / 3, 1], [mean, 0], [mean, 0]]
-    assert track_record(train, asked) == pytest.approx(np.array(expected))
-    assert track_record(train, train)[:, 1].tolist() == [0, 1, 0]  # never the film itself
+    fitted = baselines.TrackRecord().fit(train[columns], train.score.to_numpy())
+    assert fitted.transform(asked[columns]) == pytest.approx(np.array(expected))
+    assert fitted.transform(train[columns])[:, 1].tolist() == [0, 1, 0]  # never the film itself
 
 
 def features(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -160,18 +160,10 @@ def test_conformal_intervals_hold_as_many_films_as_they_say() -> None:
     assert too_easy[80] < 70 and too_easy[95] < 90
 
 
-def test_the_width_is_the_error_of_the_rank_that_the_level_asks_for() -> None:
-    truth = np.full(19, 5.0)
-    found, reason = metrics.conformal_intervals(5.0, truth, truth + np.arange(19) / 10)
-    assert found[80] == pytest.approx((3.5, 6.5))  # ceil(20 * 0.8) = 16th smallest
-    assert found[95] == pytest.approx((3.2, 6.8))  # the largest
-    assert reason == ""
-
-
 @pytest.mark.parametrize("films, levels", [(0, []), (3, []), (4, [80]), (18, [80]), (19, [80, 95])])
 def test_too_few_films_give_no_interval_and_the_reason(films: int, levels: list[int]) -> None:
     found, reason = metrics.conformal_intervals(6.0, np.full(films, 6.0), np.full(films, 6.5))
-    assert list(found) == levels
+    assert list(found) == levels and set(found.values()) <= {(5.5, 6.5)}
     assert (f"holds {films} validation films" in reason) == (len(levels) < 2)
     assert ("80 % (4 are needed)" in reason) == (80 not in levels)
     assert ("95 % (19 are needed)" in reason) == (95 not in levels)

@@ -113,12 +113,11 @@ def test_the_curve_has_losses_baselines_and_the_best_epoch(loss: str, constant: 
 
 
 @pytest.mark.parametrize("first, left, label", [(0, -0.5, "epoch (0: the fitted head)"), (1, 0.5, "epoch")])
-def test_a_fitted_head_is_epoch_0_on_the_curve(first: int, left: float, label: str) -> None:
+def test_a_fitted_head_is_epoch_0_and_a_diverged_epoch_does_not_flatten_the_curve(
+    first: int, left: float, label: str
+) -> None:
     axis = curve(HISTORY.assign(epoch=HISTORY.epoch - 1 + first))
     assert axis.get_xlim() == (left, 10.5) and axis.get_xlabel() == label
-
-
-def test_a_diverged_epoch_does_not_flatten_the_curve() -> None:
     assert curve(HISTORY.replace({"train_loss": 1.4}, 900.0)).get_ylim()[1] < 10
 
 

@@ -63,11 +63,9 @@ def add_metadata(project: Project, films: pd.DataFrame) -> pd.DataFrame:
 
 
 class FoldPredictions(NamedTuple):
-    """By the model named so; `inner` float [train films], each by a fit without it, and `outer` float [test films]."""
-
-    model: str
-    inner: np.ndarray
-    outer: np.ndarray
+    model: str  # its name
+    inner: np.ndarray  # float [train films], each by a fit without it
+    outer: np.ndarray  # float [test films]
 
 
 def best_predictions(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray, test: Any) -> FoldPredictions:

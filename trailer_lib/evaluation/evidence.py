@@ -35,9 +35,8 @@ def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
     """The features of those `films` (imdb_id, youtube_id, title, year) that a file has: float32, by imdb_id.
 
     .npz: `imdb_id` or `youtube_id`, text [n], and arrays of numbers [n, columns] or [n]. .csv, .tsv or .txt: a row a
-    film, by one of IDS, or title and year; a column of which most cells are numbers, or true and false, is a feature.
-    Any other cell of it, or an infinite number, is nan. `attrs["remarks"]`: lines on what is used, missing and left
-    out. TrailerError for another file, none of the films, or two rows of one film.
+    film, by one of IDS, or title and year; a column mostly of numbers, or true and false, is a feature, any other cell
+    of it nan. `attrs["remarks"]`: lines on what is used, missing, left out. TrailerError: no such file, film, feature.
     """
     kind = path.suffix.casefold()
     if kind not in (".npz", ".csv", ".tsv", ".txt") or not path.is_file():
@@ -82,7 +81,9 @@ def _read_arrays(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     columns = {}
     for name, array in arrays.items():
         if array.dtype.kind in "fiub" and array.ndim in (1, 2):
-            columns |= {f"{name} {number}": column for number, column in enumerate(array.reshape(len(array), -1).T)}
+            if len(array) != len(texts):
+                raise ValueError(f"{name} has {len(array)} rows and the ids {len(texts)}: expected a row a film")
+            columns |= {f"{name} {number}": column for number, column in enumerate(array.reshape(len(texts), -1).T)}
     return texts, pd.DataFrame(columns, texts.index, dtype=np.float32), []
 
 
@@ -111,15 +112,14 @@ def _number(text: str) -> float | None:
 def _film_ids(rows: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
     """The imdb_id of the film of each row, by IMDb id, else YouTube id, else title and year; None where not clear."""
     by_video = dict(zip(films.youtube_id, films.imdb_id.where(~films.youtube_id.duplicated(keep=False)))) | {"": None}
-    ids, titled = pd.Series(None, rows.index, dtype=object), {"title", "year"} <= {*rows}
-    columns = [name for name in IDS if name in rows]
-    if not columns and not titled:
+    ids, columns = pd.Series(None, rows.index, dtype=object), [name for name in IDS if name in rows]
+    if not columns and not {"title", "year"} <= {*rows}:
         raise ValueError(f"no column imdb_id or youtube_id, nor title and year; it has {_first(rows)}")
     for name in columns:
         videos = rows[name].map(catalog.video_id)
         films_of_videos = videos.map(by_video).mask(videos.duplicated(keep=False))
         ids = ids.fillna(rows[name].map(_imdb_id)).fillna(films_of_videos)
-    if titled:  # as the catalogue matches trailers
+    if {"title", "year"} <= {*rows}:  # as the catalogue matches trailers
         rest, others = rows[ids.isna()], films[~films.imdb_id.isin(ids)]
         years = rest.year.map(catalog.parse_number).fillna(0)
         titles = zip(rest.index, (f"{title} ({year:.0f})" for title, year in zip(rest.title, years)))
@@ -209,8 +209,7 @@ def feature_heads() -> dict[str, BaseEstimator]:
 
 def evidence_table(results: dict) -> pd.DataFrame:
     """`evaluate_features` as a table: "value [low, high]" in the cells, the nMSE minus that of another row."""
-    table = baselines.metric_table(results)
-    for row, gain in results["nMSE minus"].items():
-        table.loc[row, "nMSE minus"] = f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}"
-        table.loc[row, "that of"] = gain["than"]
-    return table.fillna("")
+    gains = results["nMSE minus"]
+    minus = {row: f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}" for row, gain in gains.items()}
+    columns = {"nMSE minus": minus, "that of": {row: gain["than"] for row, gain in gains.items()}}
+    return baselines.metric_table(results).join(pd.DataFrame(columns)).fillna("")

@@ -40,10 +40,7 @@ footer {display: none !important}
 
 
 def keep_upload(upload: str | None, before: str | None) -> str | None:
-    """A visitor's own link to an upload, in place of the one `before`, unless that is of the same upload.
-
-    gradio stores equal files of two visitors as one, which must not be deleted after the first one's prediction.
-    """
+    """A visitor's own link to an upload, which gradio may share with others, in place of `before` of another upload."""
     if upload and before and Path(before).parent.parent == Path(upload).parent:
         return before
     drop_upload(before)

@@ -137,7 +137,7 @@ def predicted_against_true(
 
 def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, count: int = 5) -> Figure:
     """`count` frames of each of the `films` test films with the largest errors."""
-    worst = predictions.reindex(predictions.error.abs().sort_values(ascending=False).index).head(films)
+    worst = predictions.loc[predictions.error.abs().nlargest(films).index]
     pictures, captions = [], []
     for film in worst.itertuples():
         pictures += list(data.film_frames(film.Index, count))
