@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trailer_lib import download, files
@@ -39,10 +40,7 @@ footer {display: none !important}
 
 
 def keep_upload(upload: str | None, before: str | None) -> str | None:
-    """A visitor's own link to an upload, in place of the one `before`, unless that is of the same upload.
-
-    gradio stores equal files of two visitors as one, which must not be deleted after the first one's prediction.
-    """
+    """A visitor's own link to an upload, which gradio may share with others, in place of `before` of another upload."""
     if upload and before and Path(before).parent.parent == Path(upload).parent:
         return before
     drop_upload(before)
@@ -73,11 +71,11 @@ class Visits:
     def predict(self, upload: str | None, link: str, progress: Callable[[float, str], object]) -> tuple[str, ...]:
         """HTML of the prediction for an upload, else for a link, of its frames and similar films; else of one line."""
         try:
-            if not upload and not link.strip():
+            if not upload and not (link := link.strip()):
                 raise TrailerError("Drop a trailer, or paste a link to one.")
             if upload:
                 refuse_long_video(Path(upload), Path(upload).name)
-            trailer = upload or (link.strip() if LINK.match(link.strip()) else download.require_https(link))
+            trailer = upload or (link if LINK.match(link) else download.require_https(link))
             view = self.predictor.predict(trailer, progress=progress).view()
             view = replace(view, alerts=[self.without_folders(text) for text in view.alerts])
             return tuple(map(html_element, html_parts(view)))
@@ -110,8 +108,12 @@ def serving(predictor: Predictor, host: str, port: int) -> Iterator[str]:
     """Serve the page while the block runs; yields its address."""
     with files.scratch_folder() as scratch:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(scratch)}
-        page = build_page(Visits(predictor, scratch))
-        theme = _gradio().themes.Default(font=["system-ui"], font_mono=["monospace"])  # no font to fetch
+        try:
+            import gradio as gr
+        except ImportError as error:
+            raise TrailerError("the page needs gradio: pip install 'trailer_lib[app]'") from error
+        page = build_page(gr, Visits(predictor, scratch))
+        theme = gr.themes.Default(font=["system-ui"], font_mono=["monospace"])  # no font to fetch
         try:
             _, address, _ = page.launch(
                 server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, share=False, inbrowser=False,
@@ -126,9 +128,9 @@ def serving(predictor: Predictor, host: str, port: int) -> Iterator[str]:
             page.close(verbose=False)
 
 
-def build_page(visits: Visits) -> Any:
+def build_page(gr: ModuleType, visits: Visits) -> Any:
     """The page as gradio's Blocks, not served yet."""
-    gr, info, root = _gradio(), visits.predictor.info, visits.predictor.root
+    info, root = visits.predictor.info, visits.predictor.root
     example = min((root / "held_out").glob("*.mp4"), default=None) if root else None  # the samples have one
 
     def predict(own: str | None, link: str, progress: Any = gr.Progress()) -> tuple:  # noqa: B008  # gradio looks there
@@ -161,11 +163,3 @@ def build_page(visits: Visits) -> Any:
                 kept.success(predict, [own, link], [*parts, upload, own], **one)
         example_button.click(predict_example, None, parts, **one)
     return page.queue(max_size=WAITING, api_open=False)
-
-
-def _gradio() -> Any:
-    try:
-        import gradio
-    except ImportError as error:
-        raise TrailerError("the page needs gradio: pip install 'trailer_lib[app]'") from error
-    return gradio
