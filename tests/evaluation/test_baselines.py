@@ -205,3 +205,9 @@ def test_without_a_score_table_films_stay_as_they_are_and_one_without_links_is_r
     pd.testing.assert_frame_equal(baselines.add_metadata(Project(tmp_path), films), films)
     with pytest.raises(TrailerError, match=r"movie_metadata\.csv: no column 'movie_imdb_link'"):
         baselines.add_metadata(project(tmp_path, "USA", head="country"), films)
+
+
+def test_what_comes_after_the_release_is_not_read() -> None:
+    after = {"num_voted_users", "gross", "num_user_for_reviews", "num_critic_for_reviews", "plot_keywords"}
+    used = {baselines.IN_TABLE.get(name, name) for name in baselines.COLUMNS}
+    assert not used & after and not any("facebook" in name for name in used)
