@@ -87,12 +87,8 @@ def test_the_same_frames_twice_are_one_film_and_films_added_move_none(tmp_path: 
     assert after[few.imdb_id].tolist() == few.split.tolist() and set(few.split) == {"train", "val", "test"}
 
 
-# What is no such list.
-
-
 WRONG = {
     "no list": {"a": 1},
-    "a number": 5,
     "an empty list": [],
     "a score that is text": [[original(1)[0][0], "7"]],
     "a score of two": [[original(1)[0][0], np.array([1.0, 2.0])]],
@@ -138,9 +134,6 @@ def test_any_flipped_byte_is_read_as_numbers_or_refused(tmp_path: Path, protocol
             assert all(frames.dtype == np.uint8 for frames, _ in read_pickle(tmp_path / "damaged"))
         except TrailerError as error:
             assert "\n" not in str(error)
-
-
-# Hostile ones.
 
 
 def call(name: str, *arguments: object) -> bytes:
