@@ -4,12 +4,14 @@ PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 SAMPLES := $(CURDIR)/build/samples
 
-.PHONY: help demo test lint unit torture samples notebooks-test notebooks clean
+.PHONY: help demo test lint unit floors torture samples notebooks-test notebooks docs clean
 
 help:
 	@echo "make demo       sample trailers through the three notebooks to a score (about two minutes after the install)"
 	@echo "make test       lint, unit tests, and the notebooks on sample trailers"
 	@echo "make torture    kills, torn files, full disks, broken videos in full numbers (make test has a few of each)"
+	@echo "make floors     the unit tests with the lowest versions that requirements.txt admits (another 6 GB)"
+	@echo "make docs       write docs/settings.md from the code"
 	@echo "make notebooks  re-execute the committed notebooks on sample trailers, and make the README's picture"
 	@echo "make clean      remove what these made: .venv, demo, build"
 
@@ -31,9 +33,19 @@ lint: $(VENV)/installed
 unit: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
+floors:
+	$(PYTHON) -m venv build/floors
+	build/floors/bin/pip install --quiet uv
+	build/floors/bin/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
+		-r requirements.txt -e '.[dev]'
+	OMP_NUM_THREADS=1 build/floors/bin/python -m pytest -q -n 2 --dist loadfile tests
+
 torture: $(VENV)/installed
-	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/test_imdb.py \
-		tests/test_store.py tests/test_resume.py tests/test_train.py tests/test_predict.py tests/test_conformal.py
+	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/catalog tests/dataset \
+		tests/training tests/predict tests/evaluation
+
+docs: $(VENV)/installed
+	$(BIN)/python -c "from trailer_lib.settings import markdown; print(markdown(), end='')" > docs/settings.md
 
 samples: $(VENV)/installed
 	rm -rf $(SAMPLES)

@@ -1,6 +1,6 @@
 """How much longer the page takes than the library: python benchmarks/app.py --model FILE --trailer FILE
 
-One process, one model. In turn: the library's answer; the page's, from the click on "Score it" in headless Chromium
+One process, one model. In turn: the library's prediction; the page's, from the click on "Score it" in headless Chromium
 (Debian's package) to the score on the screen; the same with the upload before it. The first of each is not counted.
 """
 
@@ -17,14 +17,14 @@ from typing import Any
 import machine
 from playwright.sync_api import sync_playwright
 
-from trailer_lib.predict.predictor import Predictor
+from trailer_lib.predict import Predictor
 from trailer_lib.report import app
 
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 
-# The answer is there and, which comes with it, the drop zone is empty again.
-ANSWERED = """name => !document.querySelector("a[download]")
-    && document.querySelector("#answer h3")?.textContent.includes(name)"""
+# The prediction is there and, which comes with it, the drop zone is empty again.
+SCORED = """name => !document.querySelector("a[download]")
+    && document.querySelector("#prediction h3")?.textContent.includes(name)"""
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -38,9 +38,9 @@ def upload(page: Any, trailer: Path) -> None:
     page.locator("a[download]").wait_for()
 
 
-def answer(page: Any, trailer: Path) -> None:
+def predict(page: Any, trailer: Path) -> None:
     page.get_by_role("button", name="Score it").click()
-    page.wait_for_function(ANSWERED, arg=trailer.name)  # a locator's wait looks twice a second only
+    page.wait_for_function(SCORED, arg=trailer.name)  # a locator's wait looks twice a second only
 
 
 def measure(predictor: Predictor, page: Any, trailer: Path, rounds: int) -> dict[str, float]:
@@ -48,7 +48,7 @@ def measure(predictor: Predictor, page: Any, trailer: Path, rounds: int) -> dict
     for _ in range(rounds + 1):
         library = seconds(lambda: predictor.predict(trailer))
         sent = seconds(lambda: upload(page, trailer))
-        rows.append((library, seconds(lambda: answer(page, trailer)), sent))
+        rows.append((library, seconds(lambda: predict(page, trailer)), sent))
     columns = dict(zip(("library", "page", "upload"), zip(*rows[1:])))
     found = {f"{name}, {how.__name__}": how(column) for name, column in columns.items() for how in (median, min)}
     return found | {

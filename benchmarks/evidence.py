@@ -1,4 +1,4 @@
-"""What metadata and features of real trailers tell of a film's score: figures of real films, with intervals.
+"""What metadata and features of real trailers say of a film's score: figures of real films, with intervals.
 
     python benchmarks/evidence.py [metadata splits embedding visual audio both] [--real ../shared/real]
 
@@ -18,10 +18,11 @@ import pandas as pd
 from sklearn.model_selection import ShuffleSplit
 
 from trailer_lib import Project, files
-from trailer_lib.catalog import catalog
-from trailer_lib.evaluation import baselines, evidence
-from trailer_lib.evaluation import metrics as metrics_file
-from trailer_lib.report import plots
+from trailer_lib.catalog import load
+from trailer_lib.evaluation import BASELINES, evaluate_features, evidence_films, evidence_table, read_features
+from trailer_lib.evaluation.baselines import candidates
+from trailer_lib.evaluation.metrics import nmse
+from trailer_lib.report import scheme_table
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = "scikit-learn scipy numpy pandas".split()
@@ -37,36 +38,35 @@ def joined_by_title(excels: Path) -> set[str]:
 
 
 def splits(project: Project) -> dict:
-    """Mean and sd over random splits of nMSE, by ridge and by boosting, on the films of the original's join."""
-    films = evidence.evidence_films(project)
+    """Mean and sd over random splits of nMSE, by each baseline's candidates, on the films of the original's join."""
+    films = evidence_films(project)
     films = films[films.imdb_id.isin(joined_by_title(project.excels))].reset_index(drop=True)
     errors: dict[str, list[float]] = {}
     for train, test in ShuffleSplit(SPLITS, test_size=TEST, random_state=0).split(films):
         sides, truth = (films.iloc[train], films.iloc[test]), films.score.to_numpy()[test]
-        for name in baselines.BASELINES[1:]:
-            for kind, model in baselines.candidates(sides[0], name).items():
-                answer = model.fit(sides[0], sides[0].score).predict(sides[1])
-                errors.setdefault(f"{name}, {kind}", []).append(float(metrics_file.nmse(truth, answer)))
+        for name in list(BASELINES)[1:]:
+            for kind, model in candidates(sides[0], name).items():
+                predicted = model.fit(sides[0], sides[0].score).predict(sides[1])
+                errors.setdefault(f"{name}, {kind}", []).append(float(nmse(truth, predicted)))
     figures = {name: {"mean": float(np.mean(of)), "sd": float(np.std(of))} for name, of in errors.items()}
     return {"films": len(films), "splits": SPLITS, "figures": figures}
 
 
 def of_catalogue(project: Project) -> dict:
     """The baselines on all films of our join, out of fold."""
-    films = evidence.evidence_films(project)
-    return evidence.evaluate_features(films[films.imdb_id.isin(catalog.load(project).films.imdb_id)].reset_index(drop=True),
-                            repeats=1)  # fmt: skip
+    films = evidence_films(project)
+    return evaluate_features(films[films.imdb_id.isin(load(project).films.imdb_id)].reset_index(drop=True), repeats=1)
 
 
 def of_trailers(file: str, columns: str, repeats: int) -> Callable[[Project], dict]:
-    """What the columns of a table of trailer features whose names begin so tell, on all its films with a score."""
+    """What the columns of a table of trailer features whose names begin so say, on all its films with a score."""
 
-    def measured(project: Project) -> dict:
-        films = evidence.evidence_films(project)
-        table = evidence.read_features(project.root / file, films)
-        return evidence.evaluate_features(films, table.loc[:, table.columns.str.startswith(columns)], repeats=repeats)
+    def evaluate(project: Project) -> dict:
+        films = evidence_films(project)
+        table = read_features(project.root / file, films)
+        return evaluate_features(films, table.loc[:, table.columns.str.startswith(columns)], repeats=repeats)
 
-    return measured
+    return evaluate
 
 
 EMBEDDING, HAND_MADE = "trailer_embeddings.npz", "trailer_features/train_features.tsv"
@@ -85,7 +85,7 @@ TITLES = {
     "visual": "Hand-made visual features alone (MMTF-14K)",
     "audio": "Audio i-vectors alone (MMTF-14K)",
 }
-TEXT = """# What trailers and metadata tell of a score
+TEXT = """# What trailers and metadata say of a score
 
 Made by `evidence.py` from `evidence.json`; do not edit. Real films: IMDb scores of the IMDB 5000 spreadsheet.
 
@@ -96,7 +96,7 @@ python -m trailer_lib evidence --features FILE   # the same on any table of feat
 
 nMSE is the squared error / the variance of the scores: 1 is the mean score, lower is better. Brackets are 95 %
 bootstrap intervals (BCa) over films, of predictions out of fold; the films that a model learnt from are not drawn anew,
-so they do not tell how another training set would do. Heads, models and weights are chosen within the train films of
+so they do not cover another training set. Heads, models and weights are chosen within the train films of
 each fold. "All metadata" is genres, running time, year, content rating, country, language, colour, budget, aspect
 ratio, faces on the poster, and the mean score of the director's and the actors' earlier train films. Votes, reviews,
 gross and keywords come after the release; Facebook's likes were counted in 2016, after the success that brought them:
@@ -118,7 +118,7 @@ they are left out.
 
 def write(results: dict) -> None:
     measured = {part: results[part]["figures"] for part in TITLES if part in results}
-    sections = [f"## {TITLES[part]}\n\n{_facts(figures)}\n\n{_markdown(evidence.evidence_table(figures))}"
+    sections = [f"## {TITLES[part]}\n\n{_facts(figures)}\n\n{_markdown(evidence_table(figures))}"
                 for part, figures in measured.items()]  # fmt: skip
     text = TEXT.format(
         parts=" ".join(PARTS),
@@ -133,7 +133,7 @@ def write(results: dict) -> None:
 def _facts(figures: dict) -> str:
     repeats = f"{figures['repeats']} times" if figures["repeats"] > 1 else "once"
     chosen = ", ".join(f"{head} in {count}" for head, count in figures["chosen"].items())
-    folds = f"{figures['films']:,} films, {figures['folds']} folds, dealt {repeats}."
+    folds = f"{figures['films']:,} films, {figures['folds']} folds, assigned {repeats}."
     return f'{folds} Head of "trailer", by fold: {chosen}.' if chosen else folds
 
 
@@ -157,10 +157,10 @@ def _plot(measured: dict[str, dict]) -> None:
     rows = {}
     for part, figures in measured.items():
         for who, metrics in figures["metrics"].items():
-            if who != "mean baseline" and (who in baselines.BASELINES or who == "trailer" or who.endswith("+ trailer")):
+            if who != "mean baseline":
                 rows[f"{part}: {who}"] = metrics
     if rows:
-        plots.scheme_table({"metrics": rows}, "Real films").savefig(HERE / "evidence.png", dpi=110)
+        scheme_table({"metrics": rows}, "Real films").savefig(HERE / "evidence.png", dpi=110)
 
 
 def main() -> None:

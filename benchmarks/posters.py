@@ -2,8 +2,8 @@
 
     python benchmarks/posters.py [NAME ...] [--folds 5] [--original-epochs 50]
 
-Wants ../shared/real/posters and the spreadsheet beside it. A scheme trained on a fold is remembered in build/posters:
-a stopped run goes on. The original sees 128 x 128 pixels, as it did; the others 224. Writes posters.json, POSTERS.md
+Wants ../shared/real/posters and the spreadsheet beside it. A scheme trained on a fold is stored in build/posters:
+a stopped run continues. The original sees 128 x 128 pixels, as it did; the others 224. Writes posters.json, POSTERS.md
 and posters.png, in which no poster is shown. About three hours on two idle cores.
 """
 
@@ -20,8 +20,7 @@ import numpy as np
 import trials
 
 from trailer_lib import files
-from trailer_lib.dataset import builder, dataset
-from trailer_lib.dataset.dataset import Dataset, assign_folds
+from trailer_lib.dataset import Dataset, assign_folds, build
 from trailer_lib.project import Project
 
 HERE = Path(__file__).resolve().parent
@@ -54,7 +53,7 @@ the [made films](RECIPES.md); the other two seeds had no part in it.
 
 ![nMSE of each scheme](posters.png)
 
-"nMSE" is of all films' answers, each from the fold that tests it, with its 95 % bootstrap interval over films; a
+"nMSE" is of all films' predictions, each from the fold that tests it, with its 95 % bootstrap interval over films; a
 constant scores 1. "minus ..." is the paired difference on the same films. "processor" is the mean of a
 fold's time.
 {epochs}
@@ -69,7 +68,7 @@ def project(size: int) -> Project:
     root = trials.BUILD / "posters" / str(size)
     root.mkdir(parents=True, exist_ok=True)
     opened = Project.open(root)
-    if not (opened.dataset / dataset.CARD).exists():
+    if not (opened.dataset / "dataset.json").exists():
         rows = _rows()
         for row in rows:
             folder = opened.images / f"Poster [{row[4]}]"
@@ -78,7 +77,7 @@ def project(size: int) -> Project:
         opened.excels.mkdir(exist_ok=True)
         with open(opened.excels / "films.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["title", "year", "score", "url", "imdb_id", "genres"], *rows])
-        builder.build(opened, opened.settings("dataset", size=size, min_frames=1))
+        build(opened, opened.settings("dataset", size=size, min_frames=1))
     return opened
 
 
@@ -95,8 +94,8 @@ def _rows() -> list[list[str]]:
     return list(found.values())
 
 
-def measure(name: str, count: int, original_epochs: int) -> dict[str, Any]:
-    """The answers of a scheme on the test films of `count` folds, their scores, seconds and weights."""
+def train_folds(name: str, count: int, original_epochs: int) -> dict[str, Any]:
+    """The predictions of a scheme for the test films of `count` folds, their scores, seconds and weights."""
     size, scheme = SCHEMES[name]
     opened = project(size)
     data = Dataset.open(opened)
@@ -111,35 +110,35 @@ def measure(name: str, count: int, original_epochs: int) -> dict[str, Any]:
         predicted |= runs[-1]["predicted"]
     score = dict(zip(data.films.imdb_id, data.films.score.astype(float)))
     means = {key: float(np.mean([run[key] for run in runs])) for key in ("seconds", "processor_seconds")}
-    answers = {film: [score[film], round(answer, 4)] for film, answer in sorted(predicted.items())}
-    return {"weights": runs[0]["weights"], "answers": answers} | means
+    points = {film: [score[film], round(value, 4)] for film, value in sorted(predicted.items())}
+    return {"weights": runs[0]["weights"], "predicted": points} | means
 
 
 def summary(schemes: dict[str, dict]) -> dict[str, dict[str, Any]]:
-    """nMSE of every scheme, and minus the original's, with intervals; on the films that all schemes answered."""
-    films = sorted(set.intersection(*(set(scheme["answers"]) for scheme in schemes.values())))
-    truth = np.array([next(iter(schemes.values()))["answers"][film][0] for film in films])
-    answers = {name: np.array([scheme["answers"][film][1] for film in films]) for name, scheme in schemes.items()}
+    """nMSE of every scheme, and minus the original's, with intervals; on the films that all schemes predicted."""
+    films = sorted(set.intersection(*(set(scheme["predicted"]) for scheme in schemes.values())))
+    truth = np.array([next(iter(schemes.values()))["predicted"][film][0] for film in films])
+    predictions = {name: np.array([scheme["predicted"][film][1] for film in films]) for name, scheme in schemes.items()}
 
     def nmse(name: str, rows: np.ndarray) -> float:
-        return ((truth[rows] - answers[name][rows]) ** 2).mean() / truth[rows].var()
+        return ((truth[rows] - predictions[name][rows]) ** 2).mean() / truth[rows].var()
 
-    found = {}
+    metrics = {}
     for name in schemes:
-        found[name] = {"nMSE": trials.interval([len(films)], lambda rows, name=name: nmse(name, rows[0]))}
+        metrics[name] = {"nMSE": trials.interval([len(films)], lambda rows, name=name: nmse(name, rows[0]))}
         for other in OTHERS:
-            if other in answers and name != other:
-                found[name][f"minus {other}"] = trials.interval(
+            if other in predictions and name != other:
+                metrics[name][f"minus {other}"] = trials.interval(
                     [len(films)], lambda rows, name=name, other=other: nmse(name, rows[0]) - nmse(other, rows[0])
                 )
-    return found
+    return metrics
 
 
 def write(results: dict[str, Any]) -> None:
     """POSTERS.md and posters.png out of the figures of posters.json."""
     figures = results["summary"]
     metrics = {name: scheme["nMSE"] for name, scheme in figures.items()}
-    films = len(next(iter(results["schemes"].values()))["answers"])
+    films = len(next(iter(results["schemes"].values()))["predicted"])
     trials.plot(HERE / "posters.png", metrics, {"mean baseline": 1.0}, f"{films} posters")
     rows = [["scheme", "pixels", "nMSE", *(f"minus {other}" for other in OTHERS), "processor"]]
     for name in sorted(metrics, key=lambda name: metrics[name]["value"]):
@@ -150,15 +149,10 @@ def write(results: dict[str, Any]) -> None:
     trained = results["original epochs"]
     short = "" if trained == 50 else f"The original is trained for {trained} of its 50 epochs here."
     facts = {
-        **results["machine"],
-        "versions": ", ".join(f"{name} {version}" for name, version in results["machine"]["versions"].items()),
-        "command": results["command"],
-        "films": films,
-        "folds": results["folds"],
+        **results, **results["machine"], "versions": trials.versions(results["machine"]), "films": films,
         "weights": next(iter(results["schemes"].values()))["weights"].split(":")[0],
-        "table": trials.markdown(rows),
-        "epochs": short,
-    }
+        "table": trials.markdown(rows), "epochs": short,
+    }  # fmt: skip
     files.write_text(HERE / "POSTERS.md", TEXT.format(**facts))
 
 
@@ -175,7 +169,7 @@ def main() -> None:
         "command": f"python benchmarks/posters.py --folds {args.folds} --original-epochs {args.original_epochs}",
         "folds": args.folds,
         "original epochs": args.original_epochs,
-        "schemes": {name: measure(name, args.folds, args.original_epochs) for name in args.schemes},
+        "schemes": {name: train_folds(name, args.folds, args.original_epochs) for name in args.schemes},
     }
     results["summary"] = summary(results["schemes"])
     files.write_json(HERE / "posters.json", results)

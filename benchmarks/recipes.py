@@ -2,13 +2,14 @@
 
     python benchmarks/recipes.py [NAME ...] [--seeds 3] [--films 700] [--original-epochs 50] [--rendered]
 
-A seed is another set of films and another training. Trained schemes are remembered in build/recipes, so that a stopped
-run goes on. Scenes are real trailer frames where ../shared has them, unless --rendered; the weights are ../shared's or
-torchvision's: recipes.json, RECIPES.md and recipes.png say which.
+A seed is another set of films and another training. Trained schemes are stored in build/recipes, so that a stopped
+run continues. Scenes are real trailer frames where ../shared has them, unless --rendered; the weights are ../shared's
+or torchvision's: recipes.json, RECIPES.md and recipes.png say which.
 """
 
 import argparse
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ import numpy as np
 import trials
 
 from trailer_lib import files
-from trailer_lib.dataset import builder, dataset
-from trailer_lib.dataset.dataset import Dataset
+from trailer_lib.dataset import SPLITS, Dataset, build
 from trailer_lib.project import Project
 
 HERE = Path(__file__).resolve().parent
 SIZE, FRAMES = 96, 12
-PLAIN = {"freeze": "none", "depth": "last", "head": "linear", "average": "none", "epochs": 10, "lr": 3e-4, "views": 1}
+PLAIN = {"freeze": "none", "depth": "last", "head": "linear", "ema_decay": 0.0, "epochs": 10, "lr": 3e-4, "views": 1}
 LAST = {"freeze": "none", "depth": "last"}  # the head fitted on the last layer's features, then all trained gently
 SCHEMES: dict[str, dict[str, Any]] = {
     "original": {"scheme": "original"},
@@ -33,14 +33,11 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "mean of frames, random head": PLAIN | {"aggregate": "mean"},
     "default": {},
     "default, last layer only": {"depth": "last"},
-    "default, mean and sd over frames": {"aggregate": "moments"},
-    "default, boosting": {"head": "boosting"},
     "default, stacked frames": {"aggregate": "channels"},
-    "default, answers of 1 draw": {"views": 1},
+    "default, tested on 1 view": {"views": 1},
     "default, then fine-tuned": {"freeze": "none"},
     "last layer only, then fine-tuned": LAST,
     "last layer only, then fine-tuned at ten times the rate": LAST | {"lr": 1e-4},
-    "last layer only, then fine-tuned with mixup": LAST | {"mixup": 0.4},
 }
 TEXT = """# Which scheme learns from few films
 
@@ -50,7 +47,7 @@ Made by `recipes.py` from `recipes.json`; do not edit.
 {command}
 ```
 
-Made films ({made_films}): {films} films a seed, {frames} frames of {size} pixels each, {train} to train on, {val} to
+Made films (`made_films.py`): {films} films a seed, {frames} frames of {size} pixels each, {train} to train on, {val} to
 choose the epoch by and {test} to test. A film's score is the sum of what its frames show, evenly spread over colour,
 texture and content, and of noise, {hidden:.1%} of the variance. So the best possible nMSE is known; on these test
 films it is {best}.
@@ -63,7 +60,7 @@ Scenes: {scenes}. Backbone: MobileNetV2, weights: {weights}.
 "nMSE" is the mean of the seeds', with its 95 % bootstrap interval over films; "each seed" has them one by one.
 "distance" is nMSE minus the best possible, "of the original's" its ratio to the original's on the same films.
 "processor" is the mean of the training's processor time, which other work on the machine changes less than the clock.
-Features of an untrained network are computed by the first scheme that wants them, and cost the next one nothing.
+Features of an untrained network are computed by the first scheme that needs them, and cost the next one nothing.
 {epochs}
 
 {verdict}
@@ -74,77 +71,67 @@ Measured on {date}: {processor}, Python {python}, load {load}; {versions}.
 
 def project(seed: int, films: int, real: list[Path]) -> Project:
     """A root with the made films of `seed` and their dataset; written once."""
-    root = trials.BUILD / "recipes" / f"{'real' if real else 'rendered'}-{films}-{seed}"
-    if not (root / "dataset" / dataset.CARD).exists():
-        shutil.rmtree(root, ignore_errors=True)
-        made_films.write(root, films, seed, FRAMES, SIZE, real)
-        opened = Project.open(root)
-        builder.build(opened, opened.settings("dataset", size=SIZE, min_frames=FRAMES, val=0.12, test=0.3))
-    return Project.open(root)
+    opened = Project(trials.BUILD / "recipes" / f"{'real' if real else 'rendered'}-{films}-{seed}")
+    if not (opened.dataset / "dataset.json").exists():
+        shutil.rmtree(opened.root, ignore_errors=True)
+        made_films.write(opened.root, films, seed, FRAMES, SIZE, real)
+        build(opened, opened.settings("dataset", size=SIZE, min_frames=FRAMES, val=0.12, test=0.3))
+    return opened
 
 
-def measure(seeds: int, films: int, real: list[Path], names: list[str], original_epochs: int) -> dict[str, Any]:
-    """{"seeds": [{"films", "score", "visible", "splits", "trials": {scheme: trial}}]} of trained schemes."""
-    found = []
-    for seed in range(seeds):
-        opened = project(seed, films, real)
-        data = Dataset.open(opened)
-        test = data.split("test")
-        visible = dict(zip(map(made_films.imdb_id, range(films)), made_films.invent(films, seed).visible))
-        done = {}
-        for name in names:
-            chosen = {"backbone": "mobilenet_v2", "weights": trials.weights(), "seed": seed} | SCHEMES[name]
-            chosen |= {"epochs": original_epochs} if name == "original" else {}
-            done[name] = trials.trial(opened, data, files.safe_name(name, 80), chosen)
-        found.append(
-            {
-                "score": test.score.tolist(),
-                "visible": [visible[film] for film in test.imdb_id],
-                "splits": {split: len(data.split(split)) for split in dataset.SPLITS},
-                "trials": {name: _kept(trial, test.imdb_id.tolist()) for name, trial in done.items()},
-            }
-        )
-    return {"seeds": found}
+def train_all(seed: int, films: int, real: list[Path], names: list[str], original_epochs: int) -> dict[str, Any]:
+    """{"score", "visible", "splits", "trials": {scheme: trial}} of the made films of a seed."""
+    opened = project(seed, films, real)
+    data = Dataset.open(opened)
+    test = data.split("test")
+    visible = dict(zip(map(made_films.imdb_id, range(films)), made_films.invent(films, seed).visible))
+    results = {}
+    for name in names:
+        chosen = {"backbone": "mobilenet_v2", "weights": trials.weights(), "seed": seed} | SCHEMES[name]
+        chosen |= {"epochs": original_epochs} if name == "original" else {}
+        trial = trials.trial(opened, data, files.safe_name(name, 80), chosen)
+        results[name] = {key: trial[key] for key in ("seconds", "processor_seconds", "weights")}
+        results[name]["predicted"] = [round(trial["predicted"][film], 4) for film in test.imdb_id]
+    return {
+        "score": test.score.tolist(),
+        "visible": [visible[film] for film in test.imdb_id],
+        "splits": {split: len(data.split(split)) for split in SPLITS},
+        "trials": results,
+    }
 
 
-def _kept(trial: dict[str, Any], films: list[str]) -> dict[str, Any]:
-    kept = {name: trial[name] for name in ("seconds", "processor_seconds", "weights")}
-    return kept | {"predicted": [round(trial["predicted"][film], 4) for film in films]}
-
-
-def nmse(seeds: list[dict], answers: list[np.ndarray], rows: list[np.ndarray]) -> float:
+def nmse(seeds: list[dict], predictions: list[np.ndarray], rows: list[np.ndarray]) -> float:
     """Mean over the seeds of MSE / variance, on the films `rows` of each."""
     truths = [np.array(seed["score"])[row] for seed, row in zip(seeds, rows)]
-    return float(np.mean([((t - a[row]) ** 2).mean() / t.var() for t, a, row in zip(truths, answers, rows)]))
+    return float(np.mean([((t - p[row]) ** 2).mean() / t.var() for t, p, row in zip(truths, predictions, rows)]))
 
 
-def summary(results: dict[str, Any]) -> dict[str, Any]:
+def summary(seeds: list[dict]) -> dict[str, Any]:
     """The best possible and every scheme: nMSE, seed by seed, distance, distance over the original's, seconds."""
-    seeds = results["seeds"]
     counts = [len(seed["score"]) for seed in seeds]
-    answers = {name: [np.array(seed["trials"][name]["predicted"]) for seed in seeds] for name in seeds[0]["trials"]}
+    names = list(seeds[0]["trials"])
+    predictions = {name: [np.array(seed["trials"][name]["predicted"]) for seed in seeds] for name in names}
     best = [np.array(seed["visible"]) for seed in seeds]
 
+    def interval(statistic: Callable, name: str) -> dict[str, float]:
+        return trials.interval(counts, lambda rows: statistic(name, rows))
+
     def distance(name: str, rows: list[np.ndarray]) -> float:
-        return nmse(seeds, answers[name], rows) - nmse(seeds, best, rows)
+        return nmse(seeds, predictions[name], rows) - nmse(seeds, best, rows)
 
     def ratio(name: str, rows: list[np.ndarray]) -> float:
         return distance(name, rows) / distance("original", rows)
 
     schemes = {}
-    for name, given in answers.items():
+    for name, points in predictions.items():
         runs = [seed["trials"][name] for seed in seeds]
+        each = [nmse([seed], [one], [np.arange(count)]) for seed, one, count in zip(seeds, points, counts)]
         schemes[name] = {
-            "nMSE": trials.interval(counts, lambda rows, given=given: nmse(seeds, given, rows)),
-            "each seed": [
-                nmse([seed], [answer], [np.arange(count)]) for seed, answer, count in zip(seeds, given, counts)
-            ],
-            "distance": trials.interval(counts, lambda rows, name=name: distance(name, rows)),
-            "of the original's": trials.interval(counts, lambda rows, name=name: ratio(name, rows))
-            if "original" in answers
-            else None,
-            "seconds": float(np.mean([run["seconds"] for run in runs])),
-            "processor_seconds": float(np.mean([run["processor_seconds"] for run in runs])),
+            "nMSE": interval(lambda name, rows: nmse(seeds, predictions[name], rows), name),
+            "each seed": each,
+            "distance": interval(distance, name),
+            "of the original's": interval(ratio, name) if "original" in names else None,
+            **{key: float(np.mean([run[key] for run in runs])) for key in ("seconds", "processor_seconds")},
         }
     return {"best possible": trials.interval(counts, lambda rows: nmse(seeds, best, rows)), "schemes": schemes}
 
@@ -157,23 +144,13 @@ def write(results: dict[str, Any]) -> None:
     lines = {"best possible": best["value"], "mean baseline": 1.0}
     metrics = {name: scheme["nMSE"] for name, scheme in schemes.items()}
     trials.plot(HERE / "recipes.png", metrics, lines, f"{len(results['seeds'])} seeds of {results['films']} made films")
+    trained = results["original epochs"]
     facts = {
-        **results["machine"],
-        **seed["splits"],
-        "versions": ", ".join(f"{name} {version}" for name, version in results["machine"]["versions"].items()),
-        "command": results["command"],
-        "made_films": "`made_films.py`",
-        "films": results["films"],
-        "frames": FRAMES,
-        "size": SIZE,
-        "hidden": made_films.HIDDEN,
-        "best": trials.text(best),
-        "scenes": results["scenes"],
-        "weights": results["weights"],
-        "table": _table(schemes),
-        "epochs": _epochs(results),
-        "verdict": _verdict(schemes),
-    }
+        **results, **results["machine"], **seed["splits"], "versions": trials.versions(results["machine"]),
+        "frames": FRAMES, "size": SIZE, "hidden": made_films.HIDDEN, "best": trials.text(best),
+        "table": _table(schemes), "verdict": _verdict(schemes),
+        "epochs": "" if trained == 50 else f"The original is trained for {trained} of its 50 epochs here.",
+    }  # fmt: skip
     files.write_text(HERE / "RECIPES.md", TEXT.format(**facts))
 
 
@@ -193,13 +170,6 @@ def _table(schemes: dict[str, dict]) -> str:
             ]
         )
     return trials.markdown(rows)
-
-
-def _epochs(results: dict[str, Any]) -> str:
-    trained = results["original epochs"]
-    if trained == 50:
-        return "The original is trained for its 50 epochs."
-    return f"The original is trained for {trained} of its 50 epochs here: all take {50 / trained:.1f} times as long."
 
 
 def _verdict(schemes: dict[str, dict]) -> str:
@@ -223,17 +193,19 @@ def main() -> None:
     parser.add_argument("--rendered", action="store_true", help="rendered scenes, also where there are real ones")
     args = parser.parse_args()
     real = [] if args.rendered else sorted((trials.SHARED / "real" / "trailer_frames").glob("*.jpg"))
-    results = measure(args.seeds, args.films, real, args.schemes, args.original_epochs)
-    results |= {
+    common = (args.films, real, args.schemes, args.original_epochs)
+    seeds = [train_all(seed, *common) for seed in range(args.seeds)]
+    results = {
+        "seeds": seeds,
         "machine": machine.facts(trials.PACKAGES),
         "command": f"python benchmarks/recipes.py --seeds {args.seeds} --films {args.films}"
         f" --original-epochs {args.original_epochs}{' --rendered' * args.rendered}",
         "films": args.films,
         "original epochs": args.original_epochs,
         "scenes": f"random cuts of {len(real)} real trailer frames" if real else "rendered",
-        "weights": results["seeds"][0]["trials"][args.schemes[0]]["weights"].split(":")[0],
+        "weights": seeds[0]["trials"][args.schemes[0]]["weights"].split(":")[0],
+        "summary": summary(seeds),
     }
-    results["summary"] = summary(results)
     files.write_json(HERE / "recipes.json", results)
     write(results)
     print((HERE / "RECIPES.md").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Measure what reading and augmenting cost a training step, and a loop that reads as the original did.
+"""Time a training step of the library, of one constant batch, and of a loop that reads as the original did.
 
     python benchmarks/training.py [--rounds 9] [--steps 6] [--backbone resnet18]
 
@@ -21,18 +21,18 @@ import pandas as pd
 import torch
 
 from trailer_lib import files
-from trailer_lib.dataset.dataset import Dataset
-from trailer_lib.networks.regressor import build
+from trailer_lib.dataset import Dataset
+from trailer_lib.networks import build
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import split_loader, train_loader
-from trailer_lib.training.module import TrailerModule, optimizer
+from trailer_lib.training.module import TrailerModule, make_optimizer
 
 HERE = Path(__file__).resolve().parent
 FILMS, KEPT, SIDE = 240, 60, 128
 PACKAGES = ["torch", "torchvision", "lightning", "numpy"]
-KINDS = ("mean baseline", "ours", "as the original")
+KINDS = ("constant", "ours", "as the original")
 PLAIN = {"freeze": "none", "depth": "last", "head": "linear"}  # all of the network is trained
-AUGMENTED = PLAIN | {"crop": 0.5, "colour": 0.2, "noise": 0.1}
+AUGMENTED = PLAIN | {"crop": 0.5, "noise": 0.1}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Batches = Iterator[tuple]
 
@@ -91,24 +91,23 @@ def step_of(kind: str, settings: TrainSettings) -> Callable[[tuple], None]:
     torch.manual_seed(0)
     network = build(settings.backbone, settings.frames, settings.aggregate, "none")
     module = TrailerModule(network, settings, {"score_mean": 5.5, "score_sd": 1.0}).to(DEVICE).train()
-    moved, scaler = optimizer(network, settings), torch.amp.GradScaler(enabled=DEVICE.type == "cuda")
-    module._require_number = lambda loss: None  # needs a Trainer
-    plain = module.loss
+    optimizer, scaler = make_optimizer(network, settings), torch.amp.GradScaler(enabled=DEVICE.type == "cuda")
+    module.log = lambda *_, **options: None  # needs a Trainer
 
     def loss_of(batch: tuple) -> torch.Tensor:
         frames, scores, rows, seeds = batch
         frames, scores = frames.to(DEVICE, non_blocking=True), scores.to(DEVICE, non_blocking=True)
         if kind == "ours":
             return module.training_step((frames, scores, rows, seeds), 0)
-        pictures = network.normalise(frames) if kind == "mean baseline" else frames / 255.0
-        return plain(network.score(pictures), module.standardised(scores).float())
+        pictures = network.normalise(frames) if kind == "constant" else frames / 255.0
+        return module.loss(network.score(pictures), module.standardised(scores).float())
 
     def step(batch: tuple) -> None:
         with torch.autocast(DEVICE.type, torch.float16, enabled=DEVICE.type == "cuda"):
             loss = loss_of(batch)
-        moved.zero_grad()
+        optimizer.zero_grad()
         scaler.scale(loss).backward()
-        scaler.step(moved)
+        scaler.step(optimizer)
         scaler.update()
         loss.item()  # as the training does, which looks whether the loss is a number
 
@@ -131,19 +130,19 @@ def reading(batches: Batches, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def measured(data: Dataset, settings: TrainSettings, rounds: int, steps: int) -> dict:
-    sources = {"mean baseline": constant, "ours": endless, "as the original": as_the_original}
+def rounds_of(data: Dataset, settings: TrainSettings, rounds: int, steps: int) -> dict:
+    sources = {"constant": constant, "ours": endless, "as the original": as_the_original}
     batches = {kind: source(data, settings) for kind, source in sources.items()}
-    taken = {kind: step_of(kind, settings) for kind in KINDS}
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    step = {kind: step_of(kind, settings) for kind in KINDS}
+    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for kind in KINDS:
-        seconds_of(taken[kind], batches[kind], 2)
+        seconds_of(step[kind], batches[kind], 2)
     for turn in range(rounds):
         for kind in KINDS[turn % 3 :] + KINDS[: turn % 3]:  # no kind always comes first
-            found[kind].append(seconds_of(taken[kind], batches[kind], steps))
-        print(turn + 1, {kind: np.round(times[-1], 3).tolist() for kind, times in found.items()}, flush=True)
+            times[kind].append(seconds_of(step[kind], batches[kind], steps))
+        print(turn + 1, {kind: np.round(pairs[-1], 3).tolist() for kind, pairs in times.items()}, flush=True)
     input_only = {kind: reading(batches[kind], 10 * steps) for kind in KINDS[1:]}
-    wall, busy = ({kind: [pair[n] for pair in pairs] for kind, pairs in found.items()} for n in (0, 1))
+    wall, busy = ({kind: [pair[n] for pair in pairs] for kind, pairs in times.items()} for n in (0, 1))
     return {
         "settings": settings.as_dict(),
         "seconds a step": wall,
@@ -155,7 +154,7 @@ def measured(data: Dataset, settings: TrainSettings, rounds: int, steps: int) ->
 def ratios(figures: dict, name: str) -> dict[str, float]:
     """The medians over rounds of one kind's time over another's."""
     times = figures[name]
-    pairs = (("ours", "mean baseline"), ("as the original", "ours"))
+    pairs = (("ours", "constant"), ("as the original", "ours"))
     return {
         f"{kind} to {to}": round(median(one / other for one, other in zip(times[kind], times[to])), 3)
         for kind, to in pairs
@@ -180,7 +179,7 @@ def main() -> None:
         data = made_dataset(Path(folder))
         for name, chosen in {"plain": PLAIN, "augmented": AUGMENTED}.items():
             settings = TrainSettings(**{"backbone": args.backbone, "weights": "none"} | chosen)
-            figures = measured(data, settings, args.rounds, args.steps)
+            figures = rounds_of(data, settings, args.rounds, args.steps)
             figures["ratios"] = {unit: ratios(figures, unit) for unit in ("seconds a step", "processor seconds a step")}
             results["figures"][name] = figures
             print(name, figures["ratios"], {k: f"{v:.4f}" for k, v in figures["seconds a batch's reading"].items()})

@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: a scheme trained once and remembered, ids of weights, intervals, a table."""
+"""What the benchmarks of training share: a scheme trained once and remembered, weights, intervals, a table, a plot."""
 
 import json
 import time
@@ -11,11 +11,15 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.dataset.dataset import Dataset, split_hash
+from trailer_lib.dataset import Dataset, split_hash
+from trailer_lib.networks import read_model
 from trailer_lib.project import Project
-from trailer_lib.training import run as run_file
+from trailer_lib.training import BEST, HISTORY
+from trailer_lib.training.run import fit
+from trailer_lib.training.scoring import predict_points
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build"
@@ -32,9 +36,9 @@ def weights() -> str:
 
 
 def trial(project: Project, data: Dataset, name: str, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Train `chosen` on `data`: its test films' answers, seconds of wall and processor, and what the model file says.
+    """Train `chosen` on `data`: predictions for its test films, seconds of wall and processor, weights and history.
 
-    Remembered in the project's models/<name>/trial.json: the same settings on the same split are not trained again.
+    Stored in the project's models/<name>/trial.json: the same settings on the same split are not trained again.
     """
     settings = project.settings("train", **chosen)
     path = project.models / name / "trial.json"
@@ -43,30 +47,36 @@ def trial(project: Project, data: Dataset, name: str, chosen: dict[str, Any]) ->
     if done.get("key") == key:
         return done
     wall, processor = time.perf_counter(), time.process_time()
-    run = run_file.train(project, settings, models=path.parent, data=data, index=False)
-    found = {
+    fit(project, settings, data, path.parent, None, resume=False)
+    model = read_model(path.parent / BEST)
+    points = predict_points(model, data, "test", project.models / "features")
+    result = {
         "key": key,
         "seconds": round(time.perf_counter() - wall, 1),
         "processor_seconds": round(time.process_time() - processor, 1),
-        "weights": run.results["weights"],
-        "predicted": dict(zip(run.predictions.imdb_id, run.predictions.predicted.astype(float))),
-        "history": run.history.to_dict("records"),
+        "weights": model.facts["weights"],
+        "predicted": dict(zip(data.split("test").imdb_id, points.astype(float))),
+        "history": pd.read_csv(path.parent / HISTORY).to_dict("records"),
     }
-    files.write_json(path, found)
-    print(f"{project.root.name} {name}: {found['seconds']:.0f} s", flush=True)
-    return found
+    files.write_json(path, result)
+    print(f"{project.root.name} {name}: {result['seconds']:.0f} s", flush=True)
+    return result
 
 
 def interval(counts: list[int], statistic: Statistic) -> dict[str, float]:
-    """`statistic` of the films of every group, and its 95 % bootstrap interval: films drawn anew within each group.
+    """`statistic` of the films of every group, and its 95 % bootstrap interval: films resampled within each group.
 
     `counts`: films of each group. `statistic` takes the indices of each group's films.
     """
     rng = np.random.default_rng(0)
     value = statistic([np.arange(count) for count in counts])
-    draws = [statistic([rng.integers(0, count, count) for count in counts]) for _ in range(RESAMPLES)]
-    low, high = np.percentile(draws, (2.5, 97.5))
+    resampled = [statistic([rng.integers(0, count, count) for count in counts]) for _ in range(RESAMPLES)]
+    low, high = np.percentile(resampled, (2.5, 97.5))
     return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def versions(machine: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
 
 
 def text(metric: dict[str, float], digits: int = 3) -> str:

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from trailer_lib import samples
 
+from trailer_lib import samples
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _score(root: Path, demo: Path) -> None:
-    from trailer_lib.predict.predictor import Predictor  # after the rendering: torch takes seconds to load
+    from trailer_lib.predict import Predictor  # after the rendering: torch takes seconds to load
 
     predictor = Predictor.load(root / "models" / "best_model.pt")
     with open(root / "held_out" / "scores.csv", encoding="utf-8") as file:
@@ -43,7 +43,8 @@ def _score(root: Path, demo: Path) -> None:
         prediction.figure().savefig(demo / f"{Path(film['file']).stem}.png", dpi=120)
         print(f"   {film['title']} ({film['year']}): predicted {prediction.score:.1f}, true {film['score']}")
     print(f"   {prediction.verdict}")
-    print(f"   mean error on them {prediction.test_mae:.2f} points; a constant's {prediction.constant_mae:.2f}")
+    errors = prediction.test_mae, prediction.mean_baseline_mae
+    print("   its mean error on test films: {:.2f} points; the mean baseline's: {:.2f}".format(*errors))
 
 
 NEXT = """

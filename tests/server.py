@@ -1,7 +1,6 @@
 """A web server on loopback whose answers a test chooses, and which keeps what it was asked."""
 
 import gzip
-import hashlib
 import io
 import re
 import ssl
@@ -98,52 +97,42 @@ def redirect(location: str) -> Answer:
     return status(302, Location=location)
 
 
+def raw(body: bytes, **headers: object) -> Answer:
+    """200 with exactly these headers and bytes."""
+    return lambda handler, _: (handler.head(200, **headers), handler.wfile.write(body))
+
+
 def first(times: int, answer: Answer, then: Answer) -> Answer:
     """`answer` the first `times` times, and from then on `then`."""
     return lambda handler, before: (answer if before < times else then)(handler, before)
 
 
 def file(
-    body: bytes,
-    length: bool = True,
-    ranges: bool = True,
-    wrong_range: bool = False,
-    version: str | None = None,
-    kind: str = "application/octet-stream",
-    upto: float | None = None,
-    stall: bool = False,
-) -> Answer:
+    body: bytes, length: bool = True, ranges: bool = True, kind: str = "application/octet-stream",
+    upto: float | None = None, stall: bool = False,
+) -> Answer:  # fmt: skip
     """`body`, as a good server gives it unless told otherwise.
 
     `version`: its ETag, "" for neither tag nor date. `upto`: the share of what is left after which the connection is
     cut, or with `stall` stays silent.
     """
-    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"' if version is None else version
 
     def answer(handler: Handler, _: int) -> None:
-        start = _asked_from(handler, tag) if ranges else 0
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", "")) if ranges else None
+        start = int(asked[1]) if asked else 0
         sent = body[start:]
-        known = {"ETag": tag, "Last_Modified": formatdate(MODIFIED, usegmt=True)} if tag else {}
-        known |= {"Content_Type": kind}
+        headers = {"Last_Modified": formatdate(MODIFIED, usegmt=True), "Content_Type": kind}
         if length:
-            known |= {"Content_Length": len(sent)}
+            headers |= {"Content_Length": len(sent)}
         if start:
-            said = start // 2 if wrong_range else start
-            handler.head(206, Content_Range=f"bytes {said}-{len(body) - 1}/{len(body)}", **known)
-        else:
-            handler.head(200, **known)
+            headers |= {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+        handler.head(206 if start else 200, **headers)
         handler.wfile.write(sent if upto is None else sent[: int(len(sent) * upto)])
         handler.wfile.flush()
         if stall:
             handler.server.site.waiting.wait(30)
 
     return answer
-
-
-def _asked_from(handler: Handler, tag: str) -> int:
-    asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-    same = handler.headers.get("If-Range", tag) in (tag, formatdate(MODIFIED, usegmt=True))
-    return int(asked[1]) if asked and same else 0
 
 
 def zipped(**members: str) -> bytes:

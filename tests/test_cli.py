@@ -12,22 +12,23 @@ from pathlib import Path
 import drawn
 import numpy as np
 import pytest
-import torch
 from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
 from PIL import Image
 
-from trailer_lib import table_heads
+from trailer_lib import dataset as dataset_room
+from trailer_lib import scrape, training
 from trailer_lib.__main__ import main
 from trailer_lib.catalog.join import TRAILERS
-from trailer_lib.dataset import dataset
+from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
-from trailer_lib.training import callbacks, comparison
-from trailer_lib.video import frame_folder
+from trailer_lib.training import BEST, RESULTS
+from trailer_lib.training.module import LAST
+from trailer_lib.video import picture_paths, read_picture, read_record
 
 Copy = Callable[[Path], Project]
-COMMANDS = "samples catalog frames filter scrape dataset train compare evidence report predict app export".split()
+COMMANDS = "samples catalog frames filter scrape dataset train compare evidence predict app export".split()
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -76,12 +77,12 @@ def chosen(monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]) -> Callab
     """A function that gives the settings with which a command would call its stage."""
     seen = []
 
-    def stop(project: Project, *arguments: object) -> None:
+    def stop(project: Project, *arguments: object, **_: object) -> None:
         seen.append(arguments[-1])
         raise TrailerError("stopped by the test")
 
-    for name in ("dataset.build", "train.train", "scrape.scrape"):
-        monkeypatch.setattr(f"trailer_lib.{name}", stop)
+    for room, name in ((dataset_room, "build"), (training, "train"), (scrape, "scrape")):
+        monkeypatch.setattr(room, name, stop)
 
     def run(*words: object) -> object:
         assert error(*words) == "error: stopped by the test"
@@ -93,54 +94,37 @@ def chosen(monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]) -> Callab
 # Help and usage.
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code with which argparse ends a command, and what it printed."""
     with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
-    assert [name for name in COMMANDS if not re.search(rf"^ +{name} ", text, re.MULTILINE)] == []
+        main(words)
+    captured = capsys.readouterr()
+    return caught.value.code, captured.out + captured.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([command, "--help"])
-    assert caught.value.code == 0
-    assert f"example: python -m trailer_lib {command} " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command, default", [("samples", "72"), ("frames", "100"), ("frames", "exact")])
-def test_the_help_of_a_command_has_the_defaults(command: str, default: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    assert f"(default: {default})" in capsys.readouterr().out
+def test_help_lists_every_command_and_each_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = usage(["--help"], capsys)
+    assert code == 0 and all(re.search(rf"^ +{name} ", text, re.MULTILINE) for name in COMMANDS)
+    for name in COMMANDS:
+        code, text = usage([name, "--help"], capsys)
+        assert code == 0 and f"example: python -m trailer_lib {name} " in text
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        [],
-        ["trian"],
-        ["samples"],
-        ["frames", "trailer.mp4"],
-        ["frames", "trailer.mp4", "--out", "x", "--mode", "fast"],
-        ["frames", "trailer.mp4", "--out", "x", "--count", "many"],
-        ["predict", "trailer.mp4"],
-        ["train", "--epochs", "5"],
-        ["catalog", "--root"],
+        "", "trian", "samples", "frames trailer.mp4", "frames trailer.mp4 --out x --count many", "predict trailer.mp4",
+        "train --epochs 5", "catalog --root", "compare --folds 2", "evidence --folds many", "compare --repeats 0",
     ],
-    ids=" ".join,
-)
-def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    assert caught.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+)  # fmt: skip
+def test_wrong_usage_exits_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = usage(words.split(), capsys)
+    assert code == 2 and "usage:" in text
 
 
 def test_as_a_program_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trailer_lib", "catalog", "--root", tmp_path / "none"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: the root ") and done.stderr.count("\n") == 1
 
@@ -162,22 +146,8 @@ def ragged_table(root: Path) -> None:
     (root / "excels" / "movie_metadata.csv").write_text("movie_title,title_year\na,b\na,b,c,d,e\n")
 
 
-def binary_table(root: Path) -> None:
-    (root / "excels" / "movie_metadata.csv").write_bytes(b"\xff\xfe\x00\x01" * 50)
-
-
-def no_table(root: Path) -> None:
-    (root / "excels" / "ml-youtube.csv").unlink()
-
-
-def empty_file(root: Path) -> None:
-    (root / "excels" / "ml-youtube.csv").write_bytes(b"")
-
-
 @pytest.mark.parametrize("command", ["catalog", "scrape", "dataset"])
-@pytest.mark.parametrize(
-    "spoil", [empty_tables, tables_of_other_films, ragged_table, binary_table, no_table, empty_file]
-)
+@pytest.mark.parametrize("spoil", [empty_tables, tables_of_other_films, ragged_table])
 def test_tables_without_a_film_are_an_error(
     frames_root: Path, copy_of: Copy, error: Callable[..., str], spoil: Callable[[Path], None], command: str
 ) -> None:
@@ -186,28 +156,44 @@ def test_tables_without_a_film_are_an_error(
     assert "excels" in error(command, "--root", root)
 
 
-@pytest.mark.parametrize("command", ["catalog", "scrape", "dataset", "train", "compare"])
-def test_a_missing_root_is_an_error(command: str, error: Callable[..., str], tmp_path: Path) -> None:
-    assert "no folder: make it" in error(command, "--root", tmp_path / "none")
+@pytest.mark.parametrize(
+    "words, hint",
+    [
+        (["catalog", "--csv", "settings.toml/films.csv"], "settings.toml"),
+        (["scrape", "--source", "yotube"], "did you mean 'youtube'"),
+        (["filter", "none"], "none: No such file"),
+        (["evidence", "--features", "none.npz"], "none.npz"),
+        (["compare", "none.toml"], "none.toml"),
+        (["train", "--resume"], "last_model.pt"),
+        (["predict", "none.mp4", "--model", "none.pt"], "none.pt"),
+        (["samples"], "name another folder"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_or_in_the_way_is_named(
+    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, error: Callable, words: list, hint: str
+) -> None:
+    root = copy_of(dataset_root).root
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    monkeypatch.chdir(root)
+    assert hint in error(*words, *([] if words[0] in ("filter", "predict") else ["--root", root]))
+    assert all(path.read_bytes() == content for path, content in before.items())
 
 
-@pytest.mark.parametrize("command", ["train", "compare"])
-def test_a_root_without_a_dataset_is_an_error(command: str, error: Callable[..., str], frames_root: Path) -> None:
-    assert "no dataset" in error(command, "--root", frames_root)
-
-
-def test_a_dataset_of_no_films_is_an_error(frames_root: Path, copy_of: Copy, error: Callable[..., str]) -> None:
+@pytest.mark.parametrize("command, hint", [("train", "no dataset"), ("compare", "no dataset"), ("dataset", "scrape")])
+def test_a_stage_without_the_one_before_it_is_an_error(
+    frames_root: Path, copy_of: Copy, error: Callable[..., str], command: str, hint: str
+) -> None:
     project = copy_of(frames_root)
     shutil.rmtree(project.images)
-    assert "scrape first" in error("dataset", "--root", project.root)
+    assert hint in error(command, "--root", project.root)
 
 
 def test_a_scrape_that_gives_no_film_is_an_error(frames_root: Path, copy_of: Copy, error: Callable[..., str]) -> None:
     project = copy_of(frames_root)
     shutil.rmtree(project.images)
-    assert "no film gave frames from folder:none" in error(
-        "scrape", "--root", project.root, "--films", 2, "--source", "folder:none", "--workers", 1
-    )
+    words = ["scrape", "--root", project.root, "--films", 2, "--source", "folder:none", "--workers", 1]
+    assert "folder:none" in error(*words)
 
 
 @pytest.mark.parametrize("text", ["[train", "[trian]\nepochs = 3", "epochs = 3", "[train]\nepoch = 3"])
@@ -223,10 +209,8 @@ def test_a_settings_file_that_is_wrong_is_an_error(
     "word, hint",
     [
         ("epoch=3", "did you mean 'epochs'"),
-        ("bakbone=vgg16", "did you mean 'backbone'"),
         ("epochs", "expected KEY=VALUE"),
         ("epochs=many", "expected int"),
-        ("epochs=2.5", "expected int"),
         ("epochs=0", "untrained: set epochs"),
         ("flip=yes", "expected bool"),
         ("lr=null", "expected float"),
@@ -241,97 +225,24 @@ def test_a_setting_that_is_wrong_is_an_error(
     assert hint in error("train", "--root", dataset_root, word)
 
 
-def test_an_unknown_source_is_an_error(frames_root: Path, error: Callable[..., str]) -> None:
-    assert "did you mean 'youtube'" in error("scrape", "--root", frames_root, "source=yotube")
-
-
-def text_model(path: Path) -> None:
-    path.write_text("hello")
-
-
-def plain_weights(path: Path) -> None:
-    torch.save({"fc.weight": torch.zeros(3)}, path)
-
-
-def other_checkpoint(path: Path) -> None:
-    torch.save({"state_dict": {"layer.weight": torch.zeros(3)}, "pytorch-lightning_version": "2.5", "epoch": 3}, path)
-
-
-def no_model(path: Path) -> None:
-    path.unlink(missing_ok=True)
-
-
-@pytest.mark.parametrize("make", [text_model, plain_weights, other_checkpoint, no_model])
-def test_a_model_of_another_kind_is_an_error(
-    trailer: Path, tmp_path: Path, error: Callable[..., str], make: Callable[[Path], None]
-) -> None:
-    make(tmp_path / "model.pt")
-    assert "model.pt" in error("predict", trailer, "--model", tmp_path / "model.pt")
-
-
 def test_a_model_that_was_not_tested_is_an_error(trailer: Path, trained_root: Path, error: Callable[..., str]) -> None:
-    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / callbacks.LAST)
+    assert "never tested" in error("predict", trailer, "--model", trained_root / "models" / LAST)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"hello", b"\x00\x00\x00\x18ftypisom" + bytes(100)])
-def test_a_video_that_is_none_is_an_error(
-    trained_root: Path, tmp_path: Path, error: Callable[..., str], content: bytes | None
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x00\x00\x00\x18ftypisom" + bytes(100)])
+def test_a_file_that_is_no_video_is_an_error(
+    trained_root: Path, tmp_path: Path, error: Callable[..., str], content: bytes
 ) -> None:
-    if content is not None:
-        (tmp_path / "film.mp4").write_bytes(content)
-    model = trained_root / "models" / callbacks.BEST
-    assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", model)
+    (tmp_path / "film.mp4").write_bytes(content)
+    assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", trained_root / "models" / BEST)
     assert "film.mp4" in error("frames", tmp_path / "film.mp4", "--out", tmp_path / "frames")
     assert not (tmp_path / "frames").exists()
 
 
-@pytest.mark.parametrize("number", [0, -1])
-@pytest.mark.parametrize(
-    "words, flag", [(["frames", "trailer.mp4", "--out", "new"], "count"), (["samples", "--root", "new"], "films")]
-)
-def test_a_number_below_one_is_refused_by_its_name(
-    trailer: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    flag: str,
-    number: int,
-) -> None:
-    shutil.copy(trailer, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    try:
-        code = main([*words, f"--{flag}={number}"])
-    except SystemExit as caught:
-        code = caught.code
-    assert code in (1, 2)
-    assert flag in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("text", [None, "", "hello", "frames = 3"])
-def test_a_file_without_schemes_is_an_error(
-    dataset_root: Path, tmp_path: Path, error: Callable[..., str], text: str | None
-) -> None:
-    if text is not None:
-        (tmp_path / "schemes.toml").write_text(text)
-    assert "schemes.toml" in error("compare", tmp_path / "schemes.toml", "--root", dataset_root)
-
-
-def test_a_folder_without_pictures_is_an_error(tmp_path: Path, error: Callable[..., str]) -> None:
-    assert "no pictures" in error("filter", tmp_path)
-    assert "no pictures" in error("filter", tmp_path / "none")
-
-
-def test_a_place_that_can_not_be_written_is_an_error_that_names_it(
-    frames_root: Path, tmp_path: Path, error: Callable[..., str]
-) -> None:
-    (tmp_path / "file").write_text("")
-    assert str(tmp_path / "file") in error("catalog", "--root", frames_root, "--csv", tmp_path / "file" / "films.csv")
-
-
-def test_resuming_nothing_is_an_error(dataset_root: Path, error: Callable[..., str]) -> None:
-    assert "last_model.pt" in error("train", "--root", dataset_root, "--resume")
+def test_frames_are_not_written_over_other_files(trailer: Path, tmp_path: Path, error: Callable[..., str]) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    assert "holds other files" in error("frames", trailer, "--out", tmp_path)
+    assert (tmp_path / "letter.txt").read_text() == "mine"
 
 
 def test_ctrl_c_is_one_line_and_exit_code_1(
@@ -340,7 +251,7 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dataset, "build", interrupt)
+    monkeypatch.setattr(dataset_room, "build", interrupt)
     assert main(["dataset", "--root", str(frames_root)]) == 1
     assert capsys.readouterr().err == "stopped; run the same command again\n"
 
@@ -360,10 +271,12 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
         ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"),
         ("train", "betas=[0.8, 0.99]", "betas", (0.8, 0.99)),
         ("dataset", "size=224", "size", 224),
-        ("dataset", "salt=word", "salt", "word"),
         ("dataset", "salt=2024", "salt", "2024"),
-        ("scrape", "filter=none", "filter", "none"),
         ("scrape", "source=folder:my trailers", "source", "folder:my trailers"),
+        ("scrape", "--films=5", "films", 5),
+        ("scrape", "--source=folder:here", "source", "folder:here"),
+        ("scrape", "--retry-failed", "retry_failed", True),
+        ("scrape", "films=0", "retry_failed", False),
     ],
 )
 def test_a_setting_is_read_in_its_type(
@@ -373,41 +286,13 @@ def test_a_setting_is_read_in_its_type(
     assert found == value and type(found) is type(value)
 
 
-def test_the_command_line_goes_over_the_settings_file_over_the_defaults(frames_root: Path, chosen: Callable) -> None:
+def test_a_flag_overrides_a_word_a_word_the_settings_file_and_that_the_default(
+    frames_root: Path, chosen: Callable
+) -> None:
     settings = chosen("train", "--root", frames_root, "epochs=7", "noise=0.5")
     assert (settings.epochs, settings.batch, settings.noise, settings.schedule) == (7, 8, 0.5, "cosine")
     assert chosen("train", "--root", frames_root).epochs == 3
-
-
-@pytest.mark.parametrize(
-    "words, name, value",
-    [
-        (["--films", "5"], "films", 5),
-        (["--films", "0"], "films", 0),
-        (["films=9", "--films", "5"], "films", 5),
-        (["--source", "folder:here"], "source", "folder:here"),
-        (["--workers", "7"], "workers", 7),
-        (["--retry-failed"], "retry_failed", True),
-        ([], "retry_failed", False),
-        (["retry_failed=True"], "retry_failed", True),
-    ],
-    ids=str,
-)
-def test_flags_are_settings(frames_root: Path, chosen: Callable, words: list, name: str, value: object) -> None:
-    assert getattr(chosen("scrape", "--root", frames_root, *words), name) == value
-
-
-def test_resume_is_a_flag_and_a_setting(frames_root: Path, chosen: Callable) -> None:
-    assert chosen("train", "--root", frames_root, "--resume").resume is True
-    assert chosen("train", "--root", frames_root, "resume=True").resume is True
-    assert chosen("train", "--root", frames_root).resume is False
-
-
-def test_without_a_root_the_environment_names_it(
-    frames_root: Path, monkeypatch: pytest.MonkeyPatch, out: Callable[..., str]
-) -> None:
-    monkeypatch.setenv("TRAILER_ROOT", str(frames_root))
-    assert f"{FILMS} films with a score and a trailer" in out("catalog")
+    assert chosen("scrape", "--root", frames_root, "films=9", "--films", "5").films == 5
 
 
 # What the commands do.
@@ -437,13 +322,6 @@ def test_catalog_counts_the_dropped_rows_and_writes_them(
     assert str(root / "settings.toml") in error("catalog", "--root", root, "--dropped", root / "settings.toml" / "x")
 
 
-def test_catalog_drops_films_with_few_votes(
-    frames_root: Path, out: Callable[..., str], error: Callable[..., str]
-) -> None:
-    assert f"{FILMS} films with" in out("catalog", "--root", frames_root, "--min-votes", 1000)
-    assert f"fewer than 1001 votes: {2 * FILMS} rows" in error("catalog", "--root", frames_root, "--min-votes", 1001)
-
-
 def test_frames_writes_a_folder_of_scenes_without_their_bars(
     make_video: Callable, tmp_path: Path, out: Callable[..., str]
 ) -> None:
@@ -453,25 +331,17 @@ def test_frames_writes_a_folder_of_scenes_without_their_bars(
     ]
     trailer = make_video(tmp_path / "t.mp4", [picture for picture in shown for _ in range(4)])
     text = out("frames", trailer, "--out", tmp_path / "f", "--count", 40, "--height", 90)
-    kept = frame_folder.picture_paths(tmp_path / "f")
-    assert f"kept {len(kept)} of 120 frames" in text and "asked for at least 20" in text and len(kept) == 6
-    height, width, _ = frame_folder.read_picture(kept[0]).shape
+    paths = picture_paths(tmp_path / "f")
+    assert f"kept {len(paths)} of 120 frames" in text and "asked for at least 20" in text and len(paths) == 6
+    height, width, _ = read_picture(paths[0]).shape
     assert 90 - 22 - 4 <= height <= 90 - 22 and width == 160
-    assert {reason for _, reason in frame_folder.read_record(tmp_path / "f")["dropped"]} == {
-        "duplicate",
-        "card",
-        "black",
-    }
-
-
-def test_frames_without_a_filter_keeps_all(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
-    assert "kept 10 of 10 frames" in out("frames", trailer, "--out", tmp_path / "f", "--count", 10, "--no-filter")
+    assert {reason for _, reason in read_record(tmp_path / "f")["dropped"]} == {"duplicate", "card", "black"}
 
 
 def test_frames_with_another_seed_are_others(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out("frames", trailer, "--out", tmp_path / name, "--count", 10, "--no-filter", "--seed", seed)
-    first, again, other = (frame_folder.read_record(tmp_path / name)["seconds"] for name in "abc")
+    first, again, other = (read_record(tmp_path / name)["seconds"] for name in "abc")
     assert first == again != other
 
 
@@ -487,7 +357,6 @@ def mixed_folder(tmp_path: Path) -> Path:
     for name, picture in (shown | {"zz.JPG": np.zeros((90, 160, 3), np.uint8)}).items():
         Image.fromarray(picture).save(tmp_path / name)
     (tmp_path / "tt0000000.jpg").write_text("hello")
-    (tmp_path / "film.json").write_text("{}")
     return tmp_path
 
 
@@ -504,31 +373,16 @@ def test_filter_prints_one_json_object(mixed_folder: Path, out: Callable[..., st
         assert list(row) == ["file", "keep", "reason", "score"]
         assert row["keep"] is (row["reason"] is None) and 0 <= row["score"] <= 1
     assert found["pictures"][3] == {"file": "tt0000000.jpg", "keep": False, "reason": "unreadable", "score": 1.0}
-
-
-def test_filter_alone_compares_no_picture_with_another(mixed_folder: Path, out: Callable[..., str]) -> None:
-    rows = json.loads(out("filter", mixed_folder, "--json", "--alone"))["pictures"]
-    assert [row["reason"] for row in rows] == [None, None, None, "unreadable", "card", "black"]
-
-
-def test_scrape_status_tells_and_changes_nothing(frames_root: Path, out: Callable[..., str]) -> None:
-    before = sorted(frames_root.rglob("*"))
-    assert str(FILMS) in out("scrape", "--root", frames_root, "--status")
-    assert sorted(frames_root.rglob("*")) == before
+    alone = json.loads(out("filter", mixed_folder, "--json", "--alone"))["pictures"]
+    assert [row["reason"] for row in alone] == [None, None, None, "unreadable", "card", "black"]
 
 
 def test_scrape_status_draws_how_films_came_out(frames_root: Path, out: Callable[..., str], tmp_path: Path) -> None:
+    before = sorted(frames_root.rglob("*"))
     text = out("scrape", "--root", frames_root, "--status", "--figure", tmp_path / "outcomes.png")
     assert text.split()[:6] == ["status", "reason", "films", "seconds", "MB", "frames"]
     assert (tmp_path / "outcomes.png").read_bytes().startswith(PNG)
-
-
-def test_frames_of_an_all_black_video_are_an_error_and_no_folder(
-    make_video: Callable, error: Callable[..., str], tmp_path: Path
-) -> None:
-    path = make_video(tmp_path / "black.mp4", [np.zeros((36, 64, 3), np.uint8)] * 24)
-    assert "kept none of 30 frames" in error("frames", path, "--out", tmp_path / "out", "--count", 10)
-    assert not (tmp_path / "out").exists()
+    assert sorted(frames_root.rglob("*")) == before
 
 
 def test_dataset_builds_and_prints_what_was_left_out(frames_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
@@ -537,7 +391,7 @@ def test_dataset_builds_and_prints_what_was_left_out(frames_root: Path, copy_of:
     text = out("dataset", "--root", project.root, "size=16")
     assert f"{FILMS - 1} films, {(FILMS - 1) * FRAMES} frames" in text
     assert "{'a picture is damaged': 1}" in text
-    assert dataset.Dataset.open(project).frames.shape[1:] == (16, 16, 3)
+    assert Dataset.open(project).frames.shape[1:] == (16, 16, 3)
     assert not (project.dataset / "Dataset").exists()
 
 
@@ -554,20 +408,44 @@ def test_dataset_writes_the_originals_pickle_if_asked(
 def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
     project = copy_of(dataset_root)
     text = out("train", "--root", project.root, "epochs=1")
-    results = json.loads((project.models / callbacks.RESULTS).read_text())
+    results = json.loads((project.models / RESULTS).read_text())
     assert metrics.verdict(results) in text
     assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
-    assert f"model: {project.models / callbacks.BEST}" in text
+    assert f"model: {project.models / BEST}" in text
+    assert f"model card: {project.models / 'README.md'}" in text and (project.models / "README.md").exists()
 
 
-def test_progress_is_not_printed_among_the_results(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
-    assert "it/s" not in out("train", "--root", copy_of(dataset_root).root, "epochs=1")
+def test_evidence_prints_what_features_add(frames_root: Path, tmp_path: Path, out: Callable[..., str]) -> None:
+    rows = [f"tt88{number:05d},{number}" for number in range(FILMS)]  # the score by another name
+    (tmp_path / "features.csv").write_text("\n".join(["imdb_id,feature", *rows]))
+    words = ["evidence", "--root", frames_root, "--folds", 3, "--repeats", 1]
+    assert "trailer" not in out(*words)
+    words += ["--features", tmp_path / "features.csv"]
+    text = out(*words, "--figure", tmp_path / "evidence.png")
+    assert text.startswith(f"{FILMS} films") and "genre only + trailer " in text
+    assert (tmp_path / "evidence.png").read_bytes().startswith(PNG)
+    assert f"{FILMS} of {FILMS} rows are of films with a score; features: feature" in text
+    assert json.loads(out(*words, "--json"))["nMSE minus"]["trailer"]["high"] < 0
 
 
-def test_train_goes_on_where_it_was(trained_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
-    project = copy_of(trained_root)
-    out("train", "--root", project.root, "--resume", "epochs=4")
-    assert len((project.models / callbacks.HISTORY).read_text().splitlines()) == 5
+@pytest.mark.parametrize(
+    "name, start",
+    [("a.PNG", PNG), ("a.jpg", b"\xff\xd8"), ("a.jpeg", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")],
+)
+def test_a_figures_suffix_says_its_format(
+    frames_root: Path, tmp_path: Path, out: Callable, name: str, start: bytes
+) -> None:
+    out("scrape", "--root", frames_root, "--status", "--figure", tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.png.txt", ".png"])
+def test_another_suffix_is_wrong_usage_before_anything_is_done(
+    frames_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["scrape", "--root", str(frames_root), "--status", "--figure", str(tmp_path / name)])
+    assert "expected a name that ends in .png" in capsys.readouterr().err and not (tmp_path / name).exists()
 
 
 def test_compare_prints_a_row_for_each_scheme_and_draws_them(
@@ -577,9 +455,9 @@ def test_compare_prints_a_row_for_each_scheme_and_draws_them(
     project = copy_of(dataset_root)
     lines = out("compare", tmp_path / "my.toml", "--root", project.root, "--folds", 3).splitlines()
     assert {line.split()[0] for line in lines[1:3]} == {"one", "two"}
-    assert lines[3].startswith("constant ") and lines[4].startswith("genre only ")
-    assert lines[-1] == f"picture: {project.models / 'schemes' / 'schemes.png'}"
-    assert (project.models / "schemes" / "schemes.png").read_bytes().startswith(PNG)
+    assert lines[3].startswith("mean baseline ") and lines[4].startswith("genre only ")
+    assert lines[-1] == f"picture: {project.models / 'schemes.png'}"
+    assert (project.models / "schemes.png").read_bytes().startswith(PNG)
 
 
 @pytest.mark.parametrize(
@@ -592,94 +470,37 @@ def test_compare_finds_the_librarys_schemes(
         assert (folds, repeats) == (5, 1)
         raise TrailerError(", ".join(schemes))
 
-    monkeypatch.setattr(comparison, "compare", stop)
+    monkeypatch.setattr(training, "compare", stop)
     assert error("compare", *words, "--root", dataset_root).startswith(f"error: {first}")
 
 
-@pytest.mark.parametrize("words", [["--folds", "2"], ["--folds", "many"], ["--repeats", "0"]])
-@pytest.mark.parametrize("command", ["compare", "evidence"])
-def test_too_few_folds_are_wrong_usage(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([command, *words])
-    assert stop.value.code == 2 and "expected a whole number from" in capsys.readouterr().err
+@pytest.fixture(scope="module")
+def model(trained_root: Path) -> Path:
+    return trained_root / "models" / BEST
 
 
-def test_evidence_prints_what_features_add(
-    frames_root: Path, tmp_path: Path, out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ridge = {"ridge": table_heads.table_heads(1, FILMS)["ridge"]}
-    monkeypatch.setattr(table_heads, "table_heads", lambda *_: ridge)  # all of them take seconds
-    rows = [f"tt88{number:05d},{number}" for number in range(FILMS)]  # the score by another name
-    (tmp_path / "features.csv").write_text("\n".join(["imdb_id,told", *rows]))
-    words = ["evidence", "--root", frames_root, "--features", tmp_path / "features.csv", "--folds", 3, "--repeats", 1]
-    text = out(*words, "--figure", tmp_path / "evidence.png")
-    assert text.startswith(f"{FILMS} films") and "genre only + trailer " in text
-    assert (tmp_path / "evidence.png").read_bytes().startswith(PNG)
-    found = json.loads(out(*words, "--json"))
-    assert found["nMSE minus"]["trailer"]["high"] < 0
-
-
-def test_evidence_without_features_is_of_the_baselines(frames_root: Path, out: Callable[..., str]) -> None:
-    text = out("evidence", "--root", frames_root, "--folds", 3, "--repeats", 1)
-    assert "genre only" in text and "trailer" not in text
-
-
-def test_a_missing_table_of_features_is_an_error(frames_root: Path, error: Callable[..., str]) -> None:
-    assert "none.npz" in error("evidence", "--root", frames_root, "--features", "none.npz")
-
-
-def test_predict_prints_the_score_beside_its_error(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST)
-    assert re.search(r"\ntrailer\.mp4: \d+\.\d of 10 IMDb points; .* the model missed by \d+\.\d\d on average", text)
+def test_predict_prints_the_score_beside_its_error(trailer: Path, model: Path, out: Callable[..., str]) -> None:
+    text = out("predict", trailer, "--model", model)
+    assert re.search(r"trailer\.mp4: \d+\.\d of 10 IMDb points", text)
     assert text.startswith("Too few test films to tell")
 
 
-def test_predict_prints_one_json_object(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    text = out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json")
+def test_predict_prints_one_json_object(trailer: Path, model: Path, out: Callable[..., str]) -> None:
+    text = out("predict", trailer, "--model", model, "--json")
     found = json.loads(text)
-    assert text.count("\n") == 1
-    assert {
-        "trailer",
-        "score",
-        "intervals",
-        "test_mae",
-        "mean_baseline_mae",
-        "verdict",
-        "seconds",
-        "pulls",
-    } <= found.keys()
-
-
-def test_predict_tells_what_the_genres_say(trailer: Path, trained_root: Path, out: Callable[..., str]) -> None:
-    command = ["predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--json"]
-    assert json.loads(out(*command))["genre"] is None
-    drama, horror = (json.loads(out(*command, "--genres", name))["genre"] for name in ("Drama", "Horror"))
+    assert text.count("\n") == 1 and found["genre"] is None and 1 <= found["score"] <= 10
+    assert {"intervals", "test_mae", "mean_baseline_mae", "verdict", "seconds", "contributions"} <= found.keys()
+    drama, horror = (
+        json.loads(out("predict", trailer, "--model", model, "--json", "--genres", name))["genre"]
+        for name in ("Drama", "Horror")
+    )
     assert drama > horror
 
 
-def test_predict_writes_the_frames_as_a_png(
-    trailer: Path, trained_root: Path, tmp_path: Path, out: Callable[..., str]
+def test_predict_writes_the_frames_as_a_picture(
+    trailer: Path, model: Path, tmp_path: Path, out: Callable[..., str]
 ) -> None:
-    picture = tmp_path / "new" / "strip.png"
-    out("predict", trailer, "--model", trained_root / "models" / callbacks.BEST, "--figure", picture)
+    picture = tmp_path / "new" / "prediction.png"
+    out("predict", trailer, "--model", model, "--figure", picture)
     assert picture.read_bytes().startswith(PNG)
-    assert [path.name for path in picture.parent.iterdir()] == ["strip.png"]
-
-
-def test_frames_are_not_written_over_other_files(
-    trailer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "letter.txt").write_text("mine")
-    assert main(["frames", str(trailer), "--out", str(tmp_path)]) == 1
-    assert "holds other files" in capsys.readouterr().err
-    assert (tmp_path / "letter.txt").read_text() == "mine"
-
-
-def test_samples_do_not_replace_the_tables_of_other_films(
-    frames_root: Path, copy_of: Callable[[Path], Project], capsys: pytest.CaptureFixture[str]
-) -> None:
-    project = copy_of(frames_root)
-    before = (project.excels / "movie_metadata.csv").read_bytes()
-    assert main(["samples", "--root", str(project.root)]) == 1
-    assert "name another folder" in capsys.readouterr().err
-    assert (project.excels / "movie_metadata.csv").read_bytes() == before
+    assert [path.name for path in picture.parent.iterdir()] == ["prediction.png"]

@@ -1,51 +1,33 @@
-"""Files and folders that are whole or absent, and names that are safe on every disk."""
+"""Files and folders that are whole or absent, locks, and some 440 hostile titles that become folders."""
 
+import csv
+import os
+import re
+import subprocess
+import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import SHARED
 
 from trailer_lib import TrailerError, files
+from trailer_lib.video import folder_id, folder_name
 
-RESERVED = ["CON", "con", "Nul.txt", "aux .tar.gz", "PRN.", "COM1", "lpt9.x", "COM¹", "conin$", "-CON", " con "]
-HOSTILE = [
-    "",
-    " ",
-    ".",
-    "..",
-    "...",
-    "../../etc/passwd",
-    "..\\..\\windows",
-    "/etc/passwd",
-    "C:\\films",
-    "nul\0inside",
-    "two\nlines\r\tand tab",
-    "\u202egnp.exe",
-    "\u200f\u200b\ufeff",
-    "\ud800",
-    "-rf",
-    "--help",
-    "~root",
-    "-.hidden",
-    "-.tmp-1-film",
-    "- -x",
-    "trailing dot.",
-    "trailing space ",
-    "trailing both . . ",
-    "no\u00a0break",
-    'a<b>c:d"e|f?g*h',
-    "a" * 300,
-    "é" * 300,
-    "e\u0301" * 300,
-    "🎬" * 100,
-    "a" * 119 + ". b",
-    "a" * 118 + " .b",
-    "Amélie",
-    "七人の侍",
-    *RESERVED,
-    "CONx" * 40,
-    "COM1" + " " * 20 + ".txt",
-]
+TABLE = SHARED / "real" / "excels" / "movie_metadata.csv"
+UNSAFE = ':/?*"<>|'
+WORST = [
+    "", " ", ".", "..", "...", "../../etc/x", "../" * 40, "..\\..\\x", "/etc/passwd", "C:\\x", "\\\\server\\share",
+    "nul\0inside", "two\nlines", "\r\t\v\f\x1b[31m\x7f", "\u202egpj.exe", "\u200f", "\ufeff\u200b", "\ud800", "\uffff",
+    "-rf", "--help", "~", "~root", "-.hidden", "-.tmp-1-film", "- -x", "$HOME", "%s%n", "`id`", "$(id)", "'; rm -rf *",
+    "CON", "con.txt", "NUL", "aux .tar.gz", "PRN.", "COM1.x", "LPT¹", "conin$", "-CON", " con ", "CONx" * 40,
+    "COM1" + " " * 20 + ".txt", "trailing dot.", "trailing space ", "trailing . .", ".tmp-1-x", ".hidden",
+    "no\u00a0break", "[tt0000001]", "(1999) [tt0000001]", "a" * 300, "é" * 300, "e\u0301" * 300, "한" * 300, "🎬" * 300,
+    "x" + "\u0301" * 500, "\U0001f468\u200d\U0001f469\u200d\U0001f467", "a" * 119 + ". b", "a" * 118 + " .b", "Amélie",
+    "Ame\u0301lie", "AMÉLIE", "amélie", "Å", "A\u030a", "\u212b", "ﬁlm", "film", "FILM", "ß", "ss", "ẞ", "İ", "i̇",
+]  # fmt: skip
+Film = tuple[str, str, int]
 
 
 class Stop(Exception):
@@ -56,76 +38,44 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_becomes_its_new_self_when_the_block_ends(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file"
+def write_file(path: Path, text: str, stop: bool = False) -> None:
     with files.atomic_path(path) as temporary:
-        temporary.write_text("new")
-        assert not path.exists()
-    assert path.read_text() == "new"
-    assert names(path.parent) == ["file"]
+        temporary.write_text(text)
+        if stop:
+            raise Stop
 
 
-def test_who_reads_a_file_while_it_is_replaced_reads_the_old_one_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    with open(path) as reader:
-        files.write_text(path, "new and longer")
+def write_folder(path: Path, text: str, stop: bool = False) -> None:
+    with files.atomic_folder(path) as temporary:
+        (temporary / text).write_text(text)
+        if stop:
+            raise Stop
+
+
+def content(path: Path) -> object:
+    return path.read_text() if path.is_file() else names(path)
+
+
+@pytest.mark.parametrize("write", [write_file, write_folder])
+def test_a_write_replaces_the_old_one_whole_or_changes_nothing(write: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "new"
+    with pytest.raises(Stop):
+        write(path, "half", stop=True)
+    assert not path.exists()
+    write(path, "old")
+    before = content(path)
+    with pytest.raises(Stop):
+        write(path, "half", stop=True)
+    assert content(path) == before and names(path.parent) == ["new"]
+    write(path, "other")
+    assert content(path) != before and "other" in str(content(path)) and names(path.parent) == ["new"]
+
+
+def test_a_reader_of_a_file_that_is_replaced_reads_the_old_one_whole(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with open(tmp_path / "file") as reader:
+        files.write_text(tmp_path / "file", "new and longer")
         assert reader.read() == "old"
-    assert path.read_text() == "new and longer"
-
-
-def test_a_file_keeps_its_old_self_when_the_block_raises(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(Stop), files.atomic_path(path) as temporary:
-        temporary.write_text("half of the n")
-        raise Stop
-    assert path.read_text() == "old"
-    assert names(tmp_path) == ["file"]
-
-
-def test_a_new_file_is_absent_when_the_block_raises(tmp_path: Path) -> None:
-    with pytest.raises(Stop), files.atomic_path(tmp_path / "file") as temporary:
-        temporary.write_text("half of the n")
-        raise Stop
-    assert names(tmp_path) == []
-
-
-def test_a_folder_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "folder"
-    with files.atomic_folder(path) as temporary:
-        (temporary / "a").write_text("1")
-        (temporary / "b").write_text("2")
-        assert not path.exists()
-    assert names(path) == ["a", "b"]
-    assert names(path.parent) == ["folder"]
-
-
-def test_a_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
-    path = tmp_path / "folder"
-    path.mkdir()
-    (path / "old").write_text("")
-    with files.atomic_folder(path) as temporary:
-        (temporary / "new").write_text("")
-    assert names(path) == ["new"]
-
-
-def test_a_folder_keeps_its_old_self_when_the_block_raises(tmp_path: Path) -> None:
-    path = tmp_path / "folder"
-    path.mkdir()
-    (path / "old").write_text("")
-    with pytest.raises(Stop), files.atomic_folder(path) as temporary:
-        (temporary / "new").write_text("")
-        raise Stop
-    assert names(path) == ["old"]
-    assert names(tmp_path) == ["folder"]
-
-
-def test_a_new_folder_is_absent_when_the_block_raises(tmp_path: Path) -> None:
-    with pytest.raises(Stop), files.atomic_folder(tmp_path / "folder") as temporary:
-        (temporary / "a").write_text("1")
-        raise Stop
-    assert names(tmp_path) == []
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -133,100 +83,120 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "0.jpg").write_text("")
     (tmp_path / ".tmp-9-table.csv").write_text("half")
-    (tmp_path / "table.csv").write_text("whole")
-    files.remove_temporary(tmp_path)
-    assert names(tmp_path) == ["film", "not.tmp-film", "table.csv"]
-
-
-def test_removing_from_a_folder_without_leftovers_or_without_existence_is_no_error(tmp_path: Path) -> None:
     files.remove_temporary(tmp_path)
     files.remove_temporary(tmp_path / "nowhere")
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["film", "not.tmp-film"]
 
 
-def test_text_and_json_are_written_in_utf8(tmp_path: Path) -> None:
-    files.write_text(tmp_path / "text", "Amélie\n")
+def test_text_and_json_are_utf8_and_what_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
     files.write_json(tmp_path / "json", {"title": "Amélie"})
-    assert (tmp_path / "text").read_bytes() == "Amélie\n".encode()
+    assert "Amélie" in (tmp_path / "json").read_text(encoding="utf-8")
+    with pytest.raises(TypeError):
+        files.write_json(tmp_path / "json", object())
     assert "Amélie" in (tmp_path / "json").read_text(encoding="utf-8")
 
 
-def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "json", 1)
-    with pytest.raises(TypeError):
-        files.write_json(tmp_path / "json", object())
-    assert (tmp_path / "json").read_text() == "1\n"
-
-
-def test_toml_is_read_and_a_missing_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "good.toml").write_text("[a]\nb = 1\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_toml_is_read_with_or_without_a_byte_order_mark(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "good.toml").write_text(f"{mark}[a]\r\nb = 1\r\n", encoding="utf-8")
     assert files.read_toml(tmp_path / "good.toml") == {"a": {"b": 1}}
     with pytest.raises(TrailerError, match=r"none\.toml"):
         files.read_toml(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("limit", [10, 120])
-@pytest.mark.parametrize("title", HOSTILE)
-def test_a_name_is_one_short_visible_plain_part_of_a_path(title: str, limit: int) -> None:
-    name = files.safe_name(title, limit)
-    assert 0 < len(name.encode()) <= limit
-    assert not set(name) & set('/\\<>:"|?*\0\n\r\t')
-    assert name == name.strip()
-    assert name[0] not in ".-~"
-    assert not any(unicodedata.category(letter).startswith("C") for letter in name)
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_second_run_is_refused_until_the_first_ends_however_it_ends(tmp_path: Path, kind: str) -> None:
+    place = tmp_path if kind == "folder" else tmp_path / "table.csv"
+    code = (
+        "from pathlib import Path; from trailer_lib import files; import sys\n"
+        "with files.single_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, place]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(TrailerError, match="another run is filling it"), files.single_run(place):
+            pass
+        holder.kill()
+    with files.single_run(place):
+        pass
 
 
-@pytest.mark.parametrize("limit", [10, 120])
-@pytest.mark.parametrize("title", HOSTILE)
-def test_the_name_of_a_name_is_the_name(title: str, limit: int) -> None:
-    name = files.safe_name(title, limit)
-    assert files.safe_name(name, limit) == name
+def made_up() -> list[Film]:
+    """As many titles as the real table has of each kind: 395 with signs, 8 of them slashes, 19 not ASCII, 2 pairs."""
+    signs = ["/"] * 8 + [UNSAFE.replace("/", "")[number % 7] for number in range(387)]
+    titles = [f"Part {number}{sign} The {sign}Rest{sign}" for number, sign in enumerate(signs)]
+    titles += [f"Film {letter}" for letter in "éèüöäñçøåßœłžšığćřőþ"[:19]]
+    titles += ["The Guest", "The Guest", "Into the Blue", "Into the Blue", *WORST]
+    return [(f"tt{number:07d}", title, 1990) for number, title in enumerate(titles, 1)]
 
 
-@pytest.mark.parametrize("title", HOSTILE)
-def test_a_name_can_be_a_file_and_stays_in_its_folder(title: str, tmp_path: Path) -> None:
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    (inside / files.safe_name(title, 120)).write_text("here")
-    assert len(names(inside)) == 1
-    assert names(tmp_path) == ["inside"]
+def real() -> list[Film]:
+    """The real table's unsafe, not ASCII and shared titles, and the worst."""
+    with open(TABLE, encoding="utf-8-sig", newline="") as file:
+        rows = [(row["movie_title"].strip("\u00a0 "), row["movie_imdb_link"]) for row in csv.DictReader(file)]
+    wild = [row for row in rows if set(row[0]) & set(UNSAFE) or not row[0].isascii()]
+    wild += [row for row in rows if row[0] in ("The Host", "Out of the Blue")]
+    films = {re.search(r"tt\d+", link)[0]: title for title, link in wild}  # the table has some films twice
+    worst = {f"tt9{number:06d}": title for number, title in enumerate(WORST)}
+    return [(imdb_id, title, 1990) for imdb_id, title in (films | worst).items()]
 
 
-@pytest.mark.parametrize("limit", [3, 4, 120])
-@pytest.mark.parametrize("title", [*RESERVED, "CONx", "nulx"])
-def test_no_name_is_that_of_a_device_on_windows(title: str, limit: int) -> None:
-    name = files.safe_name(title, limit)
-    devices = {
-        "con",
-        "prn",
-        "aux",
-        "nul",
-        "conin$",
-        *(f"{port}{number}" for port in ("com", "lpt") for number in "19¹"),
-    }
-    assert name.split(".")[0].strip().casefold() not in devices
-    assert files.safe_name(name, limit) == name and 0 < len(name.encode()) <= limit
+@pytest.fixture(params=["made up", "real"])
+def films(request: pytest.FixtureRequest) -> list[Film]:
+    if request.param == "real" and not TABLE.is_file():
+        pytest.skip(f"the real table is not there ({TABLE})")
+    every = made_up() if request.param == "made up" else real()
+    assert len(every) >= 420 and len({imdb_id for imdb_id, _, _ in every}) == len(every)
+    return every
 
 
-@pytest.mark.parametrize("title", ["Con Air", "Console", "Nuller", "Auxiliary", "COM10", "lpt"])
-def test_a_title_that_only_begins_like_a_device_is_its_own_name(title: str) -> None:
-    assert files.safe_name(title, 120) == title
+def tree(folder: Path) -> set[Path]:
+    return {Path(top) / name for top, folders, names in os.walk(folder) for name in [*folders, *names]}
 
 
-@pytest.mark.parametrize("title", ["Amélie", "Der Fünfte Akt", "2 Fast 2 Furious", "Borat!", "A.I", "E.T the film"])
+def test_each_film_has_its_own_folder_and_nothing_is_made_elsewhere(films: list[Film], tmp_path: Path) -> None:
+    images = tmp_path / "around" / "root" / "images"
+    images.mkdir(parents=True)
+    before = tree(tmp_path)
+    for imdb_id, title, year in films:
+        with files.atomic_folder(images / folder_name(imdb_id, title, year)) as temporary:
+            (temporary / "0.jpg").write_text(imdb_id)
+    made = tree(tmp_path) - before
+    folders = {path for path in made if path.is_dir()}
+    assert len(folders) == len(films) and all(path.parent == images for path in folders)
+    assert made - folders == {path / "0.jpg" for path in folders}
+    assert all((path / "0.jpg").read_text() == folder_id(path.name) for path in folders)
+
+
+def test_a_name_fits_every_disk_and_is_its_own_safe_name(films: list[Film]) -> None:
+    for film in films:
+        name, short = folder_name(*film), files.safe_name(film[1], 10)
+        assert len(name.encode()) <= 150  # room for what is put before a temporary folder
+        assert len(unicodedata.normalize("NFD", name).encode("utf-16-le")) // 2 <= 255  # HFS+
+        assert files.safe_name(name, 255) == name and files.safe_name(short, 10) == short and short
+        for text in (name, short):
+            assert not set(text) & set('/\\<>:"|?*\0\n\r\t') and text[0] not in ".-~" and text[-1] not in ". "
+            assert not files.RESERVED.fullmatch(text.partition(".")[0].rstrip())
+            assert not any(unicodedata.category(letter).startswith("C") for letter in text)
+
+
+def test_names_stay_apart_where_case_or_accents_are_not_kept_apart(films: list[Film]) -> None:
+    def as_stored(name: str) -> str:
+        return unicodedata.normalize("NFKD", unicodedata.normalize("NFD", name).casefold())
+
+    assert len({as_stored(folder_name(*film)) for film in films}) == len(films)
+    # The id does it: the titles alone would not.
+    assert len({as_stored(files.safe_name(title, 120)) for _, title, _ in films}) < len(films) - 10
+
+
+@pytest.mark.parametrize("title", ["Con Air", "Console", "Auxiliary", "COM10", "Amélie", "2 Fast 2 Furious", "A.I"])
 def test_a_harmless_title_is_its_own_name(title: str) -> None:
     assert files.safe_name(title, 120) == title
+    assert files.safe_name(unicodedata.normalize("NFD", title), 120) == title
 
 
-def test_composed_and_decomposed_letters_give_the_same_name() -> None:
-    composed, decomposed = "Am\u00e9lie", "Ame\u0301lie"
-    assert composed != decomposed
-    assert files.safe_name(composed, 120) == files.safe_name(decomposed, 120)
-
-
-def test_different_titles_keep_different_names() -> None:
-    assert files.safe_name("Alien", 120) != files.safe_name("Aliens", 120)
-
-
-def test_a_long_name_is_cut_between_letters() -> None:
-    assert files.safe_name("é" * 300, 9) == "é" * (9 // len("é".encode()))
+def test_a_title_used_as_a_path_would_leave_the_root(tmp_path: Path) -> None:
+    # What the tests above would see without safe_name.
+    paths = [title for title in WORST if not set(title) & {"\0", "\ud800"}]
+    outside = [title for title in paths if not (tmp_path / title).resolve().is_relative_to(tmp_path)]
+    assert {"..", "../../etc/x", "/etc/passwd"} <= set(outside)

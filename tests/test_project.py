@@ -36,11 +36,15 @@ def folder(path: Path) -> Path:
 def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRAILER_ROOT", str(folder(tmp_path / "environment")))
     assert Project.open(folder(tmp_path / "argument")).root == tmp_path / "argument"
+    assert Project.open().root == tmp_path / "environment"
 
 
-def test_the_environment_wins_over_the_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TRAILER_ROOT", str(tmp_path))
-    assert Project.open().root == tmp_path
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_a_root_that_is_no_directory_is_refused_and_not_made(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrailerError, match=f"{name} is not a directory: make it"):
+        Project.open(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_repository_is_the_root_wherever_one_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,32 +60,6 @@ def test_a_relative_root_is_kept_when_the_working_folder_changes(
     project = Project.open("root")
     monkeypatch.chdir("/")
     assert project.root == tmp_path / "root"
-
-
-def test_the_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    folder(tmp_path / "films")
-    assert Project.open("~/films").root == tmp_path / "films"
-
-
-def test_a_root_that_does_not_exist_is_refused_and_not_made(tmp_path: Path) -> None:
-    with pytest.raises(TrailerError, match="nowhere is no folder"):
-        Project.open(tmp_path / "nowhere")
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_root_of_the_environment_that_does_not_exist_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TRAILER_ROOT", str(tmp_path / "nowhere"))
-    with pytest.raises(TrailerError, match="nowhere"):
-        Project.open()
-
-
-def test_a_file_is_no_root(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(TrailerError, match="is no folder"):
-        Project.open(tmp_path / "file")
 
 
 def test_opening_and_asking_for_folders_and_settings_writes_nothing(tmp_path: Path) -> None:
@@ -104,11 +82,6 @@ def test_on_colab_an_argument_or_the_environment_needs_no_drive(
     assert Project.open(tmp_path, drive="trailers").root == tmp_path
     monkeypatch.setenv("TRAILER_ROOT", str(tmp_path))
     assert Project.open(drive="trailers").root == tmp_path
-    assert mounts == []
-
-
-def test_on_colab_without_a_drive_folder_nothing_is_mounted(mounts: list[str]) -> None:
-    assert Project.open().root == REPOSITORY
     assert mounts == []
 
 

@@ -1,92 +1,135 @@
-"""The shape of the package: light imports, no import circles, every file says what it is."""
+"""The shape of the package: nine rooms in one order, small files, light imports, a wheel that works elsewhere."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
-from dataclasses import fields
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import trailer_lib
-from trailer_lib.settings import STAGES
 
 PACKAGE = Path(trailer_lib.__file__).parent
-MODULES = sorted(PACKAGE.glob("*.py"))
+REPOSITORY = PACKAGE.parent
+ROOMS = "catalog video scrape dataset networks evaluation training predict report".split()
+FILES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "torchvision", "lightning", "matplotlib", "pandas", "scipy", "sklearn", "av", "yt_dlp", "gradio"}
 
 
 def loaded_by(*arguments: str) -> set[str]:
     """The top-level packages that a fresh interpreter has imported when it is through with `arguments`."""
     command = [sys.executable, "-X", "importtime", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     rows = [line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
     return {name.split(".")[0] for name in rows}
 
 
-def imported(source: str, siblings: set[str]) -> set[str]:
-    """Which of `siblings`, the package's modules, a module's text imports, anywhere in it."""
-    names = set()
+def imported(source: str) -> list[str]:
+    """The modules of the package that a text imports, anywhere in it: "trailer_lib.catalog.titles"."""
+    names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "trailer_lib":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").removeprefix("trailer_lib."))
+            names += [f"trailer_lib.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trailer_lib."):
+            names.append(node.module)
         elif isinstance(node, ast.Import):
-            names |= {alias.name.removeprefix("trailer_lib.") for alias in node.names}
-    return names & siblings
+            names += [alias.name for alias in node.names if alias.name.startswith("trailer_lib")]
+    return names
 
 
-def import_order(sources: dict[str, str]) -> list[str]:
-    """The modules in an order in which each comes after those it imports; CycleError when there is none."""
-    return list(
-        TopologicalSorter({name: imported(text, set(sources)) for name, text in sources.items()}).static_order()
-    )
+def backward_imports(room: str, source: str) -> list[str]:
+    """The imports of a file of `room` that lead to a later room, or past another room's front door."""
+    allowed = ROOMS[: ROOMS.index(room) + 1] if room else []
+    wrong = []
+    for name in imported(source):
+        parts = name.split(".")
+        if parts[1] in ROOMS and (parts[1] not in allowed or (parts[1] != room and len(parts) > 2)):
+            wrong.append(name)
+    return wrong
 
 
-def test_importing_the_library_loads_nothing_heavy() -> None:
-    loaded = loaded_by("-c", "import trailer_lib")
-    assert "trailer_lib" in loaded
-    assert not loaded & HEAVY
+def room_of(path: Path) -> str:
+    return path.parent.name if path.parent != PACKAGE else ""
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"], ["app", "--help"]])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_from_rooms_before_it(path: Path) -> None:
+    if path.name not in ("__main__.py", "commands.py"):  # the command line stands above all rooms
+        assert backward_imports(room_of(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "room, line",
+    [
+        ("video", "from trailer_lib.scrape import run"),
+        ("dataset", "def f():\n    from trailer_lib import training"),
+        ("", "import trailer_lib.catalog"),
+        ("report", "from trailer_lib.video.decode import Frames"),
+    ],
+)
+def test_an_import_that_runs_back_is_named(room: str, line: str) -> None:
+    assert len(backward_imports(room, line)) == 1
+
+
+@pytest.mark.parametrize("line", ["from trailer_lib.catalog import load", "from trailer_lib import files"])
+def test_an_import_from_an_earlier_room_is_allowed(line: str) -> None:
+    assert backward_imports("video", line) == []
+
+
+def test_every_room_says_what_goes_in_and_hands_on_what_exists() -> None:
+    assert {room_of(path) for path in FILES} == {"", *ROOMS}
+    for room in ROOMS:
+        front = getattr(__import__(f"trailer_lib.{room}"), room)
+        assert front.__doc__ and len(front.__doc__) > 40
+        assert all(getattr(front, name) is not None for name in getattr(front, "__all__", []))
+
+
+def test_the_library_is_small() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert len(FILES) <= 62 and sum(lines.values()) <= 8000
+    odd = {path.name: count for path, count in lines.items() if count > 250 or (count < 30 and path.stem != "__init__")}
+    assert odd == {}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"]])
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     loaded = loaded_by("-m", "trailer_lib", *words)
     assert "argparse" in loaded
     assert not loaded & HEAVY
 
 
-def test_a_heavy_import_is_noticed() -> None:
-    assert "pandas" in loaded_by("-c", "import trailer_lib.catalog")
+def test_the_rooms_load_only_what_is_used() -> None:
+    rooms = ", ".join(ROOMS)
+    assert not loaded_by("-c", f"from trailer_lib import Project, {rooms}") & HEAVY
+    assert "pandas" in loaded_by("-c", "from trailer_lib import catalog; catalog.load")
 
 
-def test_the_modules_import_one_another_without_a_circle() -> None:
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in MODULES if path.stem != "__init__"}
-    order = import_order(sources)
-    assert order.index("settings") < order.index("dataset") < order.index("train") < order.index("__main__")
+def test_an_installed_wheel_runs_in_another_folder(tmp_path: Path) -> None:
+    """As on Colab: installed, not cloned; the other packages are those of this environment."""
+    source, pip = tmp_path / "source", [sys.executable, "-m", "pip", "--quiet"]
+    shutil.copytree(PACKAGE, source / "trailer_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path / "wheels", source]
+    subprocess.run([*pip, *wheel], check=True, timeout=300)
+    (built,) = (tmp_path / "wheels").iterdir()
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "lib", built], check=True, timeout=300)
+    code = (
+        "import trailer_lib.__main__ as m, trailer_lib; from trailer_lib import training, video;"
+        "print(trailer_lib.__file__); print(training.read_schemes(training.find_schemes('original.toml')).keys());"
+        "print(video.judge_pictures([], 'informative')); m.main(['--help'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "lib")}
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "lib") in done.stdout and "resnet18" in done.stdout and "COMMAND" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "line", ["import trailer_lib.one", "from trailer_lib import one", "from trailer_lib.one import f"]
-)
-def test_a_circle_is_noticed_even_inside_a_function(line: str) -> None:
-    with pytest.raises(CycleError):
-        import_order({"one": "from trailer_lib import two", "two": f"def f():\n    {line}"})
+def test_the_page_of_settings_is_that_of_the_code() -> None:
+    from trailer_lib.settings import markdown
 
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    text = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in text.splitlines() if line.startswith("| ")]
-    listed = {
-        (stage, name.strip("`")): default.strip("`") for stage, name, default, _ in (r for r in rows if len(r) == 4)
-    }
-    for stage, kind in STAGES.items():
-        for item in fields(kind):
-            assert listed[stage, item.name] == repr(item.default).replace("'", '"')
+    page = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == markdown(), "run make docs"

@@ -4,4 +4,4 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
 __all__ = ["Project", "TrailerError"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

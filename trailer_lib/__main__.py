@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trailer_lib import commands
@@ -25,8 +26,15 @@ def whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def figure_file(name: str) -> str:
+    """A type for argparse: the name of a figure, whose suffix says the format."""
+    if Path(name).suffix.lower() not in commands.FIGURES:
+        raise argparse.ArgumentTypeError(f"{name!r}: expected a name that ends in {', '.join(commands.FIGURES)}")
+    return name
+
+
 def figure(what: str) -> tuple:
-    return arg("--figure", metavar="FILE.png", help=f"write {what} as a picture")
+    return arg("--figure", type=figure_file, metavar="FILE", help=f"write {what} as a .png, .jpg, .svg or .pdf")
 
 
 def repeats(default: int) -> tuple:
@@ -43,7 +51,8 @@ FOLDS = arg("--folds", type=whole(3), metavar="K", default=5, help="parts of the
 COMMANDS: dict[str, tuple] = {
     "samples": (
         "Render fictional films to try everything on.", "--root demo",
-        arg("--root", required=True, help="the folder to fill"), arg("--films", type=int, default=72, help="how many films"),
+        arg("--root", required=True, help="the folder to fill"),
+        arg("--films", type=int, default=72, help="how many films"),
     ),
     "catalog": (
         "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv", ROOT,
@@ -136,6 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command: 0 on success, 1 when it failed (one line on stderr), 2 on wrong usage."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as Ctrl-C does
     args = parser().parse_args(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         getattr(commands, args.command.replace("filter", "filter_"))(args)
     except TrailerError as error:

@@ -11,6 +11,8 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import STAGES, ScrapeSettings
 
+FIGURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+
 # What a command needs is imported in it: torch takes seconds, and --help should not.
 
 
@@ -27,12 +29,10 @@ def catalog(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     if args.fetch:
         fetch(project)
-    table = load(project, args.min_votes)
+    table = load(project, args.min_votes, Path(args.dropped) if args.dropped else None)
     print(table.summary())
     if args.csv:
         table.save(Path(args.csv))
-    if args.dropped:
-        table.save_dropped(Path(args.dropped))
 
 
 def frames(args: argparse.Namespace) -> None:
@@ -84,7 +84,9 @@ def dataset(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     settings, pickled = project.settings("dataset", **_chosen(args)), args.from_pickle
     card = (import_pickle(project, Path(pickled), settings) if pickled else build(project, settings)).card
-    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out']}")
+    print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out'] or 'none'}")
+    if card["left_out_first"]:
+        print("\n".join([*card["left_out_first"], f"all of them: {project.dataset / 'left_out.csv'}"]))
     if args.pickle:
         print(f"the original's pickle: {write_pickle(project)}")
 
@@ -99,6 +101,7 @@ def train(args: argparse.Namespace) -> None:
     print(run.results["weights"])
     print(f"{evaluation.metric_table(run.results).to_string()}\n{evaluation.verdict(run.results)}")
     print(f"model: {project.models / training.BEST}")
+    _write_card(project)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -109,9 +112,21 @@ def compare(args: argparse.Namespace) -> None:
     schemes = training.read_schemes(training.find_schemes(args.schemes))
     results = training.compare(project, schemes, args.folds, args.repeats)
     print(training.comparison_table(results).to_string())
-    picture = project.models / "schemes" / "schemes.png"
+    picture = project.models / "schemes.png"
     _save(plots.scheme_table(results), str(picture))
     print(f"picture: {picture}")
+    if (project.models / training.RESULTS).exists():
+        _write_card(project)
+
+
+def _write_card(project: Project) -> None:
+    """The model card, or a line on why there is none: what it is of is done, whatever is wrong with the card."""
+    from trailer_lib.report import write_card
+
+    try:
+        print(f"model card: {write_card(project)}")
+    except TrailerError as error:
+        print(f"no model card: {error}")
 
 
 def evidence(args: argparse.Namespace) -> None:
@@ -120,8 +135,8 @@ def evidence(args: argparse.Namespace) -> None:
     films = evaluation.evidence_films(Project.open(args.root))
     features = evaluation.read_features(Path(args.features), films) if args.features else None
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
-    table = evaluation.evidence_table(results).to_string()
-    print(json.dumps(results) if args.json else f"{results['films']} films\n{table}")
+    lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
+    print(json.dumps(results) if args.json else "\n".join(lines))
     if args.figure:
         from trailer_lib.report import plots
 
@@ -129,10 +144,12 @@ def evidence(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import Predictor, predict_many
+    from trailer_lib.predict import Predictor, refuse_input
 
     root = Project.open(args.root).root if args.root else None
     if not args.csv:
+        if args.figure:
+            refuse_input(Path(args.figure), Path(args.trailer), Path(args.model))
         film = {"genres": args.genres} if args.genres else None
         prediction = Predictor.load(args.model, root).predict(args.trailer, film)
         if args.figure:
@@ -141,6 +158,8 @@ def predict(args: argparse.Namespace) -> None:
         return
     if unused := [name for name in ("genres", "json", "figure") if getattr(args, name)]:
         raise TrailerError(f"--{unused[0]} is for one trailer: leave it out, or leave --csv out")
+    from trailer_lib.predict import predict_many
+
     counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
     print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
     if not counts["scored"] + counts["before"]:
@@ -154,7 +173,7 @@ def app(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import export_onnx
+    from trailer_lib.networks import export_onnx
 
     facts = export_onnx(Path(args.model), Path(args.out))
     print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['verdict']}")
@@ -162,7 +181,7 @@ def export(args: argparse.Namespace) -> None:
 
 def _save(figure: Any, name: str) -> None:
     with files.atomic_path(Path(name)) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format=Path(name).suffix[1:].lower(), dpi=150)
 
 
 def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:

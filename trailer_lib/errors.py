@@ -1,18 +1,18 @@
-"""The errors a user can mend: one line each, with the value, the place and the remedy."""
+"""The errors that a user can fix: one line each, with the value, the place and the remedy."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class TrailerError(Exception):
-    """Something the user can mend; its text is shown as it is, without a traceback."""
+    """Something the user can fix; its text is shown as it is, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:  # IPython shows this in place of a traceback
         return [f"{type(self).__name__}: {self}"]
 
 
 class SourceError(TrailerError):
-    """A file or trailer that could not be had. `kind` is for the ledger; a permanent failure is not tried again.
+    """A file or trailer that could not be fetched. `kind` is for the ledger; a permanent failure is not tried again.
 
     `retry_after`: seconds that the server asked to wait, 0 if it did not.
     """
@@ -23,14 +23,14 @@ class SourceError(TrailerError):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or a notebook's stop button, answered: the text says what is kept and how to go on."""
+    """Ctrl-C or a notebook's stop button; the text says what is saved and how to resume."""
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
 
 
-def suggestion(word: object, known: Iterable[str]) -> str:
-    """', did you mean X?' for the known word closest to `word`, or the list of known words."""
-    known = list(known)
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+def suggestion(word: object, choices: Iterable[str]) -> str:
+    """', did you mean X?' for the choice closest to `word`, or the list of choices."""
+    choices = list(choices)
+    close = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"

@@ -1,21 +1,20 @@
 """Files that are whole or absent, and names that are safe on every disk."""
 
 import errno
-import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
-import socket
 import sys
 import tempfile
-import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from trailer_lib.errors import TrailerError
 
@@ -25,14 +24,13 @@ else:
     import tomli as tomllib
 
 TEMPORARY = ".tmp-"
-SCRATCH = "trailer_lib-scratch-"
 LOCK = ".lock"
 # Names of devices on Windows, whatever comes after a dot (learn.microsoft.com, "Naming Files, Paths, and Namespaces").
 RESERVED = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
 
 
 class DiskFull(TrailerError):
-    """No room on a disk: everyone's trouble, so that a long run stops at it."""
+    """No space left on a disk: the next film would fail too, so a long run stops at it."""
 
 
 @contextmanager
@@ -53,59 +51,27 @@ def reporting_full_disk(path: Path, needed: Callable[[], int]) -> Iterator[None]
 def single_run(place: Path) -> Iterator[None]:
     """Hold a folder or a file for this process; TrailerError when another one holds it.
 
-    The lock goes with its process. A file may be replaced meanwhile, so that its lock lies beside it.
+    The lock ends with its process. A file may be replaced meanwhile, so its lock lies beside it.
     """
-    lock = place / LOCK if place.is_dir() else place.with_name(f".{place.name}{LOCK}")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
+    lock = FileLock(place / LOCK if place.is_dir() else place.with_name(f".{place.name}{LOCK}"), blocking=False)
     try:
-        _lock(descriptor, place)
-        os.ftruncate(descriptor, 0)
-        try:
-            with reporting_full_disk(lock, lambda: len(holder)):
-                os.write(descriptor, holder)
-            yield
-        finally:
-            os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, place: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        lock.acquire()
+    except Timeout:
         share = "; several machines share one run by executor=..." if place.is_dir() else ""
-        raise TrailerError(f"{place}: {holder} is filling it: wait for it or stop it{share}") from None
-    except OSError as error:  # a network disk without locks
-        print(f"{place}: no lock to be had ({error.strerror}): see that only one run fills it", file=sys.stderr)
+        raise TrailerError(f"{place}: another run is filling it: wait for it or stop it{share}") from None
+    except (OSError, NotImplementedError) as error:  # a network disk without locks
+        print(f"{place}: no locks on this disk ({error}): see that only one run fills it", file=sys.stderr)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Yield a folder among the system's temporary files, removed at the end; those of killed processes go with it."""
-    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        with suppress(OSError):  # in use, another user's, or removed just now
-            _remove_orphan(path)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as name:
-        descriptor = os.open(name, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # says that this process lives
-            yield Path(name)
-        finally:
-            os.close(descriptor)
-
-
-def _remove_orphan(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        # A minute: between its making and its lock a folder looks like an orphan.
-        if time.time() - os.fstat(descriptor).st_mtime > 60:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-    finally:
-        os.close(descriptor)
+    """Yield a folder among the system's temporary files, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="trailer_lib-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -149,6 +115,8 @@ def _temporary(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows opens no directories
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -167,9 +135,9 @@ def write_json(path: Path, value: object) -> None:
 
 def read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise TrailerError(f"{path}: not a readable TOML file ({error}): mend it or name another") from error
+        raise TrailerError(f"{path}: not a readable TOML file ({error}): fix it or name another") from error
 
 
 def remove_temporary(folder: Path) -> None:

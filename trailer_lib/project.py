@@ -26,7 +26,7 @@ class Project:
         project = cls(Path(chosen).expanduser().resolve())
         if not project.root.is_dir():
             raise TrailerError(
-                f"the root {project.root} is no folder: make it, or name another (argument or TRAILER_ROOT)"
+                f"the root {project.root} is not a directory: make it, or name another (argument or TRAILER_ROOT)"
             )
         return project
 

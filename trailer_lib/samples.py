@@ -1,4 +1,4 @@
-"""Fictional films with trailers like real ones, so that everything can be tried without a download.
+"""Fictional films with trailers like real ones, to try everything without a download.
 
 The score of a film shows in its pictures: better films are cooler in hue, calmer in motion and smoother in line, with
 noise from film to film and from shot to shot. Logos, rating cards, titles, fades, black gaps and letterbox bars say
@@ -6,10 +6,12 @@ nothing of the score.
 """
 
 import csv
+import re
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,32 +31,7 @@ ADJECTIVES = (
     "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
 )
 NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter".split()
-METADATA_COLUMNS = (
-    "color,director_name,num_critic_for_reviews,duration,director_facebook_likes,actor_3_facebook_likes,actor_2_name,"
-    "actor_1_facebook_likes,gross,genres,actor_1_name,movie_title,num_voted_users,cast_total_facebook_likes,actor_3_name,"
-    "facenumber_in_poster,plot_keywords,movie_imdb_link,num_user_for_reviews,language,country,content_rating,budget,"
-    "title_year,actor_2_facebook_likes,imdb_score,aspect_ratio,movie_facebook_likes"
-).split(",")
-SETTINGS = """# A run that a laptop without a GPU finishes in a minute; for real films remove this file.
-[scrape]
-films = 0
-source = "folder:trailers"
-[dataset]
-size = 64
-val = 0.2
-test = 0.25
-[train]
-weights = "none"
-head = "linear"  # features of random weights are worth no fit
-freeze = "none"
-depth = "last"
-aggregate = "channels"
-ema_decay = 0.0
-views = 1
-epochs = 16
-batch = 8
-lr = 3e-4
-"""
+SETTINGS = Path(__file__).with_name("samples.toml")  # a run that a laptop finishes in a minute
 
 
 @dataclass(frozen=True)
@@ -91,17 +68,17 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
         raise TrailerError(f"films = {films}: at least 1 is needed")
     if (root / "excels" / "movie_metadata.csv").exists() and not (root / "held_out" / "scores.csv").exists():
         raise TrailerError(f"{root} holds other films' tables, which samples would replace: name another folder")
-    everyone = list(invent(films + held_out, seed))
-    known, unseen = everyone[:films], everyone[films:]
-    _write_metadata(root / "excels" / "movie_metadata.csv", known)
-    _write_trailer_list(root / "excels" / "ml-youtube.csv", known)
+    every_film = list(invent(films + held_out, seed))
+    listed, unseen = every_film[:films], every_film[films:]
+    _write_metadata(root / "excels" / "movie_metadata.csv", listed)
+    _write_trailer_list(root / "excels" / "ml-youtube.csv", listed)
     _write_csv(
         root / "held_out" / "scores.csv",
         ["file", "title", "year", "score", "genres"],
         [[f"{film.youtube_id}.mp4", film.title, film.year, film.score, "|".join(film.genres)] for film in unseen],
     )
-    files.write_text(root / "settings.toml", SETTINGS)
-    jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in known if film.damage != "missing"]
+    files.write_text(root / "settings.toml", SETTINGS.read_text(encoding="utf-8"))
+    jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in listed if film.damage != "missing"]
     jobs += [(film, seed, root / "held_out" / f"{film.youtube_id}.mp4") for film in unseen]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         list(bar(pool.map(_render_trailer, *zip(*jobs)), "rendering trailers", len(jobs), unit="film"))
@@ -123,33 +100,25 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
 
 
 def _write_metadata(path: Path, films: list[SampleFilm]) -> None:
-    """The IMDB 5000 table's own columns, of which most stay empty, its trailing no-break space and a duplicate row."""
+    """Columns of the IMDB 5000 table, with its trailing no-break space and a duplicate row."""
+    columns = "duration,genres,movie_title,num_voted_users,movie_imdb_link,title_year,imdb_score".split(",")
     rows = [
-        {
-            "color": "Color",
-            "duration": 80 + 7 * film.number % 60,
-            "genres": "|".join(film.genres),
-            "movie_title": film.title + "\u00a0",
-            "num_voted_users": 1000 + film.number,
-            "movie_imdb_link": f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1",
-            "title_year": film.year,
-            "imdb_score": film.score,
-        }
+        [
+            80 + 7 * film.number % 60, "|".join(film.genres), film.title + "\u00a0", 1000 + film.number,
+            f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1", film.year, film.score,
+        ]
         for film in films
-    ]
-    _write_csv(path, METADATA_COLUMNS, [[row.get(name, "") for name in METADATA_COLUMNS] for row in [*rows, rows[-1]]])
+    ]  # fmt: skip
+    _write_csv(path, columns, [*rows, rows[-1]])
 
 
 def _write_trailer_list(path: Path, films: list[SampleFilm]) -> None:
     """The columns of MovieLens' trailer list: moved articles, and ids that a spreadsheet ate."""
-    rows = [[film.youtube_id, film.number + 1, f"{_moved_article(film.title)} ({film.year})"] for film in films]
+    titles = [re.sub(r"^(The) (.*)", r"\2, \1", film.title) for film in films]
+    rows = [[film.youtube_id, film.number + 1, f"{title} ({film.year})"] for film, title in zip(films, titles)]
     rows.append(["#NAME?", 900001, "Eaten by a Spreadsheet (1999)"])
     rows.append(["sample99999/", 900002, "Slash at the End (2001)"])
     _write_csv(path, ["youtubeId", "movieId", "title"], rows)
-
-
-def _moved_article(title: str) -> str:
-    return f"{title[4:]}, The" if title.startswith("The ") else title
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
@@ -184,13 +153,13 @@ def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng([seed, film.number, zlib.crc32(b"trailer")])
     bars = HEIGHT // 8 if rng.random() < 0.4 else 0
     yield from _faded(_logo(rng), 14)
-    yield from _still(_card(["APPROVED FOR", "ALL AUDIENCES"], (20, 110, 50)), 10)
+    yield from repeat(_card(["APPROVED FOR", "ALL AUDIENCES"], (20, 110, 50)), 10)
     look = film.quality + 0.35 * rng.standard_normal()
     for shot in range(int(rng.integers(26, 33))):  # the filter keeps about one frame of a shot
         yield from _letterboxed(_shot(rng, look, int(rng.integers(5, 8))), bars)
         if shot % 10 == 9:
-            yield from _still(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
-            yield from _still(_card([f"THIS {('SPRING', 'SUMMER', 'WINTER')[shot // 10 - 1]}"], (8, 8, 12)), 10)
+            yield from repeat(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
+            yield from repeat(_card([f"THIS {('SPRING', 'SUMMER', 'WINTER')[shot // 10 - 1]}"], (8, 8, 12)), 10)
     yield from _faded(_card(film.title.upper().split(), (12, 10, 16)), 14)
 
 
@@ -244,10 +213,6 @@ def _letterboxed(pictures: Iterator[np.ndarray], bars: int) -> Iterator[np.ndarr
     for picture in pictures:
         picture[:bars], picture[HEIGHT - bars :] = 0, 0
         yield picture
-
-
-def _still(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
-    return iter([picture] * length)
 
 
 def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:

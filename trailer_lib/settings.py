@@ -1,6 +1,5 @@
 """The choices of each stage: one frozen dataclass a stage, every field with its default, unit and reason."""
 
-import html
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -24,12 +23,12 @@ class Settings:
     @classmethod
     def layered(cls, layers: dict[str, dict[str, Any]]) -> "Settings":
         """Settings from named layers, the later over the earlier; an unknown name is an error."""
-        known = [item.name for item in fields(cls)]
+        names = [item.name for item in fields(cls)]
         values, origins = {}, {}
         for origin, layer in _with_scheme(layers).items():
             for name, value in layer.items():
-                if name not in known:
-                    raise TrailerError(f"unknown setting {name!r} ({origin}): {suggestion(name, known)}")
+                if name not in names:
+                    raise TrailerError(f"unknown setting {name!r} ({origin}): {suggestion(name, names)}")
                 values[name], origins[name] = value, origin
         settings = cls(**values)
         settings.origins.update(origins)
@@ -46,30 +45,28 @@ class Settings:
         ]
 
     def __str__(self) -> str:
-        rows = [("setting", "value", "from", "meaning"), *self.rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[3]]) for row in rows)
+        return self._table("to_string")
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("setting", "value", "from", "meaning"))
-        return f"<table><tr>{head}</tr>{''.join(_html_row(row) for row in self.rows())}</table>"
+        return self._table("to_html", justify="left")
+
+    def _table(self, form: str, **options: Any) -> str:
+        import pandas as pd  # half a second, which --help should not take
+
+        table = pd.DataFrame(self.rows(), columns=["setting", "value", "from", "meaning"])
+        with pd.option_context("display.max_colwidth", None):
+            return getattr(table, form)(index=False, **options)
 
 
 def _with_scheme(layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The layers, and right below the last one that names a scheme what the scheme means."""
     naming = [origin for origin, layer in layers.items() if isinstance(layer.get("scheme"), str)][-1:]
-    found = {}
+    expanded = {}
     for origin, layer in layers.items():
         if [origin] == naming:
-            found[f"scheme {layer['scheme']!r}"] = SCHEMES.get(layer["scheme"], {})
-        found[origin] = layer
-    return found
-
-
-def _html_row(row: tuple[str, str, str, str]) -> str:
-    weight = "normal" if row[2] == "default" else "bold"
-    cells = "".join(f"<td style='text-align:left;font-weight:{weight}'>{html.escape(cell)}</td>" for cell in row)
-    return f"<tr>{cells}</tr>"
+            expanded[f"scheme {layer['scheme']!r}"] = SCHEMES.get(layer["scheme"], {})
+        expanded[origin] = layer
+    return expanded
 
 
 def _meaning(item: Any) -> str:
@@ -91,20 +88,15 @@ def _checked(item: Any, value: Any) -> Any:
     if meta["choices"] and value not in meta["choices"]:
         raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(value, map(str, meta['choices']))}")
     low, high = meta["low"], meta["high"]
+    span = f"at least {low}" if high is None else f"from {low} to {high}"
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):
-        raise TrailerError(f"setting {item.name} = {value!r}: expected {_span(low, high)}")
+        raise TrailerError(f"setting {item.name} = {value!r}: expected {span}")
     if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
         raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")
     if item.name == "freeze" and value not in ("none", "backbone") and not value.isdecimal():
         raise TrailerError(f"setting freeze = {value!r}: expected 'none', 'backbone' or a number of stages, like '2'")
     return value
-
-
-def _span(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"at least {low}"
-    return f"from {low} to {high}"
 
 
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
@@ -115,6 +107,9 @@ ORIGINAL = {
     "betas": (0.9, 0.9), "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1, "loss": "l1",
     "epochs": 50, "batch": 32, "ema_decay": 0.0, "views": 1,
 }  # fmt: skip
+INTRODUCTION = """\
+Each stage reads its settings from a notebook's cell or the command line (`KEY=VALUE`), else from `<root>/settings.toml`
+(a table for each stage: `[scrape]`, `[dataset]`, `[train]`), else takes these defaults."""
 SCHEMES: dict[str, dict[str, Any]] = {"default": {}, "original": ORIGINAL}
 
 
@@ -202,7 +197,9 @@ class TrainSettings(Settings):
     )
     other_frames: bool = option(True, "draw other frames of a film each epoch, instead of the same ones")
     reorder_frames: bool = option(False, "shuffle the frames' order; otherwise they stay in the film's order")
-    views: int = option(8, "tests average a film's answer over so many draws of frames", low=1, high=100)
+    views: int = option(
+        8, "test-time views: a film's prediction is the mean over so many random choices of its frames", low=1, high=100
+    )
     noise: float = option(0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0)
     flip: bool = option(True, "mirror half of the films left to right in training")
     crop: float = option(
@@ -226,9 +223,18 @@ class TrainSettings(Settings):
         0.9, "share that each step keeps of the moving average of the weights, which is validated and saved; 0 is off",
         low=0.0, high=1.0,
     )  # fmt: skip
-    seed: int = option(0, "first weights, order, draws and noise", low=0)
+    seed: int = option(0, "first weights, order of films, choice of frames, noise", low=0)
     precision: str = option("32-true", "Lightning's precision", ("32-true", "16-mixed", "bf16-mixed"))
     loader_workers: int = option(0, "processes that read batches ahead; 0 reads in this one", low=0, high=64)
 
 
 STAGES: dict[str, type[Settings]] = {"scrape": ScrapeSettings, "dataset": DatasetSettings, "train": TrainSettings}
+
+
+def markdown() -> str:
+    """The page docs/settings.md: a table of each stage's settings."""
+    parts = ["# Settings", INTRODUCTION]
+    for stage, kind in STAGES.items():
+        rows = [f"| `{name}` | `{value}` | {meaning.replace('|', 'or')} |" for name, value, _, meaning in kind().rows()]
+        parts.append("\n".join([f"## {stage}", "", "| setting | default | meaning |", "| --- | --- | --- |", *rows]))
+    return "\n\n".join(parts) + "\n"

@@ -1,26 +1,37 @@
-"""What is known without a trailer: each baseline learns from its own columns, and from nothing it may not know."""
+"""Baselines: each learns from its own columns and from no test film; the genre model as numbers; metadata by id."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsRegressor
 
+from trailer_lib.dataset import Dataset
+from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines, metrics
+from trailer_lib.evaluation.baselines import FoldPredictions
+from trailer_lib.project import Project
 
-PEOPLE = dict.fromkeys(["director", "actor_1", "actor_2", "actor_3"], "")
 TEXTS = {"content_rating": "PG", "country": "USA", "language": "English", "colour": "Color"}
-KNOWN = {**TEXTS, **PEOPLE, "budget": np.nan, "aspect_ratio": 1.85, "poster_faces": 0.0}
+OTHERS = {**TEXTS, **dict.fromkeys(baselines.PEOPLE, ""), "budget": np.nan, "aspect_ratio": 1.85, "poster_faces": 0.0}
+HEAD = "movie_imdb_link,color,director_name,country,budget,aspect_ratio,num_voted_users"
+LINK = "http://www.imdb.com/title/{}/?ref_=x"
 
 
 @pytest.fixture(autouse=True)
 def ridge_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Boosting takes a second a test, and has one of its own."""
-    monkeypatch.setattr(baselines, "ENOUGH", 1000)
+    """Boosting takes a second a test, and has a test of its own."""
+    monkeypatch.setattr(baselines, "BOOSTING_FILMS", 1000)
 
 
 def films(count: int = 120, seed: int = 0, **columns: object) -> pd.DataFrame:
     """Films whose scores are chance, with every column that a baseline may use."""
     random = np.random.default_rng(seed)
-    table = pd.DataFrame({"score": random.normal(6.5, 1.0, count).clip(1, 10), **KNOWN})
+    table = pd.DataFrame({"score": random.normal(6.5, 1.0, count).clip(1, 10), **OTHERS})
     table["genres"] = random.choice(["Drama", "Horror", "Drama|Comedy"], count)
     table["runtime_minutes"] = pd.array(random.integers(80, 150, count), "Int64")
     table["year"] = random.integers(1980, 2016, count)
@@ -28,135 +39,192 @@ def films(count: int = 120, seed: int = 0, **columns: object) -> pd.DataFrame:
 
 
 def nmse(train: pd.DataFrame, test: pd.DataFrame, name: str) -> float:
-    return float(metrics.nmse(test.score.to_numpy(), baselines.baseline_predictions(train, test)[name]))
+    predicted = baselines.baseline_predictions(train, test, [name])[name]
+    return float(metrics.nmse(test.score.to_numpy(), predicted))
 
 
-def test_nmse_of_the_train_mean_equals_its_formula() -> None:
-    train, test = films(seed=2).assign(score=lambda table: table.score + 0.4), films(seed=3)
-    expected = 1 + (train.score.mean() - test.score.mean()) ** 2 / test.score.var(ddof=0)
-    assert nmse(train, test, "mean baseline") == pytest.approx(expected, abs=1e-6)
+def test_the_mean_and_the_median_are_the_train_films() -> None:
+    train, test = films(31, seed=2), films(3, seed=3)
+    predictions = baselines.baseline_predictions(train, test, ["mean baseline"])
+    assert list(predictions) == ["mean baseline"]
+    assert predictions["mean baseline"] == pytest.approx([train.score.mean()] * 3)
+    assert list(baselines.median_prediction(train, test)) == [train.score.median()] * 3
 
 
-def test_only_the_baselines_asked_for_answer() -> None:
-    train, test = films(), films(5, seed=1)
-    everyone = baselines.baseline_predictions(train, test)
-    found = baselines.baseline_predictions(train, test, ["genre only"])
-    assert list(found) == ["genre only"]
-    assert np.array_equal(found["genre only"], everyone["genre only"])
-    assert baselines.baseline_predictions(train.assign(genres=""), test, ["genre only"]) == {}
-
-
-def test_the_median_is_the_train_films() -> None:
-    train = films(31)
-    assert list(baselines.median_prediction(train, films(3))) == [train.score.median()] * 3
-
-
-@pytest.mark.parametrize("name", baselines.BASELINES[1:])
+@pytest.mark.parametrize("name", list(baselines.BASELINES)[1:])
 def test_a_baseline_learns_nothing_where_there_is_nothing(name: str) -> None:
     assert nmse(films(seed=1), films(seed=2), name) > 0.9
 
 
 @pytest.mark.parametrize(
-    ("column", "knows"),
-    [
-        ("genres", ["genre only", "genre + runtime + year", "all metadata"]),
-        ("runtime_minutes", ["genre + runtime + year", "all metadata"]),
-        ("year", ["genre + runtime + year", "all metadata"]),
-        ("country", ["all metadata"]),
-        ("budget", ["all metadata"]),
-    ],
-)
-def test_a_baseline_learns_from_its_own_columns_alone(column: str, knows: list[str]) -> None:
-    def told(seed: int) -> pd.DataFrame:
-        good = np.random.default_rng(seed).random(200) < 0.5
-        says = {"genres": ("Drama", "Horror"), "country": ("France", "USA")}.get(column, (140, 90))
-        if column == "year":
-            says = (1990, 2010)
-        value = pd.Series(np.where(good, *says))
-        value = value.astype("Int64") if column == "runtime_minutes" else value
-        score = np.where(good, 7.5, 5.5) + np.random.default_rng(seed).normal(0, 0.2, 200)
-        return films(200, seed, score=score, **{column: value})
+    "column, good, bad, first",
+    [("genres", "Drama", "Horror", 1), ("runtime_minutes", 140, 90, 2), ("year", 1990, 2010, 2),
+     ("country", "France", "USA", 3), ("budget", 8.0, 6.0, 3)],
+)  # fmt: skip
+def test_a_baseline_learns_from_its_own_columns_alone(column: str, good: object, bad: object, first: int) -> None:
+    def told_by_column(seed: int) -> pd.DataFrame:
+        random = np.random.default_rng(seed)
+        high = random.random(200) < 0.5
+        score = np.where(high, 7.5, 5.5) + random.normal(0, 0.2, 200)
+        return films(200, seed, score=score, **{column: pd.Series(np.where(high, good, bad))})
 
-    errors = {name: nmse(told(1), told(2), name) for name in baselines.BASELINES}
-    assert [name for name, error in errors.items() if error < 0.2] == knows
+    train, test = told_by_column(1), told_by_column(2)
+    low = [name for name in baselines.BASELINES if nmse(train, test, name) < 0.2]
+    assert low == list(baselines.BASELINES)[first:]
 
 
 def test_boosting_is_chosen_where_it_is_the_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(seed: int) -> pd.DataFrame:
+    def either_or(seed: int) -> pd.DataFrame:  # what no sum of columns could say
         long, old = np.random.default_rng(seed).random((2, 200)) < 0.5
-        score = np.where(long ^ old, 7.5, 5.5)  # nothing that a sum of columns could say
         runtime = pd.array(np.where(long, 140, 90), "Int64")
-        return films(200, seed, score=score, year=np.where(old, 1980, 2010), runtime_minutes=runtime)
+        year = np.where(old, 1980, 2010)
+        return films(200, seed, score=np.where(long ^ old, 7.5, 5.5), year=year, runtime_minutes=runtime)
 
-    train, test = told(1), told(2)
+    train, test = either_or(1), either_or(2)
     assert nmse(train, test, "genre + runtime + year") > 0.9
-    monkeypatch.setattr(baselines, "ENOUGH", 60)
+    monkeypatch.setattr(baselines, "BOOSTING_FILMS", 60)
     assert nmse(train, test, "genre + runtime + year") < 0.2
 
 
-@pytest.mark.parametrize("genres", ["Western", "", "Drama|Western"])
-def test_the_genre_baseline_answers_for_genres_it_never_saw(genres: str) -> None:
-    answers = baselines.baseline_predictions(films(20), films(1, genres=genres))
-    assert all(np.isfinite(answer).all() for answer in answers.values())
-
-
-def test_the_train_films_decide_the_genres() -> None:
-    train = films(80, genres=["Drama", "Horror"] * 40, score=[8.0, 4.0] * 40)
-    answer = baselines.baseline_predictions(train, films(2, genres=["Western|Horror", "Drama"]))["genre only"]
-    assert answer == pytest.approx([4.0, 8.0], abs=0.2)
-
-
-def test_a_film_with_unknown_cells_is_answered_for() -> None:
-    blank = films(3).assign(runtime_minutes=pd.array([None] * 3, "Int64"), content_rating="", aspect_ratio=np.nan)
-    assert all(np.isfinite(answer).all() for answer in baselines.baseline_predictions(films(), blank).values())
-
-
-def test_a_few_train_films_are_enough_for_an_answer() -> None:
-    assert set(baselines.baseline_predictions(films(2), films(3))) == set(baselines.BASELINES)
+@pytest.mark.parametrize(
+    "unknown",
+    [{"genres": "Western"}, {"genres": ""}, {"genres": "Drama|Western"}, {"content_rating": "", "aspect_ratio": np.nan},
+     {"runtime_minutes": pd.array([None] * 3, "Int64")}],
+)  # fmt: skip
+@pytest.mark.parametrize("train_films", [2, 20])
+def test_a_film_with_unknown_cells_gets_a_prediction(unknown: dict, train_films: int) -> None:
+    predictions = baselines.baseline_predictions(films(train_films), films(3, **unknown))
+    assert list(predictions) == list(baselines.BASELINES)
+    assert all(np.isfinite(predicted).all() for predicted in predictions.values())
 
 
 @pytest.mark.parametrize(
-    ("gone", "left"),
-    [
-        (["genres"], ["mean baseline"]),
-        (["runtime_minutes"], ["mean baseline", "genre only"]),
-        (baselines.COLUMNS, ["mean baseline", "genre only", "genre + runtime + year"]),
-        (["country", "budget"], list(baselines.BASELINES)),
-        ([], list(baselines.BASELINES)),
-    ],
+    "gone, left",
+    [(["genres"], 1), (["runtime_minutes"], 2), (baselines.COLUMNS, 3), (["country", "budget"], 4), ([], 4)],
 )
-def test_a_baseline_without_its_columns_is_left_out_with_the_reason(gone: list[str], left: list[str]) -> None:
-    train, test = films(30).drop(columns=gone), films(5).drop(columns=gone)
+@pytest.mark.parametrize("blank", [False, True])
+def test_a_baseline_without_its_columns_is_left_out_with_the_reason(gone: list[str], left: int, blank: bool) -> None:
+    empty = {column: np.nan if column in ("runtime_minutes", *baselines.NUMBERS) else "" for column in gone}
+    train, test = (films(count).assign(**empty) if blank else films(count).drop(columns=gone) for count in (30, 5))
     reasons = baselines.missing_baselines(train)
-    assert list(baselines.baseline_predictions(train, test)) == left
-    assert list(reasons) == [name for name in baselines.BASELINES if name not in left]
+    assert list(baselines.baseline_predictions(train, test)) == list(baselines.BASELINES)[:left]
+    assert list(reasons) == list(baselines.BASELINES)[left:]
     assert all(gone[0] in reason for reason in reasons.values())
 
 
-def test_a_column_of_blanks_is_no_column() -> None:
-    assert "genre only" in baselines.missing_baselines(films(30, genres=""))
+BY_GENRE = pd.DataFrame(
+    [("Action", 5.0), ("Action|Drama", 7.0), ("Action|Comedy", 4.0), ("Action|Comedy|Drama", 7.5)] * 75,
+    columns=["genres", "score"],
+)
+GENRES = json.loads(json.dumps(baselines.fit_genres(BY_GENRE)))  # as in a model file
 
 
-def record(train: pd.DataFrame, asked: pd.DataFrame) -> np.ndarray:
+@pytest.mark.parametrize(
+    "genres, score",
+    [("Action|Drama", 7.0), ("Drama|Action| Comedy", 7.5), (["Action", "Comedy"], 4.0), ("Action|Opera", 5.0)],
+)
+def test_the_genre_model_predicts_the_films_mean_by_genres_and_pairs(genres: str | list, score: float) -> None:
+    assert metrics.genre_prediction(GENRES, genres) == pytest.approx(score, abs=0.05)
+
+
+def test_the_row_genre_only_is_the_model_of_the_model_file() -> None:
+    predicted = baselines.baseline_predictions(BY_GENRE, BY_GENRE, ["genre only"])["genre only"]
+    assert predicted == pytest.approx([metrics.genre_prediction(GENRES, genres) for genres in BY_GENRE.genres])
+
+
+@pytest.mark.parametrize("genres", ["", "Opera", [], "|"])
+def test_unknown_genres_have_no_prediction(genres: str | list) -> None:
+    assert metrics.genre_prediction(GENRES, genres) is None
+    nothing = baselines.fit_genres(BY_GENRE.assign(genres=""))
+    assert nothing["intercept"] == BY_GENRE.score.mean() and metrics.genre_prediction(nothing, "Drama") is None
+    assert metrics.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
+
+
+def track_record(train: pd.DataFrame, asked: pd.DataFrame) -> np.ndarray:
     columns = ["director", "year"]
     return baselines.TrackRecord().fit(train[columns], train.score.to_numpy()).transform(asked[columns])
 
 
-def test_a_track_record_is_of_earlier_train_films() -> None:
+def test_a_track_record_is_of_strictly_earlier_train_films() -> None:
     train = films(3, director=["Ann", "Ann", "Bob"], year=[1990, 2000, 1990], score=[4.0, 8.0, 9.0])
-    asked = films(4, director=["Ann", "Ann", "Bob", "Ann"], year=[1995, 2005, 1995, 1990])
+    asked = films(5, director=["Ann", "Ann", "Bob", "Ann", ""], year=[1995, 2005, 1995, 1990, 2005])
     mean = 7.0
-    expected = [[(4 + 2 * mean) / 3, 1], [(12 + 2 * mean) / 4, 2], [(9 + 2 * mean) / 3, 1], [mean, 0]]
-    assert record(train, asked) == pytest.approx(np.array(expected))
+    expected = [[(4 + 2 * mean) / 3, 1], [(12 + 2 * mean) / 4, 2], [(9 + 2 * mean) / 3, 1], [mean, 0], [mean, 0]]
+    assert track_record(train, asked) == pytest.approx(np.array(expected))
+    assert track_record(train, train)[:, 1].tolist() == [0, 1, 0]  # never the film itself
 
 
-def test_a_track_record_does_not_hold_the_film_itself_or_a_later_one() -> None:
-    train = films(2, director=["Ann", "Ann"], year=[1990, 2000], score=[4.0, 8.0])
-    assert record(train, train)[:, 1].tolist() == [0, 1]
-    changed = train.assign(score=[4.0, 1.0])
-    assert record(changed, changed)[1, 0] - record(train, train)[1, 0] == pytest.approx(-7 / 2 * 2 / 3)  # by the mean
+def features(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.random.default_rng(seed).normal(0, 1, (100, 3))
+    return rows, rows @ [1.0, -1.0, 0.5] + 6
 
 
-def test_a_film_of_nobody_has_no_record() -> None:
-    train = films(3, director="", year=1990)
-    assert record(train, train)[:, 1].tolist() == [0, 0, 0]
+def test_no_inner_prediction_is_of_a_model_that_saw_the_film() -> None:
+    rows, truth = features()
+    found = baselines.best_predictions({"nearest film": KNeighborsRegressor(1)}, rows, truth, rows)
+    assert found.outer == pytest.approx(truth) and (found.inner != truth).all()
+
+
+def test_cross_validation_in_train_chooses_the_model_and_the_test_films_do_not() -> None:
+    (rows, truth), (unseen, expected) = features(), features(1)
+    models = {"mean": DummyRegressor(), "line": LinearRegression()}
+    found = baselines.best_predictions(models, rows, truth, unseen)
+    assert found.model == "line" and found.outer == pytest.approx(expected)
+    chance = np.random.default_rng(3).permutation(truth)
+    found = baselines.best_predictions(models, rows, chance, rows)
+    assert found.model == "mean" and found.outer == pytest.approx(np.full(100, chance.mean()))
+
+
+def test_a_stack_weighs_its_models_and_none_below_zero() -> None:
+    one, other = np.random.default_rng(0).normal(0, 1, (2, 200))
+    truth = 2 * one + 0.5 * other + 6
+    pair = [FoldPredictions("", part[:150], part[150:]) for part in (one, other)]
+    assert baselines.stack(pair, truth[:150]) == pytest.approx(truth[150:])
+    assert baselines.stack([FoldPredictions("", -one, -one)], one) == pytest.approx(np.full(200, one.mean()))
+
+
+@pytest.mark.parametrize("loss, constant, error", [("mse", np.mean, np.square), ("l1", np.median, np.abs)])
+def test_the_baselines_losses_are_of_standardised_scores(loss: str, constant: object, error: object) -> None:
+    table = films(40, genres=["Drama", "Horror"] * 20, score=[8.0, 4.0, 7.0, 5.0] * 10, split=["train", "val"] * 20)
+    table.loc[1::4, "split"], table.loc[2::4, "split"] = "train", "val"
+    train, val = table[table.split == "train"], table[table.split == "val"]
+    data, without = (Dataset(np.empty(0), side, {}) for side in (table, table.assign(genres="")))
+    expected = [error((constant(train.score) - side.score) / train.score.std(ddof=0)).mean() for side in (train, val)]
+    assert list(baselines.baseline_losses(data, loss).values()) == pytest.approx(expected)
+    assert baselines.genre_loss(data, loss) < baselines.baseline_losses(data, loss)["val"]
+    assert baselines.genre_loss(without, loss) is None
+
+
+def project(root: Path, *rows: str, head: str = HEAD) -> Project:
+    (root / "excels").mkdir()
+    (root / "excels" / "movie_metadata.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    return Project(root)
+
+
+def test_films_get_the_columns_that_they_lack_and_the_table_has(tmp_path: Path) -> None:
+    rows = [f"{LINK.format('tt0000001')},{colour},Ann,USA,1000000,2.35,9" for colour in ("Color", "second row")]
+    there = pd.DataFrame({"imdb_id": ["tt0000009", "tt0000001"], "country": ["own", "own"]}, index=[4, 7])
+    joined = baselines.add_metadata(project(tmp_path, *rows, "no link,,,France,,,"), there)
+    assert joined.loc[7].to_dict() == {"imdb_id": "tt0000001", "country": "own", "colour": "Color", "director": "Ann",
+                                       "budget": 6.0, "aspect_ratio": 2.35}  # fmt: skip
+    assert joined.loc[4, ["colour", "director"]].tolist() == ["", ""] and np.isnan(joined.budget[4])
+
+
+@pytest.mark.parametrize("budget", ["", "0", "-5", "much", "nan", "inf"])
+def test_a_budget_that_is_none_is_unknown(tmp_path: Path, budget: str) -> None:
+    films = pd.DataFrame({"imdb_id": ["tt0000001"]})
+    joined = baselines.add_metadata(project(tmp_path, f"{LINK.format('tt0000001')},,,,{budget},,"), films)
+    assert np.isnan(joined.budget[0])
+
+
+def test_without_a_score_table_films_stay_as_they_are_and_one_without_links_is_refused(tmp_path: Path) -> None:
+    films = pd.DataFrame({"imdb_id": ["tt0000001"]})
+    pd.testing.assert_frame_equal(baselines.add_metadata(Project(tmp_path), films), films)
+    with pytest.raises(TrailerError, match=r"movie_metadata\.csv: no column 'movie_imdb_link'"):
+        baselines.add_metadata(project(tmp_path, "USA", head="country"), films)
+
+
+def test_what_comes_after_the_release_is_not_read() -> None:
+    after = {"num_voted_users", "gross", "num_user_for_reviews", "num_critic_for_reviews", "plot_keywords"}
+    used = {baselines.IN_TABLE.get(name, name) for name in baselines.COLUMNS}
+    assert not used & after and not any("facebook" in name for name in used)

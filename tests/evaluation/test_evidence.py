@@ -1,6 +1,8 @@
-"""What features add to metadata: found where there is something, not where there is nothing, never by a test film."""
+"""Tables of features, read by id or title and refused in one line; what features add to metadata, out of fold."""
 
 import json
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +10,163 @@ import pandas as pd
 import pytest
 from conftest import FILMS
 
-from trailer_lib import table_heads
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines, evidence, metrics
 from trailer_lib.project import Project
 
+LISTED = pd.DataFrame(
+    [
+        ("tt0000001", "The Amber", 1990, "abcdefghij1"),
+        ("tt0000002", "Brook", 1991, ""),
+        ("tt0000003", "Cédar: Part II", 1992, "abcdefghij3"),
+        ("tt0000004", "None", 1993, "shared_by_2"),
+        ("tt0000005", "NaN", 1994, "shared_by_2"),
+    ],
+    columns=["imdb_id", "title", "year", "youtube_id"],
+)
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ridge alone, but for the test of all heads."""
     monkeypatch.setattr(metrics, "RESAMPLES", 300)
-    monkeypatch.setattr(baselines, "ENOUGH", 1000)
-    every = table_heads.table_heads
-    monkeypatch.setattr(
-        table_heads, "table_heads", lambda *of: {n: h for n, h in every(*of).items() if n.startswith("ridge")}
-    )
+    monkeypatch.setattr(baselines, "BOOSTING_FILMS", 1000)
+
+
+def write(folder: Path, text: str, name: str = "table.csv") -> Path:
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def save(folder: Path, **arrays: np.ndarray) -> Path:
+    np.savez(folder / "table.npz", **arrays)
+    return folder / "table.npz"
+
+
+def refused(path: Path, reason: str) -> None:
+    with pytest.raises(TrailerError) as caught:
+        evidence.read_features(path, LISTED)
+    assert str(caught.value).startswith(str(path)) and reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_are_read_by_id(tmp_path: Path) -> None:
+    ids = np.array(["tt0000002", "tt0000001", "tt0099999"])
+    path = save(tmp_path, imdb_id=ids, embedding=np.arange(6, dtype=np.float16).reshape(3, 2), length=np.arange(3))
+    table = evidence.read_features(path, LISTED)
+    assert table.to_dict("index") == {
+        "tt0000002": {"embedding 0": 0, "embedding 1": 1, "length 0": 0},
+        "tt0000001": {"embedding 0": 2, "embedding 1": 3, "length 0": 1},
+    }
+    assert (table.dtypes == np.float32).all()
+
+
+@pytest.mark.parametrize(
+    "head, first, last",
+    [("imdb_id", "tt0000001", "tt0000003"), ("tconst", "tt0000001", "tt0000003"), ("IMDBID", "1", "0000003"),
+     ("imdb_id", "https://www.imdb.com/title/tt0000001/", "tt3"), ("youtube_id", "abcdefghij1", "abcdefghij3"),
+     ("YTId", "https://youtu.be/abcdefghij1", "youtube.com/watch?v=abcdefghij3")],
+)  # fmt: skip
+@pytest.mark.parametrize("name, separator", [("table.csv", ","), ("table.TSV", "\t"), ("table.csv", ";")])
+def test_a_spreadsheet_is_read_by_id(
+    tmp_path: Path, head: str, first: str, last: str, name: str, separator: str
+) -> None:
+    rows = [[head, "year", "light", "note"], [first, "1990", "0.5", "a"], [last, "1992", "", "b"]]
+    table = evidence.read_features(write(tmp_path, "\n".join(map(separator.join, rows)), name), LISTED)
+    assert list(table.columns) == ["light"] and list(table.index) == ["tt0000001", "tt0000003"]
+    assert table.light.iloc[0] == 0.5 and np.isnan(table.light.iloc[1])
+    assert "left out, as most of their cells are no numbers: note" in table.attrs["remarks"]
+
+
+def test_arrays_are_read_by_youtube_id(tmp_path: Path) -> None:
+    path = save(tmp_path, youtube_id=np.array([b"abcdefghij3", b"abcdefghij1"]), light=np.array([3, 1]))
+    assert evidence.read_features(path, LISTED)["light 0"].to_dict() == {"tt0000003": 3, "tt0000001": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_spreadsheet_with_decimal_commas_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\r\ntitle;year;light\r\nCédar: Part II;1992;-0,5\r\n", encoding=encoding)
+    table = evidence.read_features(tmp_path / "a.csv", LISTED)
+    assert table.light.to_dict() == {"tt0000003": -0.5}
+    assert ("read as Windows-1252" in " ".join(table.attrs["remarks"])) == (encoding == "cp1252")
+
+
+@pytest.mark.parametrize("cell", ["?", "NA", "none", "-", "not measured", ""])
+def test_one_cell_that_is_no_number_is_a_missing_value_of_its_film(tmp_path: Path, cell: str) -> None:
+    rows = f"tt0000001,1,True\ntt0000002,{cell},False\ntt0000003,1e-3,false\n"
+    table = evidence.read_features(write(tmp_path, f"imdb_id,light,big\n{rows}"), LISTED)
+    assert table.light.fillna(9).tolist() == pytest.approx([1, 9, 0.001]) and table.big.tolist() == [1, 0, 0]
+    assert table.attrs["remarks"] == [
+        "3 of 3 rows are of films with a score; features: light, big", "missing values: 1 in light",
+    ]  # fmt: skip
+
+
+def test_films_called_none_and_nan_are_films(tmp_path: Path) -> None:
+    table = evidence.read_features(write(tmp_path, "title,year,light\nNone,1993,1\nNaN,1994,2\nNA,1990,3\n"), LISTED)
+    assert table.light.to_dict() == {"tt0000004": 1, "tt0000005": 2}
+
+
+def test_a_spreadsheet_is_read_by_title_and_year(tmp_path: Path) -> None:
+    rows = '"Amber, The",1990,1\nBrook,1992,2\n"Cedar, Part 2",1992,3\nDune,1990,4\nBrook,,5\n'
+    table = evidence.read_features(write(tmp_path, f"title,year,light\n{rows}"), LISTED)
+    assert table.light.to_dict() == {"tt0000001": 1, "tt0000002": 2, "tt0000003": 3}  # Brook: the year off by one
+    twice = pd.concat([LISTED, LISTED[:1].assign(imdb_id="tt0000009")])  # two films of one title: the row is of neither
+    path = write(tmp_path, "title,year,light\nThe Amber,1990,1\nBrook,1991,2\n")
+    assert list(evidence.read_features(path, twice).index) == ["tt0000002"]
+
+
+def test_an_infinite_number_is_unknown_and_an_empty_column_none(tmp_path: Path) -> None:
+    table = evidence.read_features(write(tmp_path, "imdb_id,light,empty\ntt0000001,inf,\ntt0000002,2,\n"), LISTED)
+    assert list(table.columns) == ["light"] and np.isnan(table.light.iloc[0])
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("", "empty: expected a CSV table"),
+        ("light,dark\n1,2\n", "no column imdb_id or youtube_id, nor title and year; it has light, dark"),
+        ("imdb_id,light\ntt0099999,1\n", "none of its films is among the 5 with a score"),
+        ("youtube_id,light\nshared_by_2,1\n,2\n", "none of its films is among the 5 with a score"),
+        ("imdb_id,light,light\ntt0000001,1,2\n", "two columns 'light'"),
+        ("imdb_id,light\ntt0000001,1\ntt0000001,2\n", "several rows of tt0000001"),
+        ("imdb_id,note\ntt0000001,dark\n", "no column of numbers"),
+    ],
+)
+def test_a_spreadsheet_that_is_no_table_of_features_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    refused(write(tmp_path, text), reason)
+
+
+@pytest.mark.parametrize(
+    "arrays, reason",
+    [
+        ({"embedding": np.zeros((1, 2))}, "no array imdb_id or youtube_id of text"),
+        ({"imdb_id": np.array([1, 2]), "embedding": np.zeros((2, 2))}, "no array imdb_id or youtube_id of text"),
+        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((2, 2))}, "embedding has 2 rows and the ids 1"),
+        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((1, 2, 2))}, "no column of numbers"),
+        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.array([{}])}, "not a readable table"),  # a pickle
+    ],
+)
+def test_arrays_that_are_no_table_are_refused(tmp_path: Path, arrays: dict, reason: str) -> None:
+    refused(save(tmp_path, **arrays), reason)
+
+
+def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "table.npz", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("imdb_id.npy", b"0" * 200_000)
+    monkeypatch.setattr(evidence, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it was unpacked"))
+    refused(tmp_path / "table.npz", "bytes unpacked")
+
+
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [("none.npz", None, "expected a .npz, .csv or .tsv file"), ("table.parquet", b"PAR1", "expected a .npz"),
+     ("a.npz", b"", "not a readable"), ("a.npz", b"PK\x03\x04 and no more", "not a readable"),
+     ("a.npz", pickle.dumps([1]), "not a readable")],
+)  # fmt: skip
+def test_another_kind_of_file_or_none_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, reason)
 
 
 def films(count: int = 150) -> pd.DataFrame:
@@ -35,94 +179,72 @@ def films(count: int = 150) -> pd.DataFrame:
     return table.assign(title="", runtime_minutes=100, key=table.imdb_id, hidden=hidden)
 
 
-def features(table: pd.DataFrame, told: np.ndarray) -> pd.DataFrame:
+def features(table: pd.DataFrame, signal: np.ndarray) -> pd.DataFrame:
     noise = np.random.default_rng(1).normal(0, 1, (len(table), 5))
-    return pd.DataFrame(np.column_stack([told, noise]), table.imdb_id, dtype=np.float32)
+    return pd.DataFrame(np.column_stack([signal, noise]), table.imdb_id, dtype=np.float32)
 
 
-def test_features_that_tell_more_add_to_the_genres() -> None:
+def test_features_with_a_signal_add_to_the_genres() -> None:
     table = films()
     found = evidence.evaluate_features(table, features(table, table.hidden), folds=4, repeats=2)
     gain = found["nMSE minus"]["genre only + trailer"]
     assert gain["than"] == "genre only" and gain["high"] < -0.3
     assert found["metrics"]["genre only + trailer"]["nMSE"]["value"] < 0.1
-    assert found["nMSE minus"]["trailer"]["than"] == "mean baseline"
-    assert sum(found["chosen"].values()) == 8
+    assert found["remarks"] == [] and sum(found["chosen"].values()) == 8 and json.loads(json.dumps(found)) == found
+    beside = evidence.evidence_table(found)["that of"]
+    assert beside["mean baseline"] == "" and beside["genre only"] == beside["trailer"] == "mean baseline"
 
 
 def test_features_of_chance_add_nothing() -> None:
     table = films()
-    found = evidence.evaluate_features(
-        table, features(table, np.random.default_rng(2).normal(0, 1, len(table))), folds=4, repeats=1
-    )
+    chance = features(table, np.random.default_rng(2).normal(0, 1, len(table)))
+    found = evidence.evaluate_features(table, chance, folds=4, repeats=1)
     gain = found["nMSE minus"]["genre only + trailer"]
     assert abs(gain["value"]) < 0.05 and gain["high"] > 0
     assert found["metrics"]["trailer"]["nMSE"]["value"] > 0.9
 
 
-def test_the_scores_of_test_films_reach_no_answer() -> None:
-    table, rows = films(60), evidence.Found()
-    told = features(table, table.hidden).to_numpy()
-    test = np.arange(60) % 4 == 0
-    for scores in (table.score, table.score.where(~test, 1.0)):
-        side = table.assign(score=scores)
-        fold = evidence.Fold(side[~test], side[test], told[~test], told[test])
-        rows.put((2, 60), (int((scores != table.score).any()), test), evidence._answers(fold, rows.chosen))
-    assert len(rows.rows) > 8
-    assert all((answers[0, test] == answers[1, test]).all() for answers in rows.rows.values())
+def test_the_scores_of_test_films_change_no_prediction() -> None:
+    table, test = films(60), np.arange(60) % 4 == 0
+    signal = features(table, table.hidden).to_numpy()
+    rows, _ = evidence.fold_rows(table, signal, test)
+    changed, _ = evidence.fold_rows(table.assign(score=table.score.where(~test, 1.0)), signal, test)
+    assert len(rows) == 7 and all((rows[name] == changed[name]).all() for name in rows)
 
 
-def test_only_films_with_features_take_part() -> None:
+@pytest.mark.parametrize("present", [1, 5, 12])
+def test_only_films_with_features_take_part_and_too_few_are_refused(present: int) -> None:
     table = films(60)
     found = evidence.evaluate_features(table, features(table, table.hidden)[:50], folds=3, repeats=1)
     assert found["films"] == 50
+    with pytest.raises(TrailerError, match=f"^{present} films are too few for 10 folds"):
+        evidence.evaluate_features(table, features(table, table.hidden)[:present], folds=10)
 
 
-@pytest.mark.parametrize("known", [1, 5, 12])
-def test_too_few_films_with_features_are_an_error(known: int) -> None:
-    table = films(60)
-    with pytest.raises(TrailerError, match=f"^{known} films are too few for 10 folds"):
-        evidence.evaluate_features(table, features(table, table.hidden)[:known], folds=10)
+def test_films_of_one_score_are_refused_with_the_reason() -> None:
+    with pytest.raises(TrailerError, match=r"^all 60 films have the score 6\.1: without a variance no nMSE"):
+        evidence.evaluate_features(films(60).assign(score=6.1), folds=3)
 
 
-def test_without_features_the_baselines_are_measured() -> None:
+def test_without_features_the_baselines_are_evaluated() -> None:
     found = evidence.evaluate_features(films(60), folds=3, repeats=1)
     assert list(found["metrics"]) == ["mean baseline", "genre only", "genre + runtime + year"]
-    assert "all metadata" in found["left out"]
-    assert json.loads(json.dumps(found)) == found
+    assert "all metadata" in found["left out"] and found["chosen"] == {}
 
 
-def test_the_table_names_what_each_difference_is_from() -> None:
-    table = films(60)
-    shown = evidence.evidence_table(
-        evidence.evaluate_features(table, features(table, table.hidden), folds=3, repeats=1)
-    )
-    assert shown["that of"]["mean baseline"] == "" and shown["that of"]["genre only"] == "mean baseline"
-    assert shown["that of"]["genre + runtime + year + trailer"] == "genre + runtime + year"
-
-
-def test_every_head_learns_and_takes_unknown_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+@pytest.mark.parametrize("columns, count", [(1, 10), (8, 200), (200, 4)])
+def test_every_head_learns_and_takes_unknown_cells(columns: int, count: int) -> None:
     random = np.random.default_rng(0)
-    seen = random.normal(0, 1, (200, 8))
-    scores = seen[:, 0] + seen[:, 1] + 6
-    seen[random.random(seen.shape) < 0.02] = np.nan
-    for name, head in table_heads.table_heads(8, 150).items():
-        answer = np.ravel(head.fit(seen[:150], scores[:150]).predict(seen[150:]))
-        assert metrics.nmse(scores[150:], answer) < 0.85, name
-
-
-@pytest.mark.parametrize("columns, count", [(1, 10), (3, 10), (200, 4)])
-def test_the_heads_take_few_columns_and_few_films(columns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    seen = np.random.default_rng(0).normal(0, 1, (count, columns))
-    for head in table_heads.table_heads(columns, count).values():
-        assert np.isfinite(head.fit(seen, seen[:, 0]).predict(seen)).all()
+    rows = random.normal(0, 1, (count, columns))
+    scores = rows[:, 0] + 6
+    rows[random.random(rows.shape) < 0.02] = np.nan
+    for head in evidence.feature_heads().values():
+        assert metrics.nmse(scores, head.fit(rows, scores).predict(rows)) < 0.5
 
 
 def test_films_without_a_trailer_are_films_too(frames_root: Path, tmp_path: Path) -> None:
     (tmp_path / "excels").mkdir()
-    text = (frames_root / "excels" / "movie_metadata.csv").read_text()
-    (tmp_path / "excels" / "movie_metadata.csv").write_text(text)
+    table = (frames_root / "excels" / "movie_metadata.csv").read_text()
+    (tmp_path / "excels" / "movie_metadata.csv").write_text(table)
     found = evidence.evidence_films(Project(tmp_path))
     assert len(found) == FILMS and found.score.notna().all() and (found.key == found.imdb_id).all()

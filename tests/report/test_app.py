@@ -1,4 +1,4 @@
-"""The page, used in headless Chromium as a person would: an answer, a bad file, two visitors at once, no other host."""
+"""The page, used in headless Chromium as a person would: a prediction, a bad file, two visitors, no other host."""
 
 import os
 import re
@@ -6,13 +6,14 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import disguises
 import pytest
@@ -21,44 +22,30 @@ from conftest import pictures
 from disguises import REFUSED, Canary
 from server import Site, file
 
-from trailer_lib.__main__ import main
+from trailer_lib import download
 from trailer_lib.errors import TrailerError
-from trailer_lib.predict import trailer_input
-from trailer_lib.predict.predictor import Predictor
+from trailer_lib.predict import Predictor, trailer_input
 from trailer_lib.report import app
-from trailer_lib.report.app import Visits, drop_upload, keep_upload
-from trailer_lib.training.callbacks import BEST
+from trailer_lib.scrape import youtube
+from trailer_lib.training import BEST
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-QUIET = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
+QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update".split()
 LARGEST = 5_000_000  # bytes of an upload to the page of the tests
 WAITING = 3  # visitors at most
-SECONDS = 20_000  # milliseconds, in truth: what a step of the page may take
-
-
-@dataclass
-class Served:
-    """A page that is up: its address, the predictor behind it, and when each answer began and ended."""
-
-    address: str
-    predictor: Predictor
-    slow: float = 0.0
-    spans: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Watched(Predictor):
-    """A predictor that says when it answers, and takes `slow` seconds longer."""
+    """A predictor that notes when it began and ended, and waits while the gate is shut; and the page's address."""
 
-    served: Served
+    address, gate, spans = "", threading.Event(), []
 
     def predict(self, *arguments: Any, **keywords: Any) -> Any:
         began = time.monotonic()
-        time.sleep(self.served.slow)
-        try:
-            return super().predict(*arguments, **keywords)
-        finally:
-            self.served.spans.append((began, time.monotonic()))
+        self.gate.wait(60)
+        prediction = super().predict(*arguments, **keywords)
+        self.spans.append((began, time.monotonic()))
+        return prediction
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +55,6 @@ def trailer(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def root(trained_root: Path, trailer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with a model and an example."""
     root = Path(shutil.copytree(trained_root, tmp_path_factory.mktemp("app") / "root"))
     (root / "held_out").mkdir()
     shutil.copy(trailer, root / "held_out" / "example.mp4")
@@ -76,7 +62,7 @@ def root(trained_root: Path, trailer: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def served(root: Path) -> Iterator[Served]:
+def served(root: Path) -> Iterator[Watched]:
     pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # `serving` sets both: put back what was there
@@ -84,37 +70,30 @@ def served(root: Path) -> Iterator[Served]:
         patch.setattr(app, "LARGEST", LARGEST)
         patch.setattr(app, "WAITING", WAITING)
         predictor = Watched.load(root / "models" / BEST, root)
-        with app.serving(predictor, "127.0.0.1", free_port()) as address:
-            predictor.served = Served(address, predictor)
-            yield predictor.served
+        predictor.gate.set()
+        with app.serving(predictor, "127.0.0.1", free_port()) as predictor.address:
+            yield predictor
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def visitor(served: Watched) -> Iterator[Callable[[], Any]]:
+    """A function that opens the page as one more visitor."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
+    def open_page() -> Any:
+        page = browser.new_page()  # with cookies of its own
+        page.set_default_timeout(60_000)
+        page.requested = []
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.goto(served.address)
+        return page
 
-@pytest.fixture
-def visitor(served: Served, browser: Any) -> Iterator[Callable[[], Any]]:
-    """A function that opens the page as one more visitor."""
-    with ExitStack() as stack:
-
-        def open_page() -> Any:
-            context = browser.new_context()
-            stack.callback(context.close)
-            page = context.new_page()
-            page.set_default_timeout(SECONDS)
-            page.asked = []
-            page.on("request", lambda request: page.asked.append(request.url))
-            page.goto(served.address)
-            return page
-
+    with (
+        playwright.sync_playwright() as driver,
+        driver.chromium.launch(executable_path=CHROMIUM, args=QUIET) as browser,
+    ):
         yield open_page
 
 
@@ -124,308 +103,201 @@ def page(visitor: Callable[[], Any]) -> Any:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
-def drop(page: Any, path: Path) -> None:
-    page.set_input_files("input[type=file]", path)
-    page.locator("a[download]").wait_for()
+def click(page: Any, name: str = "Score it", upload: object = None) -> None:
+    if upload is not None:
+        page.set_input_files("input[type=file]", upload)
+        page.locator("a[download]").wait_for()
+    page.get_by_role("button", name=name).click()
 
 
-def ask(page: Any) -> None:
-    page.get_by_role("button", name="Score it").click()
+def title(page: Any) -> str:
+    return page.locator("#prediction h3").inner_text()
 
 
-def score(page: Any) -> str:
-    return page.locator("#answer h3").inner_text()
-
-
-def line(page: Any) -> str:
-    """The one line in place of an answer."""
-    page.locator("#answer [role=alert]").wait_for()
-    assert page.locator("#answer h3").count() == 0
-    return page.locator("#answer").inner_text().strip()
+def alert(page: Any, text: str) -> str:
+    page.locator("#prediction [role=alert]", has_text=text).wait_for()
+    return page.locator("#prediction").inner_text().strip()
 
 
 def uploads() -> list[Path]:
-    """What is left of any upload; gradio also leaves empty files of its own."""
-    scratch = Path(os.environ["GRADIO_TEMP_DIR"])
-    return [path for path in scratch.rglob("*") if path.is_file() and path.stat().st_size]
+    return [path for path in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*") if path.is_file() and path.stat().st_size]
 
 
-def test_a_trailer_gets_the_librarys_answer(page: Any, served: Served, trailer: Path, root: Path) -> None:
-    drop(page, trailer)
-    assert uploads()
-    ask(page)
-    expected = served.predictor.predict(trailer)
-    assert score(page) == f"trailer.mp4: {expected.score:.1f} of 10"
+def test_a_trailer_gets_the_librarys_prediction(page: Any, served: Watched, trailer: Path, root: Path) -> None:
+    click(page, upload=trailer)
+    expected = Predictor.predict(served, trailer)
+    assert title(page) == f"trailer.mp4: {expected.score:.1f} of 10"
     captions = page.locator("#frames figcaption").all_inner_texts()
-    assert captions[:3] == [shot.caption for shot in expected.strip().frames]
+    assert captions[:3] == [frame.caption for frame in expected.view().frames]
     page.get_by_role("tab", name="Similar films").click()
     assert page.locator("#similar figure").count() == 5
-    assert page.locator("#similar figcaption").first.inner_text() == expected.strip().similar[0].caption
+    assert page.locator("#similar figcaption").first.inner_text() == expected.view().similar[0].caption
     assert not uploads()
-    shown = page.content()
-    assert str(root) not in shown and str(root.parent) not in shown and "scratch" not in shown
+    content = page.content()
+    assert str(root) not in content and str(root.parent) not in content and "scratch" not in content
 
 
-def test_the_page_asks_no_other_host_for_anything(page: Any, served: Served) -> None:
-    page.get_by_role("button", name="Try an example").click()
-    assert score(page).startswith("example.mp4: ")
-    asked = [url for url in page.asked if not url.startswith(("data:", "blob:"))]
-    assert len(asked) > 10
-    assert [url for url in asked if not url.startswith(served.address)] == []
-
-
-def test_another_host_would_be_noticed(page: Any) -> None:
+def test_the_page_makes_no_request_to_another_host(page: Any, served: Watched) -> None:
+    click(page, "Try an example")
+    assert title(page).startswith("example.mp4: ")
+    requested = [url for url in page.requested if not url.startswith(("data:", "blob:"))]
+    assert len(requested) > 10 and all(url.startswith(served.address) for url in requested)
     page.evaluate("fetch('https://fonts.googleapis.com/css').catch(() => 0)")
-    assert "https://fonts.googleapis.com/css" in page.asked
+    assert "https://fonts.googleapis.com/css" in page.requested  # it would be noticed
 
 
-def test_a_bad_file_costs_one_line_and_the_page_lives_on(page: Any, trailer: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(500))
-    drop(page, tmp_path / "bad.mp4")
-    ask(page)
-    assert re.fullmatch(r"bad\.mp4: not readable as video .*", line(page))
+def test_a_bad_file_costs_one_line_and_the_page_lives_on(page: Any, trailer: Path) -> None:
+    click(page)
+    alert(page, "Drop a trailer, or paste a link to one.")
+    click(page, upload={"name": "bad.mp4", "mimeType": "video/mp4", "buffer": b"\0\0\0\x18ftypisom" + bytes(500)})
+    assert re.fullmatch(r"bad\.mp4: not readable as video .*", alert(page, "bad.mp4"))
     assert not uploads()
-    drop(page, trailer)
-    ask(page)
-    assert score(page).startswith("trailer.mp4: ")
+    click(page, upload=trailer)
+    assert title(page).startswith("trailer.mp4: ")
 
 
-def test_nothing_given_is_said(page: Any) -> None:
-    ask(page)
-    assert line(page) == app.NOTHING
-
-
-def test_too_large_a_file_is_refused(page: Any, tmp_path: Path) -> None:
-    (tmp_path / "large.mp4").write_bytes(bytes(LARGEST + 1))
-    page.set_input_files("input[type=file]", tmp_path / "large.mp4")
+def test_too_large_a_file_is_refused(page: Any) -> None:
+    large = bytes(LARGEST + 1)
+    page.set_input_files("input[type=file]", {"name": "large.mp4", "mimeType": "video/mp4", "buffer": large})
     page.get_by_text("maximum allowed size").first.wait_for()
-    assert requests.post(f"{page.url}gradio_api/upload", files={"files": bytes(LARGEST + 1)}).status_code == 413
+    assert requests.post(f"{page.url}gradio_api/upload", files={"files": large}).status_code == 413
     assert not uploads()
 
 
-def test_two_at_once_are_answered_one_after_the_other(
-    visitor: Callable[[], Any], served: Served, trailer: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_visitors_get_their_predictions_one_after_the_other(
+    visitor: Callable[[], Any], served: Watched, trailer: Path
 ) -> None:
-    monkeypatch.setattr(served, "slow", 0.7)
-    served.spans.clear()
     pages = [visitor(), visitor()]
+    served.spans.clear()
+    served.gate.clear()
     for page in pages:
-        drop(page, trailer)  # the same file: the first answer must not take it from the second visitor
-    for page in pages:
-        ask(page)
-    asked = time.monotonic()
-    assert [score(page).split(":")[0] for page in pages] == ["trailer.mp4", "trailer.mp4"]
+        click(page, upload=trailer)  # the same file: the first prediction must not take it from the second visitor
+    assert uploads()
+    served.gate.set()
+    assert [title(page).split(":")[0] for page in pages] == ["trailer.mp4", "trailer.mp4"]
     (_, first_end), (second_begin, _) = served.spans
-    assert asked < first_end <= second_begin
+    assert first_end <= second_begin
     assert not uploads()
 
 
-def test_a_full_queue_is_said_in_a_sentence_and_passes(
-    visitor: Callable[[], Any], served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages = [visitor() for _ in range(WAITING + 2)]  # one is answered, and one is too many
-    buttons = [page.get_by_role("button", name="Try an example") for page in pages]
-    monkeypatch.setattr(served, "slow", 5.0)
-    for place, (page, button) in enumerate(zip(pages, buttons)):
-        button.click()
-        page.get_by_text(re.compile("processing" if place == 0 else "queue: |currently busy")).wait_for()
-        if place:  # the first one's answer has begun
-            monkeypatch.setattr(served, "slow", 0.0)
+def test_a_full_queue_is_said_in_a_sentence_and_passes(visitor: Callable[[], Any], served: Watched) -> None:
+    pages = [visitor() for _ in range(WAITING + 2)]  # one is served, and one is too many
+    served.gate.clear()
+    for place, page in enumerate(pages):
+        click(page, "Try an example")
+        page.get_by_text(re.compile("queue: |currently busy" if place else "processing")).wait_for()
     assert pages[-1].get_by_text("This application is currently busy. Please try again.").is_visible()
-    assert all(score(page).startswith("example.mp4: ") for page in pages[:-1])
-    buttons[-1].click()
-    assert score(pages[-1]).startswith("example.mp4: ")
+    served.gate.set()
+    assert all(title(page).startswith("example.mp4: ") for page in pages[:-1])
+    click(pages[-1], "Try an example")
+    assert title(pages[-1]).startswith("example.mp4: ")
 
 
-@pytest.fixture(scope="module")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
-    with disguises.laid(tmp_path_factory.mktemp("canary")) as canary:
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Canary]:
+    with disguises.laid(tmp_path) as canary:
         yield canary
 
 
-@pytest.fixture(scope="module")
-def disguised(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
-    """The 14 files, each with what the page says of it."""
-    folder = tmp_path_factory.mktemp("disguises")
+def test_disguises_touch_nothing(page: Any, canary: Canary, tmp_path: Path) -> None:
     odd = {"one_pixel": "of 10", "still_of_8k": "of 10", "hundred_thousand_frames": "67 minutes long: at most 30"}
-    found = {folder / f"{name}.mp4": said for name, said in (REFUSED | odd).items()}
-    for path in found:
-        disguises.make(path.stem, path, canary)
-    return found
-
-
-def test_disguises_touch_nothing_and_the_page_lives_on(
-    page: Any, canary: Canary, disguised: dict[Path, str], trailer: Path
-) -> None:
-    assert len(disguised) == 14
-    for path, said in disguised.items():
+    for name, text in (REFUSED | odd).items():
+        path = tmp_path / f"{name}.mp4"
+        disguises.make(name, path, canary)
         canary.set_up()
-        drop(page, path)
-        ask(page)
-        page.locator("#answer", has_text=path.name).wait_for()
-        shown = page.locator("#answer").inner_text()
-        assert re.search(said, shown), shown
-        assert not canary.touched(), path.name
-        assert str(path.parent) not in shown and "/" not in shown.replace("https://", "")
-    drop(page, trailer)
-    ask(page)
-    page.locator("#answer h3", has_text="trailer.mp4").wait_for()
+        click(page, upload=path)
+        page.locator("#prediction", has_text=path.name).wait_for()
+        content = page.locator("#prediction").inner_text()
+        assert re.search(text, content), content
+        assert not canary.touched(), name
+        assert "/" not in content.replace("https://", "")
 
 
-@pytest.mark.parametrize("name", ["-i.mp4", "concat:a|b.mp4", "$(touch x)${1+1}{{2}}.mp4", "<img src=x>.mp4"])
-def test_an_odd_name_is_just_a_name(page: Any, trailer: Path, name: str) -> None:
-    page.set_input_files("input[type=file]", {"name": name, "mimeType": "video/mp4", "buffer": trailer.read_bytes()})
-    page.locator("a[download]").wait_for()
-    ask(page)
-    assert re.fullmatch(r"\S.*\.mp4: [\d.]+ of 10", score(page))
-    assert page.locator("#answer img").count() == 0
+def test_an_odd_name_is_just_a_name(visitor: Callable[[], Any], trailer: Path) -> None:
+    for name in ("-i.mp4", "concat:a|b.mp4", "$(touch x)${1+1}{{2}}.mp4", "<img src=x>.mp4"):
+        page = visitor()
+        click(page, upload={"name": name, "mimeType": "video/mp4", "buffer": trailer.read_bytes()})
+        assert re.fullmatch(r"\S.*\.mp4: [\d.]+ of 10", title(page))
+        assert page.locator("#prediction img").count() == 0
 
 
 def test_a_link_into_the_own_network_is_refused(page: Any, canary: Canary) -> None:
     canary.requests.clear()
     for link in (canary.url.replace("http:", "https:"), canary.url, "/etc/passwd", "https://169.254.169.254/x.mp4"):
         page.get_by_label("or paste a link").fill(link)
-        ask(page)
-        page.locator("#answer", has_text=link.rpartition("/")[2]).wait_for()
-        assert re.search("leads to a private address|only https: links", line(page))
+        click(page)
+        assert re.search("leads to a private address|only https: links", alert(page, link.rpartition("/")[2]))
     assert canary.requests == []
 
 
-def test_nobody_reads_this_machines_files(served: Served, root: Path) -> None:
+def test_nobody_reads_this_machines_files_nor_uses_an_interface_for_programs(served: Watched, root: Path) -> None:
     for path in (root / "held_out" / "example.mp4", Path("/etc/passwd"), root / "models" / BEST):
         assert requests.get(f"{served.address}gradio_api/file={path}").status_code == 403
     assert str(root) not in requests.get(f"{served.address}config").text
-
-
-def test_the_pages_interface_for_programs_is_off(served: Served) -> None:
-    found = requests.get(f"{served.address}gradio_api/info").json()
-    assert found == {"named_endpoints": {}, "unnamed_endpoints": {}}
+    interface = requests.get(f"{served.address}gradio_api/info").json()
+    assert interface == {"named_endpoints": {}, "unnamed_endpoints": {}}
     assert requests.get(f"{served.address}openapi.json").status_code == 404
 
 
-@pytest.fixture(scope="module")
-def visits(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Visits:
-    return Visits(Predictor.load(root / "models" / BEST, root), tmp_path_factory.mktemp("scratch"))
+@pytest.fixture
+def visits(root: Path) -> app.Visits:
+    return app.Visits(Predictor.load(root / "models" / BEST, root), root / "scratch")
 
 
-def told(visits: Visits, trailer: object, link: str = "") -> str:
-    """What a visitor reads in place of an answer, "" when there is an answer."""
-    answer, frames, similar = visits.answer(trailer and str(trailer), link, lambda share, step: None)
-    return "" if "<h3>" in answer and frames and similar else re.search('role="alert">(.*)</p>', answer)[1]
+def line(visits: app.Visits, upload: object, link: str = "") -> str:
+    """What a visitor reads in place of a prediction, "" when there is one."""
+    prediction, frames, similar = visits.predict(upload and str(upload), link, lambda share, step: None)
+    return "" if "<h3>" in prediction and frames and similar else re.search('role="alert">(.*)</p>', prediction)[1]
 
 
-def test_a_private_link_is_followed_only_where_that_is_allowed(visits: Visits, site: Site, trailer: Path) -> None:
+def test_links_and_long_videos(visits: app.Visits, site: Site, trailer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.pages["/a.mp4"] = file(trailer.read_bytes())
-    assert "leads to a private address" in told(visits, None, f"{site.url}/a.mp4")
-    assert site.requests == []
-    trusting = Visits(replace(visits.predictor, private_links=True), visits.scratch)
-    assert told(trusting, None, f"{site.url}/a.mp4") == ""
-    assert len(site.requests) == 1
-
-
-def test_too_long_a_video_is_refused(visits: Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(visits, trailer) == ""
+    monkeypatch.setattr(download, "is_public", lambda host: True)
+    assert line(visits, None, f"{site.url}/a.mp4") == line(visits, trailer) == ""
+    monkeypatch.setattr(youtube, "fetch_youtube", lambda *_, **__: trailer)
+    assert line(visits, None, " youtu.be/abcdefghij1 ") == ""
     monkeypatch.setattr(trailer_input, "MOST_SECONDS", 6.0)
-    assert "trailer.mp4: 0 minutes long: at most 0 are taken" in told(visits, trailer)
+    assert "trailer.mp4: 0 minutes long: at most 0 are taken" in line(visits, trailer)
 
 
 @pytest.mark.parametrize(
-    ("error", "line"),
+    ("text", "public"),
     [
-        (TrailerError("{root}/excels/a b.csv: no column\nof scores"), "excels/a b.csv: no column of scores"),
-        (TrailerError("/usr/lib/x/y.py and /opt/z.so are old: see https://a.org/b/c"), "y.py and z.so are old: see https://a.org/b/c"),
-        (TrailerError("C:\\Users\\me\\a.mp4: 3/4 of it is lost"), "a.mp4: 3/4 of it is lost"),
-        (MemoryError("in {root}/models"), app.OUR_FAULT),
-        (FileNotFoundError(2, "No such file", "{root}/x"), app.OUR_FAULT),
+        ("{root}/excels/a b.csv: no column\nof scores", "excels/a b.csv: no column of scores"),
+        ("/usr/lib/x/y.py and /opt/z.so: see https://a.org/b/c", "y.py and z.so: see https://a.org/b/c"),
+        ("C:\\Users\\me\\a.mp4: 3/4 of it is lost", "a.mp4: 3/4 of it is lost"),
     ],
-)  # fmt: skip
-def test_what_went_wrong_is_one_line_without_a_folder(
-    visits: Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
+)
+def test_errors_and_warnings_are_one_line_without_a_folder(
+    visits: app.Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch, text: str, public: str
 ) -> None:
-    error.args = tuple(str(part).format(root=visits.predictor.root) for part in error.args)
-
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(Predictor, "predict", fail)
-    assert told(visits, trailer) == line
-
-
-def test_a_warning_names_no_folder(visits: Visits, trailer: Path, tmp_path: Path) -> None:
-    (tmp_path / "excels").mkdir()
-    lost = Visits(replace(visits.predictor, root=tmp_path), visits.scratch)
-    named = Path(shutil.copy(trailer, tmp_path / "Film [tt8800003].mp4"))
-    assert "could not be looked up" in "".join(Predictor.predict(lost.predictor, named).warnings)
-    assert str(tmp_path) in "".join(Predictor.predict(lost.predictor, named).warnings)
-    answer, *_ = lost.answer(str(named), "", lambda share, step: None)
-    assert "could not be looked up" in answer and str(tmp_path) not in answer
+    text = text.format(root=visits.predictor.root)
+    monkeypatch.setattr(visits.predictor, "info", replace(visits.predictor.info, warnings=[text]))
+    assert f'role="alert">{public}</p>' in visits.predict(str(trailer), "", lambda share, step: None)[0]
+    for error, expected in ((TrailerError(text), public), (MemoryError(text), app.UNEXPECTED)):
+        monkeypatch.setattr(Predictor, "predict", Mock(side_effect=error))
+        assert line(visits, trailer) == expected
 
 
-def test_equal_uploads_do_not_share_their_fate(tmp_path: Path) -> None:
-    upload = tmp_path / "hash" / "same.mp4"
-    upload.parent.mkdir()
-    upload.write_bytes(b"video")
-    first, second = keep_upload(str(upload), None), keep_upload(str(upload), None)
-    assert keep_upload(str(upload), first) == first
-    drop_upload(first)
-    assert Path(second).read_bytes() == b"video" and not Path(first).exists()
-    drop_upload(second)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_another_upload_replaces_the_one_before(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.mp4").write_bytes(b"video")
-    before = keep_upload(str(tmp_path / "one" / "a.mp4"), None)
-    after = keep_upload(str(tmp_path / "two" / "a.mp4"), before)
-    assert Path(after).is_file() and not (tmp_path / "one").exists()
-    assert keep_upload(None, after) is None and list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def command(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """A function that runs the command until the page is up, as if Ctrl-C came then."""
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(app, "threading", SimpleNamespace(Event=lambda: SimpleNamespace(wait=stop)))
-    before = signal.getsignal(signal.SIGTERM)
-    yield lambda *words: main(["app", "--model", str(root / "models" / BEST), *map(str, words)])
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
-def test_only_a_page_for_others_warns(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], host: str, warned: bool
+def test_the_command_serves_until_ctrl_c(
+    root: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
-    port = free_port()
-    assert command("--host", host, "--port", port) == 0
-    printed = capsys.readouterr()
-    assert f":{port}/ (Ctrl-C stops it)" in printed.out
-    assert ("warning: " in printed.err) == warned
-
-
-def test_a_port_that_is_taken_is_named(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert command("--port", port) == 1
-    assert capsys.readouterr().err.strip().endswith(f"port {port}: is the port taken? Name another (--port)")
-
-
-def test_without_gradio_its_install_line_is_named(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which `serving` sets: put back what was there
+    stop = SimpleNamespace(wait=lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(app, "threading", SimpleNamespace(Event=lambda: stop))
+    model = root / "models" / BEST
+    for host, warned in (("localhost", False), ("0.0.0.0", True)):
+        port = free_port()
+        app.run_app(model, root, host, port)
+        printed = capsys.readouterr()
+        assert f":{port}/ (Ctrl-C stops it)" in printed.out and ("warning: " in printed.err) == warned
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(TrailerError, match=r"is the port taken\?"):
+        app.run_app(model, root, "127.0.0.1", taken.getsockname()[1])
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert command() == 1
-    assert capsys.readouterr().err.strip() == "error: the page needs gradio: pip install 'trailer_lib[app]'"
+    with pytest.raises(TrailerError, match="the page needs gradio: pip install"):
+        app.run_app(model, root, "127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""Every figure draws what it says, with the captions that explain it, and leaves nothing open in pyplot."""
+"""Every figure shows what it says, with the captions that explain it, and leaves nothing open in pyplot."""
 
 import io
 from collections.abc import Callable
@@ -13,42 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trailer_lib.dataset.dataset import Dataset
-from trailer_lib.dataset.frames import evenly_spaced
+from trailer_lib.dataset import Dataset, evenly_spaced
 from trailer_lib.project import Project
 from trailer_lib.report import plots
-from trailer_lib.video import frame_folder
+from trailer_lib.video import folder_name
 
-METRICS = {name: {"value": 0.9, "low": 0.8, "high": 1.1} for name in ("nMSE", "MAE", "R2", "Spearman")}
-RESULTS = {"films": 7, "train_mean": 6.1, "metrics": {"trailer": METRICS, "mean baseline": METRICS}}
-HISTORY = pd.DataFrame(
-    {"epoch": [1, 2, 3, 4], "train_loss": [1.4, 1.0, 0.8, 0.7], "val_loss": [1.2, 0.9, 0.7, 0.8], "lr": [1e-3] * 4}
+NMSE = {"nMSE": {"value": 0.9, "low": 0.8, "high": 1.1}}
+RESULTS = {"films": 7, "train_mean": 6.1, "metrics": {"trailer": NMSE, "genre only": NMSE}}
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "train_loss": [1.4, 1, 0.8, 0.7], "val_loss": [1.2, 0.9, 0.7, 0.8]})
+BASELINE = {"train": 1.0, "val": 1.1}
+STATUS = pd.DataFrame(
+    {"status": ["ok", "ok", "ok", "failed", "later", "open"], "reason": ["", "", "", "private", "timeout", ""]}
 )
-CONSTANTS = {"train": 1.0, "val": 1.1}
-
-
-def drawn_on(figure: Figure) -> list[Axes]:
-    """The axes that hold a picture."""
-    return [axis for axis in figure.axes if axis.images]
-
-
-def captions(figure: Figure) -> list[str]:
-    return [axis.get_title(loc="left") for axis in drawn_on(figure)]
-
-
-def some_pictures(count: int) -> list[np.ndarray]:
-    return [np.full((9, 16, 3), 10 * number, np.uint8) for number in range(count)]
-
-
-def film_folder(root: Path, number: int = 4) -> Path:
-    film = fictional_film(number)
-    return root / "images" / frame_folder.folder_name(film["imdb_id"], film["title"], film["year"])
-
-
-def predictions_of(data: Dataset) -> pd.DataFrame:
-    films = data.split("test")
-    predicted = films.score + np.linspace(-2.0, 1.0, len(films))
-    return films.assign(predicted=predicted, error=predicted - films.score)
+SCHEMES = {"good": (0.7, 0.6, 0.8), "$a_$": (300, 200, 400), "mean baseline": (1.0, 1.0, 1.01)}
+COMPARED = {"metrics": {name: {"nMSE": dict(zip(("value", "low", "high"), nmse))} for name, nmse in SCHEMES.items()}}
 
 
 @pytest.fixture(scope="module")
@@ -56,200 +34,175 @@ def data(dataset_root: Path) -> Dataset:
     return Dataset.open(Project(dataset_root))
 
 
-STATUS = pd.DataFrame(
-    {"status": ["ok", "ok", "ok", "failed", "later", "open"], "reason": ["", "", "", "private", "timeout", ""]}
-)
+@pytest.fixture
+def predictions(data: Dataset) -> pd.DataFrame:
+    films = data.split("test")
+    predicted = films.score + np.linspace(-2.0, 1.0, len(films))
+    return films.assign(predicted=predicted, error=predicted - films.score)
 
-EVERY_PLOT: dict[str, Callable[[Path, Dataset], Figure]] = {
-    "contact_sheet": lambda root, data: plots.contact_sheet(some_pictures(3), ["a", "b", "c"]),
-    "kept_frames": lambda root, data: plots.kept_frames(film_folder(root)),
-    "dropped_frames": lambda root, data: plots.dropped_frames(film_folder(root)),
-    "scrape_outcomes": lambda root, data: plots.scrape_outcomes(STATUS),
-    "score_histogram": lambda root, data: plots.score_histogram(data.films),
-    "learning_curve": lambda root, data: plots.learning_curve(HISTORY, CONSTANTS, 10, "mse"),
-    "predicted_against_true": lambda root, data: plots.predicted_against_true(predictions_of(data), RESULTS),
-    "largest_errors": lambda root, data: plots.largest_errors(data, predictions_of(data)),
+
+def film_folder(root: Path) -> Path:
+    film = fictional_film(4)
+    return root / "images" / folder_name(film["imdb_id"], film["title"], film["year"])
+
+
+def grey(count: int) -> list[np.ndarray]:
+    return [np.full((9, 16, 3), 10 * number, np.uint8) for number in range(count)]
+
+
+def captions(figure: Figure) -> list[str]:
+    return [axis.get_title(loc="left") for axis in figure.axes if axis.images]
+
+
+def marks(figure: Figure) -> float:
+    """The share of pixels that change when all that the axes show of the data is hidden: 0 of bare axes."""
+    pixels = []
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # which would move the axes again
+    for visible in (True, False):
+        for axis in figure.axes:
+            for artist in [*axis.images, *axis.lines, *axis.patches, *axis.collections]:
+                artist.set_visible(visible)
+        figure.savefig(file := io.BytesIO(), format="png", dpi=60)
+        pixels.append(np.asarray(Image.open(file).convert("RGB")))
+    return float((pixels[0] != pixels[1]).any(-1).mean())
+
+
+EVERY_PLOT: dict[str, Callable[[Path, Dataset, pd.DataFrame], Figure]] = {
+    "contact_sheet": lambda root, data, films: plots.contact_sheet(grey(3), ["a", "$b_$", "c"]),
+    "kept_frames": lambda root, data, films: plots.kept_frames(film_folder(root)),
+    "dropped_frames": lambda root, data, films: plots.dropped_frames(film_folder(root)),
+    "scrape_outcomes": lambda root, data, films: plots.scrape_outcomes(STATUS),
+    "score_histogram": lambda root, data, films: plots.score_histogram(data.films),
+    "learning_curve": lambda root, data, films: plots.learning_curve(HISTORY, BASELINE, 10, "mse"),
+    "predicted_against_true": lambda root, data, films: plots.predicted_against_true(films, RESULTS),
+    "largest_errors": lambda root, data, films: plots.largest_errors(data, films),
+    "scheme_table": lambda root, data, films: plots.scheme_table(COMPARED),
 }
 
 
 @pytest.mark.parametrize("name", EVERY_PLOT)
-def test_a_figure_draws_something_and_is_not_left_open(dataset_root: Path, data: Dataset, name: str) -> None:
-    plt.close("all")
-    figure = EVERY_PLOT[name](dataset_root, data)
-    assert isinstance(figure, Figure)
+def test_a_figure_shows_its_data_and_is_closed(
+    dataset_root: Path, data: Dataset, predictions: pd.DataFrame, name: str
+) -> None:
+    figure = EVERY_PLOT[name](dataset_root, data, predictions)
     assert plt.get_fignums() == []
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=40)
-    assert len(Image.open(file).convert("RGB").getcolors(1_000_000)) > 2
+    assert marks(figure) > 0.003
 
 
-@pytest.mark.parametrize("count, columns, rows", [(1, 10, 1), (10, 10, 1), (11, 10, 2), (7, 3, 3)])
+def test_bare_axes_show_no_data() -> None:
+    assert marks(plots.scrape_outcomes(STATUS.head(0))) == 0
+
+
+@pytest.mark.parametrize("count, columns, rows", [(0, 10, 1), (1, 10, 1), (11, 10, 2), (7, 3, 3)])
 def test_a_contact_sheet_has_a_place_for_each_picture(count: int, columns: int, rows: int) -> None:
-    figure = plots.contact_sheet(some_pictures(count), [f"no {n}" for n in range(count)], "Title", columns)
-    assert len(figure.axes) == rows * columns
+    figure = plots.contact_sheet(grey(count), [f"no {n}" for n in range(count)], "Title", columns)
+    assert len(figure.axes) == rows * columns and figure.get_suptitle() == "Title"
     assert captions(figure) == [f"no {n}" for n in range(count)]
-    assert [axis.images[0].get_array()[0, 0, 0] for axis in drawn_on(figure)] == [10 * n for n in range(count)]
-    assert figure.get_suptitle() == "Title"
-
-
-def test_a_contact_sheet_of_nothing_is_an_empty_figure() -> None:
-    figure = plots.contact_sheet([], [])
-    assert drawn_on(figure) == []
-    figure.savefig(io.BytesIO())
+    assert [axis.images[0].get_array()[0, 0, 0] for axis in figure.axes[:count]] == [10 * n for n in range(count)]
 
 
 @pytest.mark.parametrize("count, shown", [(5, 5), (100, FRAMES)])
-def test_kept_frames_are_spread_over_the_film_with_their_seconds(frames_root: Path, count: int, shown: int) -> None:
-    figure = plots.kept_frames(film_folder(frames_root), count)
-    assert captions(figure) == [f"{1.5 * n:.1f} s" for n in evenly_spaced(FRAMES, shown)]
-    assert figure.get_suptitle() == f"{film_folder(frames_root).name}: kept {FRAMES}, {shown} of them"
+def test_frames_are_spread_over_the_film_with_seconds_or_reasons(frames_root: Path, count: int, shown: int) -> None:
+    folder = film_folder(frames_root)
+    kept, dropped = plots.kept_frames(folder, count), plots.dropped_frames(folder)
+    assert captions(kept) == [f"{1.5 * n:.1f} s" for n in evenly_spaced(FRAMES, shown)]
+    assert kept.get_suptitle() == f"{folder.name}: kept {FRAMES}, {shown} of them"
+    assert captions(dropped) == ["dark", "flat"] and dropped.get_suptitle().endswith("dropped 2, 2 of them")
 
 
-def test_kept_frames_of_the_originals_layout_have_their_numbers(frames_root: Path, copy_of: Callable) -> None:
+def test_frames_without_a_record_have_their_numbers(frames_root: Path, copy_of: Callable) -> None:
     folder = film_folder(copy_of(frames_root).root)
     (folder / "film.json").unlink()
     assert captions(plots.kept_frames(folder)) == [str(n) for n in range(FRAMES)]
-
-
-def test_dropped_frames_have_their_reasons(frames_root: Path) -> None:
-    figure = plots.dropped_frames(film_folder(frames_root))
-    assert captions(figure) == ["dark", "flat"]
-    assert figure.get_suptitle().endswith("dropped 2, 2 of them")
-
-
-def test_a_film_without_dropped_frames_shows_none(frames_root: Path, copy_of: Callable) -> None:
-    folder = film_folder(copy_of(frames_root).root)
-    (folder / "film.json").unlink()
-    figure = plots.dropped_frames(folder)
-    assert captions(figure) == [] and figure.get_suptitle().endswith("dropped 0, 0 of them")
+    assert captions(plots.dropped_frames(folder)) == []
 
 
 def test_scrape_outcomes_count_the_films_of_each_reason() -> None:
     [axis] = plots.scrape_outcomes(STATUS).axes
     names = [label.get_text() for label in axis.get_yticklabels()]
-    assert dict(zip(names, [bar.get_width() for bar in axis.patches])) == {
-        "frames kept": 3,
-        "private": 1,
-        "timeout, to be tried again": 1,
-        "not tried yet": 1,
-    }
+    counts = {"frames kept": 3, "private": 1, "timeout, to be tried again": 1, "not tried yet": 1}
+    assert dict(zip(names, [bar.get_width() for bar in axis.patches])) == counts
     assert [text.get_text() for text in axis.texts] == ["3", "1", "1", "1"]
-
-
-def test_scrape_outcomes_of_no_films_has_no_bars() -> None:
-    [axis] = plots.scrape_outcomes(STATUS.head(0)).axes
-    assert len(axis.patches) == 0
 
 
 def test_the_histogram_counts_every_film_and_marks_the_train_mean(data: Dataset) -> None:
     [axis] = plots.score_histogram(data.films).axes
     assert sum(bar.get_height() for bar in axis.patches) == len(data.films)
-    [line] = axis.lines
-    assert line.get_xdata()[0] == pytest.approx(data.split("train").score.mean())
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert set(labels) == {"train", "val", "test", "train mean"}
+    assert axis.lines[0].get_xdata()[0] == pytest.approx(data.split("train").score.mean())
+    labels = {text.get_text() for text in axis.get_legend().get_texts()}
+    assert labels == {"train", "val", "test", "mean baseline"}
 
 
-def test_the_learning_curve_has_both_losses_both_constants_and_the_best_epoch() -> None:
-    [axis] = plots.learning_curve(HISTORY, CONSTANTS, 10, "mse").axes
-    lines = {line.get_label(): line for line in axis.lines}
-    assert list(lines["train"].get_ydata()) == HISTORY.train_loss.tolist()
-    assert list(lines["val"].get_ydata()) == HISTORY.val_loss.tolist()
-    assert set(lines["constant, train"].get_ydata()) == {1.0} and set(lines["constant, val"].get_ydata()) == {1.1}
-    assert (lines["best, saved"].get_xdata()[0], lines["best, saved"].get_ydata()[0]) == (3, 0.7)
-    assert axis.get_title() == "epoch 4 of 10" and axis.get_ylabel().startswith("mse")
+def curve(history: pd.DataFrame = HISTORY, loss: str = "mse", genre: float | None = None) -> Axes:
+    return plots.learning_curve(history, BASELINE, 10, loss, genre).axes[0]
 
 
-def test_the_genres_have_a_line_of_their_own() -> None:
-    [axis] = plots.learning_curve(HISTORY, CONSTANTS, 10, "mse", 0.85).axes
-    [line] = [line for line in axis.lines if line.get_label() == "genre only, val"]
-    assert set(line.get_ydata()) == {0.85}
-    assert "genre only, val" not in {line.get_label() for line in curve_without_genres().lines}
+@pytest.mark.parametrize("loss, constant, genre", [("mse", "mean", None), ("l1", "median", 0.85)])
+def test_the_curve_has_losses_baselines_and_the_best_epoch(loss: str, constant: str, genre: float | None) -> None:
+    axis = curve(HISTORY, loss, genre)
+    lines = {line.get_label(): list(line.get_ydata()) for line in axis.lines}
+    assert lines["train"] == HISTORY.train_loss.tolist() and lines["val"] == HISTORY.val_loss.tolist()
+    assert [set(lines[f"{constant} baseline, {split}"]) for split in BASELINE] == [{1.0}, {1.1}]
+    assert lines["best, saved"] == [0.7] and set(lines.get("genre only, val", [None])) == {genre}
+    assert axis.get_title() == "epoch 4 of 10" and axis.get_ylabel().startswith(loss)
 
 
-def curve_without_genres() -> Axes:
-    return plots.learning_curve(HISTORY, CONSTANTS, 10, "mse").axes[0]
+@pytest.mark.parametrize("first, left, label", [(0, -0.5, "epoch (0: the fitted head)"), (1, 0.5, "epoch")])
+def test_a_fitted_head_is_epoch_0_on_the_curve(first: int, left: float, label: str) -> None:
+    axis = curve(HISTORY.assign(epoch=HISTORY.epoch - 1 + first))
+    assert axis.get_xlim() == (left, 10.5) and axis.get_xlabel() == label
 
 
-@pytest.mark.parametrize("epochs", [0, 3])
-def test_a_fitted_head_is_epoch_0_on_the_curve(epochs: int) -> None:
-    history = HISTORY.assign(epoch=HISTORY.epoch - 1).head(epochs + 1)
-    [axis] = plots.learning_curve(history, CONSTANTS, epochs, "mse").axes
-    assert axis.get_xlim() == (-0.5, epochs + 0.5)
-    assert axis.get_xlabel() == "epoch (0: the fitted head)"
-    assert curve_without_genres().get_xlim()[0] == 0.5 and curve_without_genres().get_xlabel() == "epoch"
-
-
-def test_a_hopeless_first_epoch_does_not_flatten_the_curve() -> None:
-    wild = pd.concat([HISTORY.assign(train_loss=900.0).head(1), HISTORY.iloc[1:]])
-    [axis] = plots.learning_curve(wild, CONSTANTS, 10, "mse").axes
-    assert axis.get_ylim()[1] < 10
+def test_a_diverged_epoch_does_not_flatten_the_curve() -> None:
+    assert curve(HISTORY.replace({"train_loss": 1.4}, 900.0)).get_ylim()[1] < 10
 
 
 def test_the_live_curve_redraws_one_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = []
-
-    class Handle:
-        def update(self, figure: Figure) -> None:
-            shown.append(figure)
-
-    monkeypatch.setattr("IPython.display.display", lambda *_, **__: Handle())
-    live = plots.LiveCurve(CONSTANTS, 10, "mse", 0.85)
+    shown: list[Figure] = []
+    handle = type("Handle", (), {"update": lambda self, figure: shown.append(figure)})
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: handle())
+    live = plots.LiveCurve(BASELINE, 10, "mse", 0.85)
     for epochs in (1, 2):
         live(HISTORY.head(epochs))
     assert [figure.axes[0].get_title() for figure in shown] == ["epoch 1 of 10", "epoch 2 of 10"]
     assert all("genre only, val" in {line.get_label() for line in figure.axes[0].lines} for figure in shown)
 
 
-def test_predicted_against_true_has_a_point_a_film_and_both_lines(data: Dataset) -> None:
-    films = predictions_of(data)
-    [axis] = plots.predicted_against_true(films, RESULTS).axes
-    [points] = axis.collections
-    assert np.allclose(points.get_offsets(), films[["score", "predicted"]])
-    lines = {line.get_label(): line for line in axis.lines}
-    assert set(lines["constant: train mean"].get_ydata()) == {6.1}
-    assert list(lines["perfect"].get_xdata()) == list(lines["perfect"].get_ydata())
-    assert axis.get_title() == "trailer: nMSE 0.90 [0.80, 1.10]"
-
-
-def test_a_baselines_answers_stand_beside_on_the_same_scale(data: Dataset) -> None:
-    films = predictions_of(data)
-    answers = films.score.to_numpy() - 3.0
-    results = {**RESULTS, "metrics": {**RESULTS["metrics"], "genre only": METRICS}}
-    first, second = plots.predicted_against_true(films, results, {"genre only": answers}).axes
-    assert np.allclose(second.collections[0].get_offsets(), np.column_stack([films.score, answers]))
+def test_predictions_stand_against_the_truth_beside_a_baselines(predictions: pd.DataFrame) -> None:
+    genres = predictions.score.to_numpy() - 3.0
+    first, second = plots.predicted_against_true(predictions, RESULTS, {"genre only": genres}).axes
+    assert np.allclose(first.collections[0].get_offsets(), predictions[["score", "predicted"]])
+    assert np.allclose(second.collections[0].get_offsets(), np.column_stack([predictions.score, genres]))
     assert second.get_title() == "genre only: nMSE 0.90 [0.80, 1.10]"
-    assert first.get_xlim() == first.get_ylim() == second.get_xlim() == second.get_ylim()
-    assert first.get_ylim()[0] < answers.min()
+    lines = {line.get_label(): line for line in first.lines}
+    assert set(lines["mean baseline"].get_ydata()) == {6.1}
+    assert list(lines["perfect"].get_xdata()) == list(lines["perfect"].get_ydata())
+    assert first.get_ylim() == second.get_ylim() == second.get_xlim() and first.get_ylim()[0] < genres.min()
 
 
-def test_the_largest_errors_come_first_with_both_scores(data: Dataset) -> None:
-    films = predictions_of(data)
-    figure = plots.largest_errors(data, films, films=2, count=3)
-    worst = films.loc[films.error.abs().idxmax()]
-    found = captions(figure)
-    assert len(found) == 6
-    assert found[0] == f"{worst.title}: {worst.predicted:.1f}, true {worst.score:.1f}"
-    assert found[1:3] == ["", ""] and found[3].startswith(films.title[films.error.abs().nlargest(2).index[1]])
-    assert np.array_equal(drawn_on(figure)[0].images[0].get_array(), data.film_frames(worst.name, 3)[0])
+def test_the_largest_errors_come_first_with_both_scores(data: Dataset, predictions: pd.DataFrame) -> None:
+    figure = plots.largest_errors(data, predictions, films=2, count=3)
+    worst = predictions.loc[predictions.error.abs().nlargest(2).index]
+    labels = [f"{film.title}: {film.predicted:.1f}, true {film.score:.1f}" for film in worst.itertuples()]
+    assert captions(figure) == [labels[0], "", "", labels[1], "", ""]
+    assert np.array_equal(figure.axes[0].images[0].get_array(), data.film_frames(worst.index[0], 3)[0])
 
 
-def scheme_results() -> dict:
-    nmse = {"good": (0.7, 0.6, 0.8), "astray": (300.0, 200.0, 400.0), "mean baseline": (1.0, 1.0, 1.01)}
-    return {"metrics": {who: {"nMSE": dict(zip(("value", "low", "high"), found))} for who, found in nmse.items()}}
-
-
-def test_the_scheme_table_shows_each_with_its_interval_and_the_baselines_grey() -> None:
-    axis = plots.scheme_table(scheme_results()).axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "astray", "mean baseline"]
+def test_the_scheme_table_shows_intervals_baselines_grey_and_a_diverged_scheme_in_words() -> None:
+    [axis] = plots.scheme_table(COMPARED).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(SCHEMES)
     bars = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
-    assert [tuple(bar.get_xdata()) for bar in bars] == [(0.6, 0.8), (200.0, 400.0), (1.0, 1.01)]
+    assert [tuple(bar.get_xdata()) for bar in bars] == [nmse[1:] for nmse in SCHEMES.values()]
     assert [bar.get_color() == plots.COLOURS["mean baseline"] for bar in bars] == [False, False, True]
+    assert np.ptp(axis.get_xlim()) < 3
+    [text] = axis.texts
+    assert text.get_text() == "300.00 [200.00, 400.00] →" and text.get_position()[1] == 1
 
 
-def test_a_scheme_that_went_astray_is_told_in_words_and_does_not_flatten_the_others() -> None:
-    [axis] = plots.scheme_table(scheme_results()).axes
-    low, high = axis.get_xlim()
-    assert high - low < 3
-    [said] = axis.texts
-    assert said.get_text() == "300.00 [200.00, 400.00] →" and said.get_position()[1] == 1
+def test_undefined_nmse_leaves_the_scheme_table_its_axis_and_words() -> None:
+    nan = dict.fromkeys(("value", "low", "high"), np.nan)
+    [axis] = plots.scheme_table({"metrics": {"good": {"nMSE": nan}, "mean baseline": {"nMSE": nan}}}).axes
+    assert [text.get_text() for text in axis.texts] == ["undefined →"] * 2 and np.isfinite(axis.get_xlim()).all()
+    equal = plots.learning_curve(HISTORY, {"train": 0.0, "val": 0.0}, 4, "mse").axes[0]
+    assert equal.get_ylim()[1] == 1.0

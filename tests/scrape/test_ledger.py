@@ -1,54 +1,46 @@
-"""The ledger: what is appended is read, whatever a crash or a stranger left between."""
+"""The ledger: entries are read as they were appended, whatever a crash or a stranger left between; and its tables."""
 
-from multiprocessing import get_context
+import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from film_set import table
 
-from trailer_lib.scrape import ledger
-from trailer_lib.scrape.ledger import Entry
+from trailer_lib import Project, TrailerError
+from trailer_lib.scrape import failures, first_folder, ledger, sources, status, summary
+from trailer_lib.scrape.ledger import LEDGER, Entry
+from trailer_lib.video import folder_name
 
-WRITERS, APPENDS = 4, 50
-FIRST = Entry("tt0000001", "-aaaaaaaaaa", "ok", seconds=1.5, bytes=10, sampled=4, kept=3, dropped={"dark": 1})
-SECOND = Entry("tt0000002", "bbbbbbbbbbb", "failed", "private", "“Amélie”\n七人の侍 \u2028 🎬")
-THIRD = Entry("tt0000003", "ccccccccccc", "later", "network", 'a "quoted" \\ text')
+FIRST = Entry("tt0000001", "-aaaaaaaaaa", "ok", "", "", 1.5, 10, 4, 3, {"dark": 1})
+SECOND = Entry("tt0000002", "bbbbbbbbbbb", "failed", "private", '“Amélie”\n七人の侍 \u2028 🎬 \udcff \\ "quoted"')
+THIRD = Entry("tt0000003", "ccccccccccc", "later", "network", "reset", retry_after=3.0)
+FILMS = table(FIRST.imdb_id, SECOND.imdb_id, THIRD.imdb_id, "tt0000004")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "images" / "ledger.jsonl"
+    return tmp_path / "images" / LEDGER
 
 
-def line_of(entry: Entry, scratch: Path) -> bytes:
-    """The bytes that appending `entry` writes."""
-    scratch.unlink(missing_ok=True)
-    ledger.append_entry(scratch, entry)
-    return scratch.read_bytes()
-
-
-def append_many(path: Path, writer: int) -> None:
-    for number in range(APPENDS):
-        ledger.append_entry(path, Entry(f"tt{writer}-{number}", "y" * 11, "ok", detail="é" * (100 * writer + number)))
-
-
-def test_what_is_appended_is_read_in_order(path: Path) -> None:
+@pytest.fixture
+def project(path: Path) -> Project:
+    """One film of each status, the first with a folder."""
     for entry in (FIRST, SECOND, THIRD):
         ledger.append_entry(path, entry)
-    assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
+    (path.parent / folder_name(FIRST.imdb_id, "Film", 1999)).mkdir()
+    return Project(path.parent.parent)
 
 
-def test_every_entry_is_one_line_that_only_follows(path: Path) -> None:
+def test_entries_are_read_as_they_were_appended_a_line_each(path: Path) -> None:
+    assert ledger.read_ledger(path) == [] and not path.parent.exists()
     ledger.append_entry(path, FIRST)
     before = path.read_bytes()
     ledger.append_entry(path, SECOND)
-    assert path.read_bytes().startswith(before)
-    assert path.read_bytes().count(b"\n") == 2
-
-
-def test_a_ledger_that_is_not_there_is_empty(path: Path) -> None:
-    assert ledger.read_ledger(path) == []
-    assert ledger.latest_entries(path) == {}
-    assert not path.parent.exists()
+    ledger.append_entry(path, THIRD)
+    assert path.read_bytes().startswith(before) and path.read_bytes().count(b"\n") == 3
+    assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
 
 
 def test_the_last_entry_of_a_film_counts(path: Path) -> None:
@@ -58,61 +50,74 @@ def test_the_last_entry_of_a_film_counts(path: Path) -> None:
     assert ledger.latest_entries(path) == {FIRST.imdb_id: retried, SECOND.imdb_id: SECOND}
 
 
-def test_a_line_torn_at_any_byte_loses_that_line_alone(path: Path) -> None:
+@pytest.mark.parametrize("ending", [b"", b'{"imdb_id": "tt00'])
+def test_a_last_line_without_its_end_is_separated_from_the_next(path: Path, ending: bytes) -> None:
     ledger.append_entry(path, FIRST)
-    before, line = path.read_bytes(), line_of(SECOND, path.with_name("scratch"))
-    for length in range(len(line) - 1):
-        path.write_bytes(before + line[:length])
-        assert ledger.read_ledger(path) == [FIRST]
-        ledger.append_entry(path, THIRD)
-        assert ledger.read_ledger(path) == [FIRST, THIRD]
-
-
-def test_a_line_that_lacks_only_its_end_is_kept(path: Path) -> None:
-    ledger.append_entry(path, FIRST)
-    path.write_bytes(path.read_bytes() + line_of(SECOND, path.with_name("scratch")).removesuffix(b"\n"))
-    ledger.append_entry(path, THIRD)
-    assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
-
-
-def test_a_torn_first_line_hides_nothing(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b'{"imdb_id": "tt00')
-    ledger.append_entry(path, FIRST)
-    assert ledger.read_ledger(path) == [FIRST]
+    path.write_bytes(path.read_bytes().removesuffix(b"\n") + ending)
+    ledger.append_entry(path, SECOND)
+    assert ledger.read_ledger(path) == [SECOND] if ending else [FIRST, SECOND]
 
 
 @pytest.mark.parametrize(
     "foreign",
-    [
-        b"",
-        b"not json",
-        b"3",
-        b"null",
-        b"[1, 2, 3]",
-        b'["tt1", "y", "ok"]',
-        b"{}",
-        b'{"imdb_id": "tt1"}',
-        b'{"imdb_id": "tt1", "youtube_id": "y", "status": "ok", "colour": "red"}',
-        b"\xff\xfe\x00",
-        b"[" * 100_000,
-    ],
-)
-def test_a_foreign_line_is_passed_over(path: Path, foreign: bytes) -> None:
+    [b"", b"not json", b"3", b"null", b"[1]", b'["tt1", "y", "ok"]', b"{}", b'{"imdb_id": "tt1"}', b"\xff\xfe\x00",
+     b'{"imdb_id": "tt1", "youtube_id": "y", "status": "ok", "colour": "red"}', b"[" * 100_000],
+)  # fmt: skip
+def test_a_foreign_line_is_skipped(path: Path, foreign: bytes) -> None:
     ledger.append_entry(path, FIRST)
     path.write_bytes(path.read_bytes() + foreign + b"\n")
     ledger.append_entry(path, SECOND)
     assert ledger.read_ledger(path) == [FIRST, SECOND]
 
 
-def test_lines_of_several_processes_never_mix(path: Path) -> None:
-    context = get_context("spawn")
-    writers = [context.Process(target=append_many, args=(path, writer)) for writer in range(WRITERS)]
-    for process in writers:
-        process.start()
-    for process in writers:
-        process.join()
-    assert [process.exitcode for process in writers] == [0] * WRITERS
-    expected = {f"tt{writer}-{number}" for writer in range(WRITERS) for number in range(APPENDS)}
-    assert {entry.imdb_id for entry in ledger.read_ledger(path)} == expected
-    assert path.read_bytes().count(b"\n") == len(expected)
+def test_a_ledger_with_the_former_field_names_still_counts(project: Project, path: Path) -> None:
+    current = {former: asdict(FIRST)[name] for former, name in ledger.FORMER_NAMES.items()}
+    line = {name: value for name, value in asdict(FIRST).items() if not name.endswith("_frames")} | current
+    path.write_text(json.dumps(line) + "\n" + path.read_text().partition("\n")[2])
+    assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
+    assert status(project, FILMS).status.tolist() == ["ok", "failed", "later", "open"]
+
+
+def test_the_folder_decides_and_not_the_ledger(project: Project, path: Path) -> None:
+    ledger.append_entry(path, Entry(FIRST.imdb_id, FIRST.youtube_id, "failed", "crash"))
+    (path.parent / folder_name(THIRD.imdb_id, "Film", 1999)).mkdir()
+    assert status(project, FILMS).status.tolist() == ["ok", "failed", "ok", "open"]
+    ledger.append_entry(path, FIRST)
+    shutil.rmtree(first_folder(project, FILMS))
+    assert status(project, FILMS).status.tolist() == ["open", "failed", "ok", "open"]
+    assert set(status(project, FILMS).reason) == {"", "private"}
+
+
+def test_folders_of_another_layout_or_incomplete_ones_are_not_done(project: Project) -> None:
+    for name in ("Old Film", ".tmp-1-Film (1999) [tt0000009]"):
+        (project.images / name).mkdir()
+    (project.images / "file [tt0000008]").write_text("")
+    assert set(ledger.film_folders(project)) == {FIRST.imdb_id}
+
+
+def test_the_first_folder_is_that_of_the_first_film_that_has_one(project: Project) -> None:
+    assert first_folder(project, FILMS[::-1]) == ledger.film_folders(project)[FIRST.imdb_id]
+    with pytest.raises(TrailerError, match="not one of 2 films gave frames"):
+        first_folder(project, FILMS[1:3])
+
+
+def test_the_summary_counts_films_seconds_megabytes_and_frames_of_each_reason(project: Project, path: Path) -> None:
+    for number, entry in ((5, FIRST), (6, FIRST), (7, THIRD)):
+        ledger.append_entry(path, Entry(**asdict(entry) | {"imdb_id": f"tt000000{number}", "bytes": 1_500_000}))
+    for number in (5, 6):
+        (path.parent / folder_name(f"tt000000{number}", "Film", 1999)).mkdir()
+    films = table(*(f"tt000000{number}" for number in range(2, 8)))
+    assert summary(status(project, films)).values.tolist() == [
+        ["later", "network", 2, 0.0, 1.5, 0],
+        ["ok", "", 2, 3.0, 3.0, 6],
+        ["failed", "private", 1, 0.0, 0.0, 0],
+        ["open", "", 1, 0.0, 0.0, 0],
+    ]
+
+
+def test_the_list_of_failures_has_a_line_a_film_and_then_the_remedies(project: Project) -> None:
+    result = status(project, FILMS)
+    assert failures(result).splitlines()[-2:] == [
+        f"later   {FILMS.title[2]}: reset", f"network: {sources.remedy('network')}",
+    ]  # fmt: skip
+    assert failures(result[result.status == "ok"]) == "nothing failed"

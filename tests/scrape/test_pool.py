@@ -1,224 +1,163 @@
-"""When films are tried, how often and how far apart, on a clock that stands still until somebody waits."""
+"""When jobs start, on a clock that stands still until somebody waits; and what becomes of workers and their jobs."""
 
 import os
-import random
 import signal
+import subprocess
+import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
-from itertools import pairwise
-from threading import Timer
-from types import SimpleNamespace
+from concurrent.futures import TimeoutError as FutureTimeout
+from multiprocessing import resource_tracker
+from pathlib import Path
 
+import numpy as np
 import pytest
+from pebble import ProcessExpired
 
-from trailer_lib import Project, TrailerError
-from trailer_lib.scrape import pool
-from trailer_lib.scrape.ledger import Entry
-from trailer_lib.scrape.run import Job
-from trailer_lib.settings import ScrapeSettings
+from trailer_lib.scrape import pool, worker_pool
+from trailer_lib.scrape.pool import Schedule
 
-Starts = list[tuple[str, float]]
-PASSING = Entry("", "", "later", "network")
+MINUTE = 60.0
 
 
 class Clock:
     """A clock that only waiting moves."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    now = 0.0
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        assert seconds >= 0
         self.now += seconds
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(pool, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
-    return clock
+    monkeypatch.setattr(pool, "time", Clock())
+    return pool.time
 
 
-def settings(**chosen: object) -> ScrapeSettings:
-    return ScrapeSettings(**({"pause": 10.0, "attempts": 4, "workers": 100} | chosen))
+def starts(clock: Clock, schedule: Schedule, retry: Callable, takes: float = 0.0) -> list[tuple[int, float]]:
+    """(job, when) of each start; a job takes `takes` seconds, and is tried again after `retry(job)` unless None."""
+    started = []
 
-
-def jobs(count: int, chosen: ScrapeSettings) -> list[Job]:
-    return [Job(f"tt{n:07d}", f"y{n:010d}", "", f"Film {n}", 1990, Project("/"), chosen) for n in range(count)]
-
-
-def run(clock: Clock, todo: list[Job], attempt: Callable[[Job], Entry], takes: float = 0.0) -> tuple[Starts, list]:
-    """(film, when) of each attempt, and the results; an attempt takes `takes` seconds."""
-    starts = []
-
-    def submit(job: Job) -> Future:
-        starts.append((job.imdb_id, clock.now))
+    def submit(job: int) -> Future:
+        started.append((job, clock.now))
         clock.now += takes
         future = Future()
-        future.set_result(attempt(job))
+        future.set_result(None)
         return future
 
-    return starts, list(pool.run_jobs(todo, submit, todo[0].settings))
+    for job, _ in schedule.run(submit):
+        if (delay := retry(job)) is not None:
+            schedule.retry(job, delay)
+    return started
 
 
-def failing(share: float, entry: Entry = PASSING) -> Callable[[Job], Entry]:
-    """Attempts of which this share fails like `entry`."""
-    rng = random.Random(0)
-
-    def attempt(job: Job) -> Entry:
-        failed = vars(entry) | {"imdb_id": job.imdb_id}
-        return Entry(**failed) if rng.random() < share else Entry(job.imdb_id, job.youtube_id, "ok")
-
-    return attempt
+@pytest.mark.parametrize(
+    ("slots", "takes", "moments"), [(1, 0, [0, 10, 20, 30]), (3, 0, [0, 0, 0, 10]), (1, 7, [0, 17, 34, 51])]
+)
+def test_each_slot_pauses_after_a_job_has_ended(clock: Clock, slots: int, takes: float, moments: list) -> None:
+    assert starts(clock, Schedule(range(4), slots, 10.0), lambda job: None, takes) == list(enumerate(moments))
 
 
-def moments(starts: Starts) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for imdb_id, moment in starts:
-        found.setdefault(imdb_id, []).append(moment)
-    return found
+def test_a_job_is_retried_after_its_delay_and_before_those_not_started_yet(clock: Clock) -> None:
+    delays = iter([25.0, None, None, None, None])
+    started = starts(clock, Schedule(range(4), 1, 10.0), lambda job: next(delays))
+    assert started == [(0, 0.0), (1, 10.0), (2, 20.0), (0, 30.0), (3, 40.0)]
+    delays = iter([900.0, None])
+    assert starts(clock, Schedule([7], 1, 0.0), lambda job: next(delays)) == [(7, 40.0), (7, 940.0)]
 
 
-def test_s3_a_hundred_films_that_fail_at_times_are_tried_four_times_at_most_with_the_waits_computed(
-    clock: Clock,
-) -> None:
-    starts, results = run(clock, jobs(100, settings()), failing(0.3))
-    tries = moments(starts)
-    assert len(tries) == 100 and sum(last for _, last in results) == 100
-    assert max(map(len, tries.values())) in (3, 4)
-    for imdb_id, times in tries.items():
-        failed = Entry(imdb_id, "", "later", "network")
-        waits = [pool.retry_delay(failed, attempt, settings()) for attempt in range(1, len(times))]
-        assert [late - early for early, late in pairwise(times)] == pytest.approx(waits)
-    assert clock.now == pytest.approx(max(times[-1] for times in tries.values()))
+def test_a_run_that_is_left_cancels_what_is_running() -> None:
+    running = [Future() for _ in range(4)]
+    running[0].set_result(None)
+    attempts = Schedule(range(100), 4, 0.0).run(running.__getitem__)
+    next(attempts)
+    attempts.close()
+    assert [future.cancelled() for future in running] == [False, True, True, True]
 
 
-def test_s3_what_always_fails_is_tried_four_times(clock: Clock) -> None:
-    starts, results = run(clock, jobs(100, settings()), failing(1.0))
-    assert set(Counter(imdb_id for imdb_id, _ in starts).values()) == {4}
-    assert [last for _, last in results].count(True) == 100
+def work(job: str) -> object:
+    """What the workers of these tests do."""
+    if job == "hang":
+        time.sleep(600)
+    if job == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if job == "allocate":
+        np.ones(10**9, np.uint8)
+    if job == "signals":
+        return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return os.getpid()
 
 
-@pytest.mark.parametrize("kind", ["private", "unavailable", "decode"])
-def test_s3_a_permanent_failure_is_tried_once(clock: Clock, kind: str) -> None:
-    starts, _ = run(clock, jobs(100, settings()), failing(1.0, Entry("", "", "failed", kind)))
-    assert len(starts) == 100 and clock.now == 0
+def test_a_worker_that_hangs_or_crashes_is_replaced_and_costs_its_job_alone() -> None:
+    with worker_pool(work, 1, 10**10, timeout=5.0) as submit:
+        with pytest.raises(FutureTimeout):
+            submit("hang").result(MINUTE)
+        with pytest.raises(ProcessExpired) as caught:
+            submit("crash").result(MINUTE)
+        assert caught.value.exitcode == -signal.SIGSEGV
+        assert submit("").result(MINUTE) != os.getpid()
 
 
-def test_a_wait_doubles_and_is_random_but_the_same_again() -> None:
-    entries = [Entry(f"tt{number:07d}", "", "later", "network") for number in range(200)]
-    for attempt, least in ((1, 10), (2, 20), (3, 40)):
-        waits = [pool.retry_delay(entry, attempt, settings()) for entry in entries]
-        assert least <= min(waits) < 1.05 * least and 1.45 * least < max(waits) <= 1.5 * least
-        assert waits == [pool.retry_delay(entry, attempt, settings()) for entry in entries]
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the limit")
+def test_a_worker_that_allocates_more_than_its_limit_gets_a_memory_error() -> None:
+    with worker_pool(work, 1, 5 * 10**8, MINUTE) as submit:
+        with pytest.raises(MemoryError):
+            submit("allocate").result(MINUTE)
+        assert submit("").result(MINUTE)
+    with worker_pool(work, 1, 3 * 10**9, MINUTE) as submit:
+        submit("allocate").result(MINUTE)
 
 
-@pytest.mark.parametrize("asked", [5.0, 60.0, 900.0])
-def test_a_wait_is_never_shorter_than_the_server_asked_for(clock: Clock, asked: float) -> None:
-    limited = Entry("", "", "later", "rate limit", retry_after=asked)
-    starts, _ = run(clock, jobs(20, settings()), failing(0.5, limited))
-    gaps = [late - early for times in moments(starts).values() for early, late in pairwise(times)]
-    assert gaps and min(gaps) >= asked
+def test_workers_never_see_ctrl_c_also_while_they_start() -> None:
+    resource_tracker._resource_tracker._stop()  # its start unblocks Ctrl-C, so that the first worker would see it
+    with worker_pool(work, 2, 10**10, MINUTE) as submit:
+        blocked = [submit("signals") for _ in range(2)]
+        assert all(signal.SIGINT in future.result(MINUTE) for future in blocked)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_wait_of_more_than_an_hour_is_left_to_another_run(clock: Clock) -> None:
-    starts, _ = run(clock, jobs(3, settings()), failing(1.0, Entry("", "", "later", "rate limit", retry_after=4000.0)))
-    assert len(starts) == 3 and clock.now == 0
+def test_a_worker_that_is_killed_between_two_jobs_is_replaced() -> None:
+    with worker_pool(work, 1, 10**10, MINUTE) as submit:
+        killed = submit("").result(MINUTE)
+        os.kill(killed, signal.SIGKILL)
+        while True:
+            try:
+                assert submit("").result(MINUTE) != killed
+                return
+            except (BrokenExecutor, ProcessExpired):  # the job came before the pool had noticed
+                continue
 
 
-@pytest.mark.parametrize("reason, source", [("timeout", "youtube"), ("missing", "folder:trailers")])
-def test_what_cannot_have_changed_is_not_tried_again_in_the_same_run(clock: Clock, reason: str, source: str) -> None:
-    starts, _ = run(clock, jobs(3, settings(source=source)), failing(1.0, Entry("", "", "later", reason)))
-    assert len(starts) == 3 and clock.now == 0
+HIDDEN = """
+import signal, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("pthread_sigmask", "SIGKILL", "SIGHUP", "SIGALRM", "SIGUSR1"):
+    delattr(signal, name)
+import trailer_lib.__main__
+from trailer_lib import Project, catalog, dataset, evaluation, networks, predict, report, scrape, training, video
+for room in (catalog, dataset, evaluation, networks, predict, report, scrape, training, video):
+    assert [getattr(room, name) for name in room.__all__]
+import film_set
+from pathlib import Path
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    film_set.put_trailer(root, film_set.GOOD)
+    print(scrape.scrape(Project(root), film_set.table(film_set.GOOD), film_set.settings(workers=1)).status[0])
+"""
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_each_slot_rests_between_two_downloads_and_not_before_the_first(clock: Clock, workers: int) -> None:
-    starts, _ = run(clock, jobs(9, settings(workers=workers)), failing(0.0))
-    assert [moment for _, moment in starts] == [10.0 * (number // workers) for number in range(9)]
-
-
-def test_the_rest_begins_when_the_film_is_done(clock: Clock) -> None:
-    starts, _ = run(clock, jobs(3, settings(workers=1)), failing(0.0), takes=7.0)
-    assert [moment for _, moment in starts] == [0.0, 17.0, 34.0]
-
-
-def test_nobody_rests_for_a_folder(clock: Clock) -> None:
-    run(clock, jobs(9, settings(workers=1, source="folder:trailers")), failing(0.0))
-    assert clock.now == 0
-
-
-def test_no_more_films_are_in_hand_than_there_are_workers() -> None:
-    chosen, in_hand = settings(workers=4, pause=0.0), []
-
-    def submit(job: Job) -> Future:
-        in_hand.append(Future())
-        Timer(0.002, in_hand[-1].set_result, [Entry(job.imdb_id, job.youtube_id, "ok")]).start()
-        assert sum(not future.done() for future in in_hand) <= 4
-        return in_hand[-1]
-
-    assert len(list(pool.run_jobs(jobs(100, chosen), submit, chosen))) == 100
-
-
-def test_a_run_that_is_left_cancels_what_is_in_hand() -> None:
-    chosen, in_hand = settings(workers=4), [Future() for _ in range(4)]
-    in_hand[0].set_result(Entry("tt0000000", "", "ok"))
-    handed_out = iter(in_hand)
-    results = pool.run_jobs(jobs(100, chosen), lambda job: next(handed_out), chosen)
-    next(results)
-    results.close()
-    assert [future.cancelled() for future in in_hand] == [False, True, True, True]
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left"), TrailerError("the disk is full")])
-def test_what_troubles_every_film_ends_the_run(clock: Clock, error: Exception) -> None:
-    def fall(job: Job) -> Entry:
-        raise error
-
-    with pytest.raises(type(error)):
-        list(pool.run_jobs(jobs(3, settings()), raising(fall), settings()))
-
-
-def raising(function: Callable[[Job], Entry]) -> Callable[[Job], Future]:
-    def submit(job: Job) -> Future:
-        future = Future()
-        try:
-            future.set_result(function(job))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    return submit
-
-
-def test_a_broken_executor_is_a_passing_failure_of_its_films(clock: Clock) -> None:
-    def fall(job: Job) -> Entry:
-        raise BrokenExecutor("all workers expired")
-
-    results = list(pool.run_jobs(jobs(2, settings(attempts=1)), raising(fall), settings(attempts=1)))
-    assert {(entry.status, entry.reason) for entry, _ in results} == {("later", pool.LOST)}
-
-
-def test_the_cap_on_memory_leaves_room_for_the_pictures_asked_for() -> None:
-    assert pool.memory_limit(ScrapeSettings()) == pool.WORKER_MEMORY
-    asked = ScrapeSettings(count=600, height=720)
-    assert pool.memory_limit(asked) > 2 * 3 * asked.count * 3 * 1280 * 720
-
-
-def killed_while_idle(job: Job) -> Entry:
-    """A film whose worker is killed a moment after it is done."""
-    Timer(0.3, os.kill, [os.getpid(), signal.SIGKILL]).start()
-    return Entry(job.imdb_id, job.youtube_id, "ok")
-
-
-def test_a_worker_that_is_killed_between_two_films_is_replaced() -> None:
-    [one, two] = jobs(2, settings())
-    with pool.worker_pool(killed_while_idle, 1) as submit:
-        assert submit(one).result(timeout=60).status == "ok"
-        time.sleep(1.5)
-        assert submit(two).result(timeout=60).status == "ok"
+def test_without_the_modules_of_posix_all_is_imported_and_a_scrape_runs(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(HIDDEN)
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    command, environment = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)], os.environ | {"PYTHONPATH": path}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("\nok\n")
+    assert result.stderr.count("the memory of worker processes is not limited") == 1

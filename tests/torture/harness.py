@@ -2,26 +2,26 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from trailer_lib import Project, TrailerError
-from trailer_lib.scrape import ledger, run
+from trailer_lib.scrape import LEDGER, latest_entries, ledger, run
 from trailer_lib.scrape.ledger import Entry
 from trailer_lib.scrape.run import Job
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video import frame_folder
+from trailer_lib.video import picture_paths, read_picture
 
 FILMS = 40
 HERE = Path(__file__).resolve().parent
 PATH = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
-FETCHED = "fetched.txt"
+STARTED = "started.txt"
 COMMAND = [sys.executable, "-c", "import harness; harness.main()"]
 
 
@@ -31,9 +31,8 @@ def table(films: int = FILMS) -> pd.DataFrame:
 
 
 def settings(**chosen: object) -> ScrapeSettings:
-    return ScrapeSettings(
-        **({"source": "folder:../trailers", "count": 10, "workers": 2, "filter": "percentile"} | chosen)
-    )
+    usual = {"source": "folder:../trailers", "count": 10, "workers": 2, "filter": "percentile"}
+    return ScrapeSettings(**(usual | chosen))
 
 
 def put_trailers(folder: Path, films: int = FILMS) -> Path:
@@ -48,17 +47,17 @@ def put_trailers(folder: Path, films: int = FILMS) -> Path:
     return folder / "root"
 
 
-def counted(job: Job) -> Entry:
-    """scrape_film, noting each film that is begun."""
-    with open(job.project.root / FETCHED, "a") as file:
+def noted(job: Job) -> Entry:
+    """scrape_film, noting each film that is started."""
+    with open(job.project.root / STARTED, "a") as file:
         file.write(f"{job.imdb_id}\n")
     return run.scrape_film(job)
 
 
 def main(films: int = FILMS, workers: int = 2) -> None:
-    """What runs in the process: say that it begins, and scrape."""
+    """What runs in the process: say that it starts, and scrape."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line does
-    run.scrape_film = counted
+    run.scrape_film = noted
     print("go", flush=True)
     try:
         run.scrape(Project.open(sys.argv[1]), table(films), settings(workers=workers))
@@ -67,51 +66,46 @@ def main(films: int = FILMS, workers: int = 2) -> None:
 
 
 def start(root: Path) -> subprocess.Popen:
-    """A scrape of `root` in a process group of its own, about to begin."""
-    process = subprocess.Popen(
-        [*COMMAND, str(root)], env=os.environ | {"PYTHONPATH": PATH}, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    """A scrape of `root` in a process group of its own, about to start."""
+    options = {"env": os.environ | {"PYTHONPATH": PATH}, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*COMMAND, str(root)], start_new_session=True, **options)
     process.stdout.readline()
     return process
 
 
 def duration(root: Path) -> float:
-    """Seconds that an unbroken scrape of `root` takes from its beginning."""
-    process = start(root)
-    began = time.monotonic()
-    assert process.wait(timeout=120) == 0
-    return time.monotonic() - began
+    """Seconds that an undisturbed scrape of `root` takes from its start."""
+    process, start_time = start(root), time.monotonic()
+    assert process.wait(timeout=600) == 0
+    return time.monotonic() - start_time
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file of images/ but the ledger, whose lines have times and an order."""
-    paths = [path for path in (root / "images").rglob("*") if path.is_file() and path.name != run.LEDGER]
-    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+    """Every file of images/ but the ledger, whose lines have times and an order, locks, and temporary files."""
+    paths = {str(path.relative_to(root)): path for path in (root / "images").rglob("*") if path.is_file()}
+    left_out = re.compile(r"\.tmp-|\.jsonl$|\.lock$")
+    return {name: path.read_bytes() for name, path in paths.items() if not left_out.search(name)}
 
 
 def outcomes(root: Path) -> dict[str, dict]:
-    """The ledger's last word on each film, without the time it took."""
-    last = ledger.latest_entries(root / "images" / run.LEDGER)
-    return {imdb_id: vars(entry) | {"seconds": 0} for imdb_id, entry in last.items()}
+    """The ledger's last entry of each film, without the time it took."""
+    return {name: vars(entry) | {"seconds": 0} for name, entry in latest_entries(root / "images" / LEDGER).items()}
 
 
-def half_done(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if path.name.startswith(".tmp") or path.suffix == ".part"]
+def done(root: Path) -> int:
+    """The number of film folders, after a check that each holds what its record says, and readable pictures."""
+    folders = ledger.film_folders(Project(root)).values()
+    for folder in folders:
+        pictures = [read_picture(path) for path in picture_paths(folder)]
+        assert len(json.loads((folder / "film.json").read_text())["seconds"]) == len(pictures)
+    return len(folders)
 
 
-def whole(root: Path) -> bool:
-    """Whether every film folder holds what its record says, and readable pictures."""
-    for folder in run.finished(Project(root)).values():
-        record, paths = json.loads((folder / "film.json").read_text()), frame_folder.picture_paths(folder)
-        if len(record["seconds"]) != len(paths):
-            return False
-        assert all(frame_folder.read_picture(path).dtype == np.uint8 for path in paths)
-    return True
+def check_like(root: Path, undisturbed: Path) -> None:
+    """Assert that a scrape has ended like an undisturbed one: the same files, the same last entries, nothing half."""
+    assert tree(root) == tree(undisturbed) and outcomes(root) == outcomes(undisturbed)
+    assert not [path for path in root.rglob("*") if path.name.startswith(".tmp") or path.suffix == ".part"]
 
 
-def children(group: int) -> list[int]:
-    """The living processes of a process group."""
-    found = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split() for line in found.splitlines()]
-    return [int(pid) for pid, pgid, state in rows if int(pgid) == group and not state.startswith("Z")]
+def started(root: Path) -> list[str]:
+    return (root / STARTED).read_text().split() if (root / STARTED).exists() else []

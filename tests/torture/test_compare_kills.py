@@ -1,6 +1,6 @@
 """A comparison killed at random moments and run again ends with the figures of one that was never disturbed.
 
-TORTURE=1 alone: each run is a process that loads torch. tests/test_compare.py stops one by Ctrl-C.
+TORTURE=1 alone: each run is a process that loads torch. tests/training/test_compare.py stops one by Ctrl-C.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trailer_lib.training import callbacks
+from trailer_lib.training import module
 
 KILLS, A_ROOT = 30, 5
 SCHEMES = "[one]\nframes = 1\nepochs = 3\n[two]\nframes = 2\nepochs = 3\n"
@@ -29,8 +29,8 @@ def start(root: Path) -> subprocess.Popen:
 
 def figures(root: Path) -> dict:
     """The result but for what the kills change: the seconds."""
-    found = json.loads((root / "models" / "schemes" / callbacks.RESULTS).read_text())
-    return {name: value for name, value in found.items() if name != "seconds"}
+    results = json.loads((root / "models" / "schemes" / module.RESULTS).read_text())
+    return {name: value for name, value in results.items() if name != "seconds"}
 
 
 def new_root(dataset_root: Path, path: Path) -> Path:

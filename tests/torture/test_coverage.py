@@ -1,6 +1,6 @@
 """The 95 % intervals hold the true value in 93 to 97 % of simulated test sets: each metric, and the paired difference.
 
-TORTURE=1 simulates 1,000 sets of 100 and of 300 films, else some: fewer sets tell the coverage less exactly.
+TORTURE=1 simulates 1,000 sets of 100 and of 300 films, else some: fewer sets measure the coverage less exactly.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def skewed(films: int, seed: list[int]) -> Films:
 
 
 def _predicted(truth: np.ndarray, seed: list[int]) -> Films:
-    """The scores and the answers of two models, alike in part, of which the first is the better."""
+    """The scores and the predictions of two models, alike in part, of which the first is the better."""
     noise = np.random.default_rng([*seed, 1]).normal(0, 1, (3, len(truth)))
     first = 6.5 + 0.25 * (truth - 6.5) + 0.45 * noise[0]
     second = 6.5 + 0.18 * (truth - 6.5) + 0.22 * noise[0] + 0.35 * noise[1]
@@ -36,17 +36,17 @@ def _predicted(truth: np.ndarray, seed: list[int]) -> Films:
 
 
 @cache
-def true_values(draw: Callable[..., Films]) -> dict[str, float]:
-    truth, first, second = draw(POPULATION, [0])
+def true_values(sample: Callable[..., Films]) -> dict[str, float]:
+    truth, first, second = sample(POPULATION, [0])
     values = {name: float(metric(truth, first)) for name, metric in metrics.METRICS.items()}
     return values | {"paired": float(metrics.nmse(truth, first) - metrics.nmse(truth, second))}
 
 
-def coverage(draw: Callable[..., Films], films: int, sets: int) -> dict[str, float]:
+def coverage(sample: Callable[..., Films], films: int, sets: int) -> dict[str, float]:
     """The share of simulated sets whose interval holds the true value."""
-    true, held = true_values(draw), dict.fromkeys([*metrics.METRICS, "paired"], 0)
+    true, held = true_values(sample), dict.fromkeys([*metrics.METRICS, "paired"], 0)
     for number in range(sets):
-        truth, first, second = draw(films, [number, films])
+        truth, first, second = sample(films, [number, films])
         found = metrics.evaluate(truth, first, seed=number) | {
             "paired": metrics.paired_difference(truth, first, second, seed=number)
         }
@@ -56,19 +56,23 @@ def coverage(draw: Callable[..., Films], films: int, sets: int) -> dict[str, flo
 
 
 @pytest.mark.parametrize("films", [100, 300])
-@pytest.mark.parametrize("draw", [normal, skewed])
+@pytest.mark.parametrize("sample", [normal, skewed])
 def test_an_interval_holds_the_true_value_95_times_of_100(
-    draw: Callable[..., Films], films: int, monkeypatch: pytest.MonkeyPatch
+    sample: Callable[..., Films], films: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics, "RESAMPLES", amount(1000, 200))
-    shares = coverage(draw, films, SETS)
-    print(f"\n{draw.__name__}, {films} films, {SETS} sets: {shares}")
+    shares = coverage(sample, films, SETS)
+    print(f"\n{sample.__name__}, {films} films, {SETS} sets: {shares}")
     assert all(abs(share - 0.95) <= MARGIN for share in shares.values()), shares
 
 
 def test_an_interval_that_is_too_narrow_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "RESAMPLES", 200)
-    whole = metrics._interval
-    narrow = lambda *of: metrics.Metric((m := whole(*of)).value, *np.mean([[m.low, m.high], [m.value] * 2], 0))  # noqa: E731
-    monkeypatch.setattr(metrics, "_interval", narrow)
+    whole = metrics._with_interval
+
+    def half_as_wide(*arguments: object) -> metrics.Metric:
+        metric = whole(*arguments)
+        return metrics.Metric(metric.value, *((metric.value + end) / 2 for end in (metric.low, metric.high)))
+
+    monkeypatch.setattr(metrics, "_with_interval", half_as_wide)
     assert all(abs(share - 0.95) > MARGIN for share in coverage(normal, 100, SETS).values())

@@ -26,13 +26,13 @@ COMMAND = [sys.executable, "-c", "import test_dataset_kills as here; here.main()
 
 def main() -> None:
     """What runs in the process: say that it begins, and build."""
-    whole = frames.load_film_frames
+    whole = builder.load_film_frames
 
     def slow(*arguments: object) -> object:
         time.sleep(NAP)
         return whole(*arguments)
 
-    frames.load_film_frames = slow
+    builder.load_film_frames = slow
     project = Project.open(sys.argv[1])
     print("go", flush=True)
     builder.build(project, project.settings("dataset"))

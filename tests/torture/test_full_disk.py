@@ -3,14 +3,14 @@
 import builtins
 import errno
 import io
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import harness
 import pytest
@@ -18,128 +18,88 @@ from conftest import amount
 
 from trailer_lib import Project
 from trailer_lib.files import DiskFull
-from trailer_lib.scrape import ledger, run
+from trailer_lib.scrape import LEDGER, ledger, scrape
 
 FILMS = 6
 WRITES = range(1, amount(60, 10) + 1)
 SIZES = range(8, amount(248, 16), 4)  # KB of a real disk
-REAL_OPEN, REAL_WRITE = io.open, os.write
+REAL_OPEN = io.open
 
 
-class Failing:
-    """An open file whose writes are counted."""
-
-    def __init__(self, file: Any, count: Callable[[Any], Any]) -> None:
-        self.file, self.count = file, count
-
-    def write(self, data: Any) -> int:
-        return self.count(data, self.file.write)
-
-    def __enter__(self) -> "Failing":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-
-@contextmanager
-def full_at(number: int, below: Path) -> Iterator[list[int]]:
-    """From the `number`-th write below a folder on, half of it is written and the disk is full; yields the count."""
-    writes = [0]
-
-    def counted(data: Any, write: Callable) -> int:
-        writes[0] += 1
-        if writes[0] < number:
-            return write(data)
-        write(data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def scrape_until_full(root: Path, full_at: int = 10**9) -> int:
+    """Scrape in this process; write number `full_at` writes half and finds the disk full. The number of writes."""
+    writes = itertools.count(1)
 
     def open_(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
         opened = REAL_OPEN(file, mode, *args, **options)
-        watched = set(mode) & set("wax+") and str(below) in str(file)
-        return Failing(opened, counted) if watched else opened
+        if not set(mode) & set("wax+") or str(root) not in str(file):
+            return opened
 
-    def write_(descriptor: int, data: bytes) -> int:
-        ours = str(below) in os.path.realpath(f"/proc/self/fd/{descriptor}")
-        return counted(data, lambda part: REAL_WRITE(descriptor, part)) if ours else REAL_WRITE(descriptor, data)
+        def write(data: Any) -> int:
+            if next(writes) < full_at:
+                return opened.write(data)
+            opened.write(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.MonkeyPatch.context() as patch:
+        counted = MagicMock(wraps=opened)
+        counted.write.side_effect = write
+        counted.__enter__.return_value, counted.__exit__.side_effect = counted, lambda *_: opened.close()
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as executor:
         patch.setattr(io, "open", open_)
         patch.setattr(builtins, "open", open_)
-        patch.setattr(os, "write", write_)
-        yield writes
-
-
-def scraped(root: Path) -> None:
-    with ThreadPoolExecutor(1) as executor:  # in this process, where the writes are counted
-        run.scrape(Project(root), harness.table(FILMS), harness.settings(workers=1), executor)
+        scrape(Project(root), harness.table(FILMS), harness.settings(workers=1), executor)
+    return next(writes)
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = harness.put_trailers(tmp_path_factory.mktemp("unbroken"), FILMS)
-    with full_at(10**9, root) as writes:
-        scraped(root)
-    assert writes[0] > max(WRITES)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = harness.put_trailers(tmp_path_factory.mktemp("undisturbed"), FILMS)
+    assert scrape_until_full(root) > max(WRITES)
     return root
 
 
-@pytest.mark.parametrize("number", WRITES)
-def test_a_disk_full_at_a_write_stops_the_run_and_tears_nothing(number: int, unbroken: Path, tmp_path: Path) -> None:
-    root = harness.put_trailers(tmp_path, FILMS)
-    with full_at(number, root), pytest.raises(DiskFull) as caught:
-        scraped(root)
-    said = str(caught.value)
-    assert said.startswith(str(root / "images")) and "bytes are needed" in said and "\n" not in said
-    check_what_is_left(root, unbroken)
-    scraped(root)
-    assert harness.tree(root) == harness.tree(unbroken)
-    assert harness.outcomes(root) == harness.outcomes(unbroken)
-    assert harness.half_done(root) == []
-
-
-def check_what_is_left(root: Path, unbroken: Path) -> None:
+def check_what_is_left(root: Path, undisturbed: Path) -> None:
     """Every file with a final name is whole, and every film in the ledger counts as done."""
-    expected = harness.tree(unbroken)
-    left = {name: data for name, data in harness.tree(root).items() if "/.tmp-" not in f"/{name}"}
-    assert left.items() <= expected.items()
-    assert {entry.status for entry in ledger.read_ledger(root / "images" / run.LEDGER)} <= {"ok"}
+    assert harness.tree(root).items() <= harness.tree(undisturbed).items()
+    assert {entry.status for entry in ledger.read_ledger(root / "images" / LEDGER)} <= {"ok"}
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_disk_of_any_small_size_that_is_really_full(unbroken: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", WRITES)
+def test_a_disk_full_at_a_write_stops_the_run_and_tears_nothing(number: int, undisturbed: Path, tmp_path: Path) -> None:
     root = harness.put_trailers(tmp_path, FILMS)
-    full = 0
-    for size in SIZES:
-        with mounted(root / "images", size):
-            done = run_processes(root)
-            full += done.returncode == 1
-            if done.returncode:
-                assert f"error: {root / 'images'}" in done.stderr and "bytes are needed" in done.stderr, done.stderr
-                check_what_is_left(root, unbroken)
-                subprocess.run(["mount", "-o", "remount,size=8m", root / "images"], check=True)
-                assert run_processes(root).returncode == 0
-            assert harness.tree(root) == harness.tree(unbroken)
-            assert harness.half_done(root) == []
-    assert full >= 0.9 * len(SIZES)
-    print(f"{full} of {len(SIZES)} disks were full")
-
-
-@contextmanager
-def mounted(folder: Path, kilobytes: int) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
+    with pytest.raises(DiskFull, match=rf"^{root / 'images'}.*bytes are needed.*"):
+        scrape_until_full(root, number)
+    check_what_is_left(root, undisturbed)
+    scrape_until_full(root)
+    harness.check_like(root, undisturbed)
 
 
 def run_processes(root: Path) -> subprocess.CompletedProcess:
-    """The scrape with worker processes, an error told as the command line does."""
+    """The scrape with worker processes, with errors as the command line prints them."""
     environment = os.environ | {"PYTHONPATH": harness.PATH}
     command = [sys.executable, "-c", f"import harness; harness.main({FILMS}, 1)", str(root)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_disk_of_any_small_size_that_is_really_full(undisturbed: Path, tmp_path: Path) -> None:
+    root, full = harness.put_trailers(tmp_path, FILMS), 0
+    images = root / "images"
+    images.mkdir()
+    for size in SIZES:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", images], check=True)
+        try:
+            result = run_processes(root)
+            if result.returncode:
+                full += 1
+                assert f"error: {images}" in result.stderr and "bytes are needed" in result.stderr
+                check_what_is_left(root, undisturbed)
+                subprocess.run(["mount", "-o", "remount,size=8m", images], check=True)
+                assert run_processes(root).returncode == 0
+            harness.check_like(root, undisturbed)
+        finally:
+            subprocess.run(["umount", images], check=True)
+    assert full >= 0.9 * len(SIZES)
+    print(f"{full} of {len(SIZES)} disks were full")

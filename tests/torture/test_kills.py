@@ -1,4 +1,4 @@
-"""S1: a scrape killed at random moments and started again ends as one that was never disturbed."""
+"""S1, S9: a scrape killed or stopped at random moments and started again ends as one that was never disturbed."""
 
 import os
 import random
@@ -13,74 +13,88 @@ import harness
 import pytest
 from conftest import amount
 
-from trailer_lib import Project
-from trailer_lib.scrape import run
-
 KILLS = amount(200, 3)
-A_ROOT = 8  # kills before a root may finish: each run has fewer films left, and the last ones hardly begin
+A_ROOT = 8  # kills before a root may finish: each run has fewer films left, and the last ones hardly start
 SLACK = 0.05  # seconds: about what a film takes
+MOMENTS = amount(20, 1)
+PATIENCE = amount(5, 60)  # seconds; a busy machine may take longer
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of an undisturbed scrape."""
-    root = harness.put_trailers(tmp_path_factory.mktemp("unbroken"))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = harness.put_trailers(tmp_path_factory.mktemp("undisturbed"))
     harness.duration(root)
     return root
 
 
-def kill(process: subprocess.Popen, everyone: bool) -> bool:
-    """kill -9 the process and its workers, or it alone; False when it had ended already."""
-    alive = process.poll() is None
-    if alive:
-        (os.killpg if everyone else os.kill)(process.pid, signal.SIGKILL)
-    process.wait()
-    return alive
-
-
-def begun(root: Path) -> list[str]:
-    path = root / harness.FETCHED
-    return path.read_text().split() if path.exists() else []
-
-
 def wait_for_moment(process: subprocess.Popen, root: Path, rng: random.Random) -> None:
-    """Until a random share of the films that are left has been begun, and a bit more; so on a busy machine too."""
-    left = harness.FILMS - len(run.finished(Project(root)))
-    until = len(begun(root)) + rng.randint(0, left)
-    while process.poll() is None and len(begun(root)) < until:
+    """Until a random share of the films that are left has been started, and a bit more."""
+    until = len(harness.started(root)) + rng.randint(0, harness.FILMS - harness.done(root))
+    while process.poll() is None and len(harness.started(root)) < until:
         time.sleep(0.001)
     time.sleep(rng.uniform(0, SLACK))
 
 
 def scrape_with_kills(root: Path, most: int, rng: random.Random) -> int:
-    """Scrape until a run ends by itself; the number of kills, at most `most`."""
-    kills = 0
-    while kills < most and len(run.finished(Project(root))) < harness.FILMS:
+    """kill -9 scrapes, with their workers or without, until one ends by itself; the number of kills, at most `most`."""
+    for kills in range(most):
         process = harness.start(root)
         wait_for_moment(process, root, rng)
-        if not kill(process, everyone=rng.random() < 0.75):
+        if process.poll() is not None:
             return kills
-        kills += 1
-        assert harness.whole(root)
-    assert harness.start(root).wait(timeout=120) == 0
-    return kills
+        (os.killpg if rng.random() < 0.75 else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+    return most
 
 
-def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: Path, tmp_path: Path) -> None:
-    again = harness.put_trailers(tmp_path)
-    harness.duration(again)
-    expected, told = harness.tree(unbroken), harness.outcomes(unbroken)
-    assert harness.tree(again) == expected and len(told) == harness.FILMS
-    rng, total, most, roots = random.Random(0), 0, 0, 0
+def test_killed_at_random_moments_it_ends_like_an_undisturbed_run(undisturbed: Path, tmp_path: Path) -> None:
+    root = harness.put_trailers(tmp_path)
+    rng, total = random.Random(0), 0
     while total < KILLS:
-        shutil.rmtree(again)
-        again.mkdir()
-        kills = scrape_with_kills(again, min(A_ROOT, KILLS - total), rng)
-        total, roots = total + kills, roots + 1
-        assert harness.tree(again) == expected
-        assert harness.outcomes(again) == told
-        assert harness.half_done(again) == []
-        fetches = Counter(begun(again))
-        assert max(fetches.values()) <= kills + 1
-        most = max(most, max(fetches.values()))
-        print(f"{total} kills, {roots} whole trees; one film was begun {most} times at most", flush=True)
+        shutil.rmtree(root)
+        root.mkdir()
+        kills = scrape_with_kills(root, min(A_ROOT, KILLS - total), rng)
+        total += kills
+        harness.duration(root)
+        harness.check_like(root, undisturbed)
+        starts = max(Counter(harness.started(root)).values())
+        assert starts <= kills + 1
+        print(f"{total} kills; one film was started {starts} times at most", flush=True)
+
+
+def children(group: int) -> list[int]:
+    """The living processes of a process group."""
+    table = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in table.splitlines()]
+    return [int(pid) for pid, pgid, state in rows if int(pgid) == group and not state.startswith("Z")]
+
+
+def seconds_to_stop(process: subprocess.Popen, number: int) -> float:
+    """Send the signal as a terminal (to all) or as `kill` does (to the main process); seconds until all are gone."""
+    start = time.monotonic()
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    process.wait(timeout=60)
+    while children(process.pid):
+        assert time.monotonic() - start < 60
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_stop_at_any_moment_is_quick_and_the_same_call_resumes(
+    number: signal.Signals, undisturbed: Path, tmp_path: Path
+) -> None:
+    root = harness.put_trailers(tmp_path)
+    length, rng, stops = harness.duration(root), random.Random(int(number)), []
+    while len(stops) < MOMENTS:
+        shutil.rmtree(root)
+        root.mkdir()
+        process = harness.start(root)
+        time.sleep(rng.uniform(0, length))
+        if process.poll() is None:
+            stops.append(seconds_to_stop(process, number))
+            harness.done(root)
+            harness.duration(root)
+            harness.check_like(root, undisturbed)
+    assert max(stops) < PATIENCE
+    print(f"{len(stops)} x {number.name}, the slowest gone after {max(stops):.2f} s")

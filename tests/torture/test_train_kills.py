@@ -1,6 +1,5 @@
 """T1: a training killed at random moments and resumed ends bit for bit as one that was never disturbed."""
 
-import json
 import random
 import shutil
 import time
@@ -17,16 +16,16 @@ from training_runs import RANDOM_PARTS, assert_same_checkpoint
 from trailer_lib import files
 from trailer_lib.dataset import builder
 from trailer_lib.project import Project
-from trailer_lib.training.callbacks import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
 FILMS, KILLS, A_RUN = 64, amount(30, 3), 3
 # The average, the patience and the plateau each have a state that must outlive a kill.
-CHOSEN = RANDOM_PARTS | {"epochs": 8, "average": "ema", "ema_decay": 0.9, "patience": 7, "schedule": "plateau"}
+CHOSEN = RANDOM_PARTS | {"epochs": 8, "ema_decay": 0.9, "patience": 7, "schedule": "plateau"}
 # One clean process imports torch and Lightning, and every run is forked from it: a run begins at once.
 CONTEXT = get_context("forkserver")
 
 
-def run(root: str, models: str, resume: bool, told: Connection) -> None:
+def run(root: str, models: str, resume: bool, ready: Connection) -> None:
     """What runs in the process: say that it begins, and train."""
     import torch
 
@@ -35,14 +34,15 @@ def run(root: str, models: str, resume: bool, told: Connection) -> None:
 
     torch.set_num_threads(1)
     metrics.RESAMPLES = 20
-    told.send("go")
+    ready.send("go")
     project = Project(Path(root))
-    run_file.train(project, project.settings("train", resume=resume, **CHOSEN), lambda history: None, Path(models))
+    settings = project.settings("train", **CHOSEN)
+    run_file.train(project, settings, lambda history: None, Path(models), resume=resume)
 
 
 def start(root: Path, models: Path) -> BaseProcess:
-    """A training into `models` that is about to begin, or to go on if there is something to go on from."""
-    CONTEXT.set_forkserver_preload(["trailer_lib.train"])
+    """A training into `models` that is about to begin, or to resume if there is something to resume from."""
+    CONTEXT.set_forkserver_preload(["trailer_lib.training.run"])
     here, there = CONTEXT.Pipe()
     process = CONTEXT.Process(target=run, args=(str(root), str(models), (models / LAST).exists(), there))
     process.start()
@@ -86,12 +86,6 @@ def killed(root: Path, models: Path, seconds: float, rng: random.Random) -> bool
     return alive
 
 
-def results(models: Path) -> dict:
-    """The test result but for whether the run was a resumed one."""
-    found = json.loads((models / RESULTS).read_text())
-    return found | {"settings": found["settings"] | {"resume": None}}
-
-
 def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[Path, float], tmp_path: Path) -> None:
     root, seconds = unbroken
     rng, total, seen = random.Random(0), 0, []
@@ -109,7 +103,7 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[P
         for name in (LAST, BEST):
             assert_same_checkpoint(models / name, root / "models" / name)
         assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
-        assert results(models) == results(root / "models")
+        assert (models / RESULTS).read_bytes() == (root / "models" / RESULTS).read_bytes()
         files.remove_temporary(models)
-        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS, PREDICTIONS}
+        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS, PREDICTIONS, "settings.json"}
         print(f"{total} kills, after these epochs: {seen}", flush=True)

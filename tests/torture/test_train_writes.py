@@ -1,4 +1,4 @@
-"""T2: a checkpoint whose writing fails, at any write, leaves the one before, whole, and says why in a line."""
+"""T2: a checkpoint whose writing fails, at any write, leaves the one before, whole, and gives the reason in a line."""
 
 import errno
 import os
@@ -18,8 +18,8 @@ from trailer_lib import files
 from trailer_lib.networks import model_file
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.project import Project
-from trailer_lib.training import callbacks
-from trailer_lib.training.callbacks import BEST, LAST
+from trailer_lib.training import module
+from trailer_lib.training.module import BEST, LAST
 
 WRITES = [1, *range(2, 60, 60 // amount(19, 3))][: amount(20, 4)]
 
@@ -35,7 +35,7 @@ def both(project: Project) -> dict[str, bytes]:
 
 
 def check_what_is_left(project: Project, before: dict[str, bytes]) -> None:
-    """Both files are whole, the last one as it was, nothing half done; and the training goes on from it."""
+    """Both files are whole, the last one as it was, nothing half done; and the training is resumed from it."""
     assert (project.models / LAST).read_bytes() == before[LAST]
     assert len(read_model(project.models / LAST).facts["history"]) == 3
     read_model(project.models / BEST)
@@ -57,9 +57,9 @@ def test_a_disk_full_at_a_write_keeps_the_models_of_the_epoch_before(
             return whole(path, saved)
 
     with monkeypatch.context() as patch, pytest.raises(files.DiskFull) as caught:
-        patch.setattr(callbacks, "save_tensors", full)
+        patch.setattr(module, "save_tensors", full)
         patch.setattr(model_file, "save_tensors", full)
-        patch.setattr(callbacks, "best_epoch", lambda history: len(history) - 1)
+        patch.setattr(module, "best_epoch", lambda history: len(history) - 1)
         trained(project, resume=True, epochs=5)
     assert str(caught.value).startswith(f"{project.models / name}: the disk is full: ")
     assert "\n" not in str(caught.value)

@@ -1,9 +1,7 @@
-"""A training that was stopped goes on bit for bit as if it had not been, or says why it can't."""
+"""A training that was stopped is resumed bit for bit as if it had not been, or says why it can't be."""
 
-import os
-import pickle
 import signal
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,23 +10,24 @@ import torch
 from conftest import FILMS, amount, fictional_film, write_tables
 from training_runs import RANDOM_PARTS, Copy, Stop, assert_same_checkpoint, content, few_resamples, trained  # noqa: F401
 
+from trailer_lib import files
+from trailer_lib.__main__ import main
 from trailer_lib.dataset import builder
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
 from trailer_lib.project import Project
-from trailer_lib.training import batches, callbacks, module
-from trailer_lib.training.callbacks import BEST, HISTORY, LAST
+from trailer_lib.settings import TrainSettings
+from trailer_lib.training import batches, module
+from trailer_lib.training.module import BEST, HISTORY, LAST, SETTINGS, resumed_settings
 
 
 @pytest.mark.parametrize(
     "stop, chosen",
     [
-        (1, {"schedule": "cosine", "average": "ema", "ema_decay": 0.9}),
-        (2, {"schedule": "cosine", "average": "swa", "swa_start": 0.5, "warmup": 1}),
-        (3, {"schedule": "cosine", "average": "swa", "swa_start": 0.5, "head_lr": 1e-3}),
-        (2, {"schedule": "step", "optimizer": "sgd", "nesterov": True}),
-        (2, {"schedule": "plateau", "amsgrad": True}),
-        (3, {"schedule": "plateau", "loss": "huber"}),
+        (1, {"schedule": "cosine", "ema_decay": 0.9}),
+        (3, {"schedule": "cosine", "ema_decay": 0.5, "head_lr": 1e-3}),
+        (2, {"schedule": "step", "optimizer": "sgd"}),
+        (4, {"schedule": "plateau", "epochs": 5}),
         (1, {"schedule": "constant", "patience": 2}),
     ],
     ids=str,
@@ -50,39 +49,30 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
     assert chosen["schedule"] == "constant" or unbroken.history.lr.nunique() > 1
 
 
-def test_a_run_stopped_within_an_epoch_repeats_that_epoch(
-    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["within an epoch", "between its two files"])
+def test_a_run_stopped_anywhere_is_resumed_from_its_last_whole_epoch(
+    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    project, whole, calls = Project(dataset_root), batches.augment, []
+    project, calls = Project(dataset_root), []
     trained(project, tmp_path / "unbroken", **RANDOM_PARTS)
 
-    def stop_in_second_epoch(*arguments: object) -> torch.Tensor:
-        calls.append(1)
+    def stop_at_the_fourth_batch(*arguments: object) -> torch.Tensor:
+        calls.append("batch")
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return whole(*arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "augment", stop_in_second_epoch)
-        trained(project, tmp_path / "broken", **RANDOM_PARTS)
-    trained(project, tmp_path / "broken", resume=True, **RANDOM_PARTS)
-    assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
-
-
-def test_a_run_stopped_between_its_two_files_goes_on(
-    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project, whole, written = Project(dataset_root), model_file.save_tensors, []
-    trained(project, tmp_path / "unbroken", **RANDOM_PARTS)
+        return batches.augment(*arguments)
 
     def stop_before_the_second_last(path: Path, saved: dict) -> None:
-        written.append(path.name)
-        if written.count(LAST) == 2:
+        calls.append(path.name)
+        if calls.count(LAST) == 2:
             raise KeyboardInterrupt
-        whole(path, saved)
+        model_file.save_tensors(path, saved)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(callbacks, "save_tensors", stop_before_the_second_last)
+        if place == "within an epoch":
+            patch.setattr(module, "augment", stop_at_the_fourth_batch)
+        else:
+            patch.setattr(module, "save_tensors", stop_before_the_second_last)
         trained(project, tmp_path / "broken", **RANDOM_PARTS)
     trained(project, tmp_path / "broken", resume=True, **RANDOM_PARTS)
     assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
@@ -95,19 +85,12 @@ def test_resuming_a_finished_run_changes_nothing(trained_root: Path, copy_of: Co
     pd.testing.assert_frame_equal(run.history, pd.read_csv(trained_root / "models" / HISTORY))
 
 
-def test_a_finished_run_goes_on_to_more_epochs(trained_root: Path, copy_of: Copy) -> None:
+def test_a_finished_run_is_resumed_to_more_epochs(trained_root: Path, copy_of: Copy) -> None:
     project = copy_of(trained_root)
-    run = trained(project, resume=True, epochs=5)
-    before = pd.read_csv(trained_root / "models" / HISTORY)
-    assert run.history.epoch.tolist() == [1, 2, 3, 4, 5]
-    pd.testing.assert_frame_equal(run.history.head(3), before)
-
-
-def test_the_rate_does_not_rise_again_in_the_added_epochs(trained_root: Path, copy_of: Copy) -> None:
-    project = copy_of(trained_root)
-    assert project.settings("train").schedule == "cosine"
-    rates = trained(project, resume=True, epochs=6).history.lr
-    assert rates[3:].is_monotonic_decreasing
+    history = trained(project, resume=True, epochs=6).history
+    assert history.epoch.tolist() == [1, 2, 3, 4, 5, 6]
+    pd.testing.assert_frame_equal(history.head(3), pd.read_csv(trained_root / "models" / HISTORY))
+    assert history.lr[3:].is_monotonic_decreasing and history.lr[3] > history.lr[5] > 0
 
 
 def test_without_resume_a_run_starts_anew(trained_root: Path, copy_of: Copy) -> None:
@@ -116,45 +99,26 @@ def test_without_resume_a_run_starts_anew(trained_root: Path, copy_of: Copy) -> 
 
 
 @pytest.mark.parametrize(
-    "chosen, name",
-    [
-        ({"backbone": "resnet18"}, "backbone"),
-        ({"frames": 4}, "frames"),
-        ({"lr": 1e-5}, "lr"),
-        ({"betas": (0.8, 0.99)}, "betas"),
-        ({"seed": 9}, "seed"),
-        ({"schedule": "step"}, "schedule"),
-    ],
+    "name, value",
+    [("backbone", "resnet18"), ("frames", 4), ("lr", 1e-5), ("betas", (0.8, 0.99)), ("seed", 9), ("epochs", 0)],
 )
 def test_resuming_with_another_setting_is_an_error_that_names_it(
-    trained_root: Path, copy_of: Copy, chosen: dict, name: str
+    trained_root: Path, copy_of: Copy, name: str, value: object
 ) -> None:
     project = copy_of(trained_root)
     before = (project.models / LAST).read_bytes()
-    with pytest.raises(TrailerError, match=rf"trained with {name}=.*resume=False"):
-        trained(project, resume=True, **chosen)
+    with pytest.raises(TrailerError, match=rf"the run to resume has {name}=.*, not .*: leave it out"):
+        trained(project, resume=True, **{name: value})
     assert (project.models / LAST).read_bytes() == before
 
 
-def other_split(project: Project) -> None:
-    builder.build(project, project.settings("dataset", salt="another"))
-
-
-def other_films(project: Project) -> None:
-    write_tables(project.root, [fictional_film(number) for number in range(FILMS - 2)])
-    builder.build(project, project.settings("dataset"))
-
-
-def other_size(project: Project) -> None:
-    builder.build(project, project.settings("dataset", size=40))
-
-
-@pytest.mark.parametrize("change", [other_split, other_films, other_size])
-def test_resuming_on_another_dataset_is_an_error(
-    trained_root: Path, copy_of: Copy, change: Callable[[Project], None]
-) -> None:
+@pytest.mark.parametrize("change", ["another split", "other films", "another size"])
+def test_resuming_on_another_dataset_is_an_error(trained_root: Path, copy_of: Copy, change: str) -> None:
     project = copy_of(trained_root)
-    change(project)
+    if change == "other films":
+        write_tables(project.root, [fictional_film(number) for number in range(FILMS - 2)])
+    chosen = {"another split": {"salt": "another"}, "another size": {"size": 40}}.get(change, {})
+    builder.build(project, project.settings("dataset", **chosen))
     with pytest.raises(TrailerError, match="another dataset or split"):
         trained(project, resume=True, epochs=5)
 
@@ -171,7 +135,7 @@ def test_ctrl_c_works_as_before_after_training(dataset_root: Path, tmp_path: Pat
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
-def test_a_run_whose_patience_was_at_its_end_does_not_go_on(dataset_root: Path, tmp_path: Path) -> None:
+def test_a_run_that_ended_by_its_patience_is_not_trained_further(dataset_root: Path, tmp_path: Path) -> None:
     chosen = {"lr": 0.0, "patience": 2, "epochs": 9}  # at a rate of zero no epoch is better than the first
     assert trained(Project(dataset_root), tmp_path, **chosen).history.epoch.tolist() == [1, 2, 3]
     before = content(tmp_path / LAST)["global_step"]
@@ -185,7 +149,7 @@ def test_a_best_model_of_another_run_is_an_error(trained_root: Path, copy_of: Co
     project = copy_of(trained_root)
     trained(project, tmp_path / "other", seed=5, epochs=1)
     (tmp_path / "other" / BEST).replace(project.models / BEST)
-    with pytest.raises(TrailerError, match="are of two runs: set resume=False"):
+    with pytest.raises(TrailerError, match="are of two runs: don't resume"):
         trained(project, resume=True, epochs=5)
 
 
@@ -199,17 +163,18 @@ def test_a_file_without_a_part_is_an_error_that_names_file_and_remedy(
     saved = content(project.models / LAST)
     del saved[name]
     torch.save(saved, project.models / LAST)
-    with pytest.raises(TrailerError, match=r"last_model\.pt: .*(resume=False|train again|name a)"):
+    with pytest.raises(TrailerError, match=r"last_model\.pt: .*(train anew|train again|name a)"):
         trained(project, resume=True, epochs=5)
 
 
 def test_a_file_without_its_average_is_an_error(trained_root: Path, copy_of: Copy) -> None:
     project = copy_of(trained_root)
     saved = content(project.models / LAST)
-    saved["trailer_lib"]["settings"]["average"] = "ema"
+    saved["trailer_lib"]["settings"]["ema_decay"] = 0.9
     torch.save(saved, project.models / LAST)
+    (project.models / SETTINGS).unlink()
     with pytest.raises(TrailerError, match="no current_model_state in it"):
-        trained(project, resume=True, epochs=5, average="ema")
+        trained(project, resume=True, epochs=5)
 
 
 def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, copy_of: Copy) -> None:
@@ -223,24 +188,72 @@ def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, 
         assert (project.models / LAST).stat().st_size == len(whole) * point // points
 
 
-class Bomb:
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple:
-        return os.system, (f"touch {self.canary}",)
+CELL = {"epochs": 4, "lr": 2e-3, "noise": 0.2, "seed": 5, "frames": 2, "schedule": "step", "step_size": 2}
 
 
-@pytest.mark.parametrize("protocol", ["torch", "pickle"])
-def test_a_file_that_would_run_a_command_is_refused(
-    trained_root: Path, copy_of: Copy, tmp_path: Path, protocol: str
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_without_settings_all_those_of_the_stopped_run_are_taken(
+    dataset_root: Path, tmp_path: Path, stop: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    project, canary = copy_of(trained_root), tmp_path / "canary"
-    hostile = content(project.models / LAST) | {"loops": Bomb(canary)}
-    if protocol == "torch":
-        torch.save(hostile, project.models / LAST)
-    else:
-        (project.models / LAST).write_bytes(pickle.dumps(Bomb(canary)))
-    with pytest.raises(TrailerError, match="not a readable model file"):
-        trained(project, resume=True, epochs=5)
-    assert not canary.exists()
+    project = Project(dataset_root)  # its settings.toml has epochs = 3
+    unbroken = trained(project, tmp_path / "unbroken", **CELL)
+    with pytest.raises(KeyboardInterrupt, match=f"after {stop} of 4 epochs; resume=True"):
+        trained(project, tmp_path / "broken", Stop(stop), **CELL)
+    resumed = trained(project, tmp_path / "broken", resume=True)
+    assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
+    pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
+    assert resumed.results["settings"] == unbroken.results["settings"]
+    expected = {f"settings.toml: {name}=" for name in ("epochs", "lr", "frames")}  # what it sets and the cell did too
+    assert {line.partition("=")[0] + "=" for line in caplog.messages if "to resume has" in line} == expected
+
+
+def test_resuming_by_the_command_line_takes_the_settings_of_the_stopped_run(
+    dataset_root: Path, copy_of: Copy, capsys: pytest.CaptureFixture
+) -> None:
+    project = copy_of(dataset_root)
+    with pytest.raises(KeyboardInterrupt):
+        trained(project, on_epoch=Stop(1), epochs=4, lr=2e-3)
+    command = ["train", "--root", str(project.root), "--resume"]
+    assert main([*command, "lr=0.5"]) == 1 and main([*command, "epochs=0"]) == 1
+    assert capsys.readouterr().err.count("error: the run to resume has ") == 2
+    assert main(command) == 0
+    assert pd.read_csv(project.models / HISTORY).epoch.tolist() == [1, 2, 3, 4]
+    assert main([*command, "epochs=2"]) == 1
+    assert capsys.readouterr().err.endswith("error: epochs=2: the run that stopped has finished 4: set at least 4\n")
+
+
+def test_a_scheme_named_again_keeps_what_was_set_beside_it(tmp_path: Path) -> None:
+    def layered(**cell: object) -> TrainSettings:
+        return TrainSettings.layered({"settings.toml": {"batch": 8}, "this cell": cell})
+
+    stopped = layered(scheme="original", epochs=10, views=2)
+    files.write_json(tmp_path / SETTINGS, stopped.as_dict())
+    assert resumed_settings(tmp_path, layered(scheme="original")) == stopped
+    assert resumed_settings(tmp_path, layered(epochs=12, views=3)) == replace(stopped, epochs=12, views=3)
+    assert resumed_settings(tmp_path, TrainSettings()) == stopped
+    assert resumed_settings(tmp_path, TrainSettings(patience=3)) == replace(stopped, patience=3)
+    with pytest.raises(TrailerError, match="scheme='original', not 'default'"):
+        resumed_settings(tmp_path, layered(scheme="default"))
+    with pytest.raises(TrailerError, match=r"lr=0\.001, not 1e-05"):  # the default, but said
+        resumed_settings(tmp_path, layered(lr=1e-5))
+
+
+def test_a_run_that_finished_no_epoch_is_not_taken_for_an_earlier_one(
+    trained_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_of(trained_root)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "augment", Stop(1))
+        patch.setattr(Stop, "__call__", lambda *_: signal.raise_signal(signal.SIGINT))
+        trained(project, lr=2e-3)
+    with pytest.raises(TrailerError, match="is of another run; the one that stopped finished no epoch"):
+        trained(project, resume=True)
+
+
+def test_a_stopped_fit_of_a_head_is_made_again_with_its_settings(dataset_root: Path, copy_of: Copy) -> None:
+    project, chosen = copy_of(dataset_root), {"freeze": "backbone", "head": "ridge", "aggregate": "mean", "frames": 2}
+    with pytest.raises(KeyboardInterrupt):
+        trained(project, on_epoch=Stop(0), **chosen)
+    run = trained(project, resume=True)
+    assert run.history.epoch.tolist() == [0]
+    assert run.results["settings"] == project.settings("train", **chosen).as_dict() | {"betas": (0.9, 0.999)}

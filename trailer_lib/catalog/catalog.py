@@ -1,204 +1,166 @@
-"""Which films: the spreadsheets in excels/ -> one table of films with score and trailer, and why rows were dropped."""
+"""The tables of excels/ -> a catalogue: the films with a score and a trailer, and why each other row was dropped."""
 
 import hashlib
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.catalog.join import BAD_ID, REPEATED, Draft, bad_score, bad_year, join_tables
-from trailer_lib.catalog.read_table import Row
-from trailer_lib.catalog.titles import FILM_ID, LINK, YOUTUBE_ID, normal_title, youtube_id
+from trailer_lib.catalog.join import BAD_ID, REPEATED, Draft, join_tables, read_facts
+from trailer_lib.catalog.read_table import Row, dated_name
+from trailer_lib.catalog.titles import FILM_ID, NO_VIDEO, YOUTUBE, find_film, name_keys, normal_title, video_id
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 
-OWN = "films.csv"
-NEEDED = ["title", "year", "score"]
-OPTIONAL = ["youtube_id", "url", "imdb_id", "genres", "runtime_minutes", "votes", "scores_from"]
-
-
-def read_user_table(folder: Path) -> Draft:
-    """The films of films.csv: title, year, score and youtube_id or url (an https link to a video file).
-
-    Where no row has a trailer, an imdb_id will do: the pictures are in images/ already (posters).
-    """
-    draft = Draft()
-    table = draft.read(folder / OWN, NEEDED, OPTIONAL)
-    if not {"youtube_id", "url", "imdb_id"} & set(table.columns):
-        expected = "expected one of them, or 'imdb_id' and pictures in images/"
-        raise TrailerError(f"{folder / OWN}: no column 'youtube_id' and no 'url': {expected}")
-    trailers = any(row["youtube_id"] or row["url"] for row in table.rows)
-    # A catalogue that was written with --csv and put here says itself how old its scores are.
-    said = {row["scores_from"][:80] for row in table.rows}
-    told = said.pop() if len(said) == 1 else ""
-    draft.scores_from = told if told and told.isprintable() else f"{OWN} of {table.date}"
-    draft.trailers.update(row["youtube_id"] or row["url"] for row in table.rows)
-    keys = set()
-    for row in table.rows:
-        film = _film(row)
-        reason = _problem(film, row["imdb_id"], trailers)
-        film["imdb_id"] = row["imdb_id"] or own_id(film["title"], film["year"])
-        reason = reason or (REPEATED if film["imdb_id"] in keys else "")
-        if reason:
-            draft.drop(film, reason)
-        else:
-            keys.add(film["imdb_id"])
-            draft.films.append(film)
-    return draft
-
-
-def own_id(title: str, year: int | None) -> str:
-    """The key of a film without an IMDb id: 40 bits of the hash of its title and year."""
-    return "own-" + hashlib.sha256(f"{normal_title(title)}/{year}".encode()).hexdigest()[:10]
-
-
-def _film(row: Row) -> dict[str, Any]:
-    film = {name: row[name] for name in OPTIONAL[:-1] + NEEDED}
-    title = " ".join(row["title"].split())
-    genres = "|".join(name.strip() for name in row["genres"].replace(",", "|").split("|"))
-    return film | {"title": title, "genres": genres, "joined_by": "own table", "sources": [(OWN, row["row"], title)]}
-
-
-def _problem(film: dict[str, Any], imdb_id: str, trailers: bool) -> str:
-    """Why a row is no film, "" when it is; its numbers become numbers."""
-    if not film["title"]:
-        return "no title"
-    if imdb_id and not FILM_ID.fullmatch(imdb_id):
-        return "the imdb_id is not tt and 7 to 10 digits"
-    if film["youtube_id"] and not YOUTUBE_ID.fullmatch(film["youtube_id"]):
-        return BAD_ID
-    if film["url"] and not _is_link(film["url"]):
-        return "the url is no https link"
-    known = film["youtube_id"] or film["url"] or (imdb_id and not trailers)
-    return bad_year(film) or bad_score(film) or ("" if known else "neither youtube_id nor url")
-
-
-def _is_link(url: str) -> bool:
-    """https alone, no spaces or control characters, no password in it (it would end in logs)."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number
-    except ValueError:
-        return False
-    plain = url.isprintable() and " " not in url and len(url) <= 2000
-    return plain and parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
-
-
-COLUMNS = [
-    "imdb_id", "title", "year", "score", "youtube_id", "genres", "runtime_minutes", "votes", "url",
-    "joined_by", "shared",
-]  # fmt: skip
+COLUMNS = "imdb_id title year score youtube_id genres runtime_minutes votes url file joined_by shared".split()
 NUMBERS = {"year": "int64", "score": "float64", "runtime_minutes": "Int64", "votes": "Int64"}
+USER_TABLE = "films.csv"
+NEEDED = ["title", "year", "score"]
+OPTIONAL = ["youtube_id", "url", "file", "imdb_id", "genres", "runtime_minutes", "votes"]
+TRAILER = OPTIONAL[:3]
+IMDB_LINK = re.compile(r"https?://(?:www\.|m\.)?imdb\.com/(?:[a-z]{2}/)?title/|(?<=\d)[/?#].*")
+NAMESAKE = "another row has this title, year and trailer: give an imdb_id if it is another film"
+# No password in it, which would end in logs.
+HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 
 
 @dataclass(frozen=True)
 class Catalog:
     """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
 
-    `joined_by` is "id", "title and year", "first of several" (the list has other films of this title and year), "year
-    off by one" or "own table". `shared` says that another row has the same
-    trailer, which may then be of either film. `rows` counts the rows of each spreadsheet: each is of a film or in
-    `dropped`; IMDb's own tables, in which films are only looked up, are not counted. `scores_from` names the table
-    that the scores are from and its day.
+    `joined_by` is "id", "title and year", "first of several" films of this title and year in the list, "year off by
+    one" or "own table". `shared`: another row has the same trailer. `rows`: the rows of each spreadsheet, each of a
+    film or in `dropped`; IMDb's own tables are not counted. `scores_from` names the table of the scores and its day.
     """
 
     films: pd.DataFrame
     dropped: pd.DataFrame
     rows: dict[str, int]
     scores_from: str
+    remarks: list[str]
+    folder: Path
 
     def reasons(self) -> pd.DataFrame:
-        """How many rows of each file were dropped for each reason."""
-        counts = self.dropped.groupby(["file", "reason"], sort=True).size()
-        return (
-            counts.rename("rows")
-            .reset_index()
-            .sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
-        )
+        """How many rows of each file were dropped for each reason; a row may have several."""
+        single = self.dropped.assign(reason=self.dropped.reason.str.split("; ")).explode("reason")
+        counts = single.groupby(["file", "reason"]).size().rename("rows").reset_index()
+        return counts.sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
 
     def summary(self) -> str:
-        """What was read, what came of it, and the table of reasons."""
+        """What was read, how many films there are, and the table of reasons."""
         joined = ", ".join(f"{how}: {count}" for how, count in self.films.joined_by.value_counts().items())
-        lines = [f"{name}: {rows} rows" for name, rows in self.rows.items()]
-        lines += [f"{len(self.films)} films with a score and a trailer (joined by {joined})"]
-        lines += [f"{self.films.shared.sum()} of them have a trailer that another row has too"]
-        lines += [f"scores from {self.scores_from}"]
-        return "\n".join([*lines, "no row dropped" if self.dropped.empty else self.reasons().to_string(index=False)])
+        lines = [*(f"{name}: {rows} rows" for name, rows in self.rows.items()), *self.remarks]
+        lines.append(f"{len(self.films)} films with a score and a trailer (joined by {joined})")
+        lines.append(f"{self.films.shared.sum()} of them have a trailer that another row has too")
+        dropped = "no row dropped" if self.dropped.empty else self.reasons().to_string(index=False)
+        return "\n".join([*lines, f"scores from {self.scores_from}", dropped])
 
     def shuffled(self, seed: int, count: int) -> pd.DataFrame:
-        """`count` films drawn with `seed`, all of them if 0: the order depends on the films' ids, not on the files'."""
+        """`count` films in an order that depends on `seed` and the films' ids, not on the files'; all of them if 0."""
         films = self.films.sort_values("imdb_id").sample(frac=1, random_state=seed, ignore_index=True)
         return films.head(count) if count else films
 
-    def save(self, path: Path) -> None:
-        """Write the films as CSV, with a column `scores_from`; as excels/films.csv it is a catalogue by itself."""
-        _write_csv(self.films.assign(scores_from=self.scores_from), path)
-
-    def save_dropped(self, path: Path) -> None:
-        """Write every dropped row as CSV: file, row, title, reason."""
-        _write_csv(self.dropped, path)
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with files.atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
+    def save(self, path: Path, dropped: bool = False) -> None:
+        """Write the films and `scores_from`, or the `dropped` rows, as CSV; the films may be put back as films.csv."""
+        table = self.dropped if dropped else self.films.assign(scores_from=self.scores_from)
+        if path.exists() and path.resolve().parent == self.folder.resolve():
+            raise TrailerError(f"{path}: a table in {self.folder.name}/ is not written over: name another file")
+        files.write_text(path, table.to_csv(index=False))
 
 
-def load(project: Project, min_votes: int = 0) -> Catalog:
-    """The films of excels/: the user's own films.csv where it is there, else the join of score table and trailer list.
+def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -> Catalog:
+    """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none.
 
-    Films with fewer than `min_votes` votes, or an unknown number, are dropped; 0 takes all.
+    Films with fewer than `min_votes` votes, or an unknown number, are dropped; 0 takes all. The dropped rows are
+    written as `dropped_to` in any case.
     """
     folder = project.excels
-    draft = read_user_table(folder) if (folder / OWN).is_file() else join_tables(folder)
+    draft = read_user_table(folder / USER_TABLE) if (folder / USER_TABLE).is_file() else join_tables(folder)
     if min_votes:
-        draft.sift(lambda film: f"fewer than {min_votes} votes" if (film["votes"] or 0) < min_votes else "")
-    dropped = pd.DataFrame(sorted(draft.dropped), columns=["file", "row", "title", "reason"])
-    if not draft.films:
-        often = f"; {dropped.reason.mode()[0]}: {dropped.reason.value_counts().iloc[0]} rows" if len(dropped) else ""
-        raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{often})")
-    return Catalog(_table(draft), dropped, draft.rows, draft.scores_from)
-
-
-def _table(draft: Draft) -> pd.DataFrame:
-    films = pd.DataFrame([{"url": ""} | film for film in draft.films])
+        draft.drop_films(lambda film: f"fewer than {min_votes} votes" if (film["votes"] or 0) < min_votes else "")
+    defaults = {"url": "", "file": "", "joined_by": "own table"}
+    films = pd.DataFrame([defaults | film for film in draft.films], columns=COLUMNS)
     films["shared"] = [draft.trailers[trailer] > 1 for trailer in trailer_keys(films)]
-    return films[COLUMNS].astype(NUMBERS)
+    dropped = pd.DataFrame(sorted(draft.dropped), columns=["file", "row", "title", "reason"])
+    catalog = Catalog(films.astype(NUMBERS), dropped, draft.rows, draft.scores_from, draft.remarks, folder)
+    if dropped_to:
+        catalog.save(dropped_to, dropped=True)
+    if not draft.films:
+        counts = Counter(reason for *_, reasons in sorted(draft.dropped) for reason in reasons.split("; "))
+        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.most_common())
+        reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
+        raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
+    return catalog
 
 
 def trailer_keys(films: pd.DataFrame) -> pd.Series:
-    """What stands for each film's trailer: its YouTube id, else its link; the film's own id where it has neither."""
-    trailers = films.youtube_id.where(films.youtube_id != "", films.url)
-    return trailers.where(trailers != "", films.imdb_id)
+    """The key of each film's trailer: its YouTube id, else its link, else its file; the film's id where it has none."""
+    keys = films.youtube_id
+    for column in ("url", "file", "imdb_id"):
+        keys = keys.where(keys != "", films.get(column, ""))
+    return keys
 
 
-if TYPE_CHECKING:
-    import pandas as pd
+def read_user_table(path: Path) -> Draft:
+    """The films of films.csv, told apart by ids, then trailers; without any trailer, ids will do (for posters)."""
+    table = (draft := Draft()).read(path, NEEDED, [*OPTIONAL, "scores_from"])
+    if not {*TRAILER, "imdb_id"} & set(table.columns):
+        raise TrailerError(f"{path}: no column 'youtube_id', 'url' or 'file', nor 'imdb_id' for pictures in images/")
+    # A catalogue that was saved as films.csv names the table of its scores.
+    named = {row["scores_from"][:80] for row in table.rows}
+    draft.scores_from = (len(named) == 1 and max(named).isprintable() and max(named)) or dated_name(path)
+    need_trailer = any(row[name] for row in table.rows for name in TRAILER)
+    films = [_user_film(row, path.name, need_trailer) for row in table.rows]
+    pairs = {(film["own_id"], film["trailer"]) for film in films if not (film["imdb_id"] or film["faults"])}
+    namesakes = Counter(own for own, _ in pairs)
+    firsts: dict[Any, Row] = {}
+    for film in sorted(films, key=lambda film: not film["imdb_id"]):
+        imdb_id, own, faults = film["imdb_id"], (film["own_id"], film["trailer"]), film["faults"]
+        first = firsts.get(imdb_id or own)
+        if first and not faults:
+            faults.append(REPEATED if imdb_id or film["score"] == first["score"] else NAMESAKE)
+        draft.trailers[film["trailer"]] += REPEATED not in faults
+        firsts |= {} if faults else {imdb_id: film, own: film}
+        several = namesakes[film["own_id"]] > 1
+        key = imdb_id or own_id(film["title"], film["year"], film["trailer"] if several else "")
+        draft.films.append(film | {"imdb_id": key, "fault": "; ".join(faults)})
+    draft.drop_films()
+    return draft
+
+
+def _user_film(row: Row, file: str, need_trailer: bool) -> Row:
+    """A row as a film, with its `faults`. A link to YouTube, in either column, becomes its video's id."""
+    title = " ".join(row["title"].split())
+    genres = "|".join(name.strip() for name in re.split(r"[,|]", row["genres"]))
+    video, url = (row["youtube_id"] or row["url"], "") if YOUTUBE.match(row["url"]) else (row["youtube_id"], row["url"])
+    imdb_id = IMDB_LINK.sub("", row["imdb_id"])
+    film = {name: row[name] for name in NEEDED + OPTIONAL} | {"title": title, "genres": genres, "imdb_id": imdb_id}
+    film |= {"youtube_id": video_id(video), "url": url, "trailer": video_id(video) or url or row["file"]}
+    film["sources"] = [(file, row["row"], title)]
+    faults = {
+        **dict.fromkeys(read_facts(film), True),
+        film["score_fault"]: film["score_fault"],
+        "the imdb_id is not tt and 7 to 10 digits": imdb_id and not FILM_ID.fullmatch(imdb_id),
+        NO_VIDEO if YOUTUBE.match(video) else BAD_ID: video and not film["youtube_id"],
+        "the url is no https link": url and not (HTTPS.fullmatch(url) and url.isprintable() and len(url) <= 2000),
+        "neither youtube_id nor url nor file": not (video or url or row["file"] or (imdb_id and not need_trailer)),
+    }
+    return film | {"own_id": own_id(title, film["year"]), "faults": [text for text, fault in faults.items() if fault]}
+
+
+def own_id(title: str, year: int | None, trailer: str = "") -> str:
+    """The key of a film without an IMDb id: 40 bits of the hash of title and year, or of trailer too."""
+    text = f"{normal_title(title)}/{year}" + (f"/{trailer}" if trailer else "")
+    return "own-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def film_of_trailer(trailer: str, root: Path) -> dict[str, Any]:
-    """The catalogue's row of the film (genres, year, imdb_id, ...), {} when no id is in the name or none is known."""
-    if not any(_ids(trailer)) or not Project(root).excels.is_dir():
-        return {}
-    pass
-
-    return find_film(trailer, load(Project(root)).films)
-
-
-def find_film(trailer: str, films: "pd.DataFrame") -> dict[str, Any]:
-    """The row of the catalogue's `films` that the name tells, {} when none."""
-    film_id, video_id = _ids(trailer)
-    found = films[(films.imdb_id == film_id) | ((films.youtube_id == video_id) & (video_id != "") & ~films.shared)]
-    return found.iloc[0].to_dict() if len(found) else {}
-
-
-def _ids(trailer: str) -> tuple[str, str]:
-    if LINK.match(trailer):
-        return "", youtube_id(trailer)
-    name = Path(trailer)
-    film = FILM_ID.search(name.name)
-    stem = name.name if name.is_dir() else name.stem
-    return film[0] if film else "", stem if YOUTUBE_ID.fullmatch(stem) else ""
+    """The catalogue's row of a trailer's film (genres, year, imdb_id, ...) by its link or name; {} when it has none."""
+    excels = Project(root).excels
+    # The tables take seconds to read: only for a name that may have a key of a film.
+    keys = [key for key in name_keys(trailer) if key[0] != "file" or (excels / USER_TABLE).is_file()]
+    return find_film(trailer, load(Project(root)).films) if keys and excels.is_dir() else {}

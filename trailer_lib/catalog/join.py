@@ -1,223 +1,169 @@
 """The score table and the trailer list, joined by MovieLens' ids where links.csv is there, else by title and year."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-from trailer_lib.catalog.official_tables import BASICS, RATINGS, imdb_facts, imdb_tables_available
-from trailer_lib.catalog.read_table import Dropped, Row, Table, file_date, parse_number, parse_whole, read_rows
-from trailer_lib.catalog.titles import IMDB_ID, SECOND, YOUTUBE_ID, match_titles, split_year
+from trailer_lib.catalog.official_tables import BASICS, RATINGS, imdb_facts, imdb_path
+from trailer_lib.catalog.read_table import PARSERS, Dropped, Row, Table, dated_name, read_rows
+from trailer_lib.catalog.titles import IMDB_ID, SECOND, match_titles, split_year, video_id
 from trailer_lib.errors import TrailerError
 
 METADATA, TRAILERS, LINKS = "movie_metadata.csv", "ml-youtube.csv", "links.csv"
-YEARS = range(1870, 2101)
+SCORE_COLUMNS = {  # the last three may be missing
+    "title": "movie_title", "year": "title_year", "score": "imdb_score", "imdb_id": "movie_imdb_link",
+    "genres": "genres", "runtime_minutes": "duration", "votes": "num_voted_users"}  # fmt: skip
 BAD_ID = "the YouTube id is not 11 letters, digits, - or _"
 REPEATED = "the film is in another row"
+NO_LINK = f"its movieId is not in {LINKS}"
 NO_TRAILER = f"no trailer of this film in {TRAILERS}"
 
 
 @dataclass
 class Draft:
-    """A catalogue being made. Every row read ends in `films`, as one of a film's `sources`, or in `dropped`."""
+    """A catalogue being made. Every row read ends as one of the `sources` of a film in `films`, or in `dropped`."""
 
-    films: list[dict[str, Any]] = field(default_factory=list)
+    films: list[Row] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
     scores_from: str = ""
-    trailers: Counter[str] = field(default_factory=Counter)  # YouTube id or link -> the rows that have it
+    trailers: Counter[str] = field(default_factory=Counter)  # YouTube id, link or file -> number of rows
+    remarks: list[str] = field(default_factory=list)
 
     def read(self, path: Path, needed: list[str], optional: list[str]) -> Table:
         table = read_rows(path, needed, optional)
-        self.rows[table.name] = len(table.rows) + len(table.dropped)
+        self.rows[path.name] = len(table.rows) + len(table.dropped)
         self.dropped += table.dropped
+        self.remarks += [f"{path.name}: {table.remark}"] if table.remark else []
         return table
 
-    def drop(self, film: dict[str, Any], reason: str) -> None:
-        self.dropped += [Dropped(*source, reason) for source in film["sources"]]
-
-    def sift(self, reason: Callable[[dict[str, Any]], str]) -> None:
-        """Drop the films for which there is a reason, and keep those for which it is ""."""
-        films, self.films = self.films, []
-        for film in films:
-            if why := reason(film):
-                self.drop(film, why)
-            else:
-                self.films.append(film)
+    def drop_films(self, reason: Callable[[Row], str] = itemgetter("fault")) -> None:
+        """Drop the films for which `reason` gives one, not ""."""
+        reasons = [(film, reason(film)) for film in self.films]
+        self.films = [film for film, text in reasons if not text]
+        self.dropped += [(*source, text) for film, text in reasons if text for source in film["sources"]]
 
 
-def bad_year(film: dict[str, Any]) -> str:
-    """Why a film's year can't be used, "" when it can; its texts become numbers."""
-    film["year"], film["score"] = parse_whole(film["year"]), parse_number(film["score"])
-    film["runtime_minutes"], film["votes"] = parse_whole(film["runtime_minutes"]), parse_whole(film["votes"])
-    if film["year"] is None:
-        return "no year (a series?)"
-    if film["year"] not in YEARS:
-        return f"the year is not from {YEARS[0]} to {YEARS[-1]}"
-    return ""
+def read_facts(film: Row) -> list[str]:
+    """Make year, score, runtime and votes numbers; the faults of title and year. film["score_fault"] is the score's."""
+    faults = ["" if film["title"] else "no title", number_fault("year", film["year"], 1870, 2100)]
+    film["score_fault"] = number_fault("score", film["score"], 1, 10)
+    film |= {name: parse(film[name]) for name, parse in PARSERS.items()}
+    return [fault for fault in faults if fault]
 
 
-def bad_score(film: dict[str, Any]) -> str:
-    return "" if film["score"] is not None and 1 <= film["score"] <= 10 else "no score from 1 to 10"
+def number_fault(name: str, text: str, low: int, high: int) -> str:
+    value = PARSERS[name](text)
+    if value is None:
+        return f"the {name} is not a number" if text else f"no {name}{' (a series?)' if name == 'year' else ''}"
+    return "" if low <= value <= high else f"the {name} is not from {low} to {high}"
 
 
 def join_tables(folder: Path) -> Draft:
-    """The films of the folder's tables that have a score and a trailer; IMDb's own tables go before the score table."""
-    draft, official, linked = Draft(), imdb_tables_available(folder), (folder / LINKS).is_file()
+    """The films of the folder's tables that have a score and a trailer; facts of IMDb's own tables where they are."""
+    missing = [name for name in (BASICS, RATINGS) if not imdb_path(folder, name).is_file()]
+    official, linked = not missing, (folder / LINKS).is_file()
+    if len(missing) == 1:
+        raise TrailerError(f"{folder}: {missing[0]} is missing: put it beside IMDb's other table, or remove that")
     if official and not linked and not (folder / METADATA).is_file():
-        remedy = f"put MovieLens' {LINKS} there (columns movieId, imdbId), or {METADATA}"
-        raise TrailerError(f"{folder}: nothing says which trailer is of which film in {BASICS}: {remedy}")
-    if not (linked and official):
-        scored = _scored(folder, draft)
-    needed = ["youtubeId", "title", *(["movieId"] if linked else [])]
-    trailers = draft.read(folder / TRAILERS, needed, [] if linked else ["movieId"])
-    draft.trailers.update(row["youtubeId"] for row in trailers.rows)
-    if not linked:
-        _by_title(scored, trailers, draft)
+        raise TrailerError(f"{folder}: {BASICS} needs MovieLens' {LINKS} (columns movieId, imdbId) or {METADATA}")
+    draft = Draft() if linked and official else _score_table(folder)
+    needed = ["youtubeId", "title", "movieId"] if linked else ["youtubeId", "title"]
+    trailers = draft.read(folder / TRAILERS, needed, ["movieId"]).rows
+    for row in trailers:
+        row |= {"youtubeId": video_id(row["youtubeId"]), "source": (TRAILERS, row["row"], row["title"])}
+    draft.trailers.update(row["youtubeId"] for row in trailers)
+    if linked:
+        _join_by_id(trailers, draft.read(folder / LINKS, ["movieId", "imdbId"], []).rows, draft, official)
     else:
-        having = _linked(trailers, draft.read(folder / LINKS, ["movieId", "imdbId"], []), draft)
-        draft.films = list(having.values()) if official else _by_id(scored, having, draft)
+        _join_by_title(trailers, draft)
     if official:
-        _take_facts(folder, draft)
-    draft.sift(bad_score)
+        facts = imdb_facts(folder, {film["imdb_id"] for film in draft.films})
+        draft.scores_from = dated_name(imdb_path(folder, RATINGS))
+        draft.films = [film | facts[film["imdb_id"]] for film in draft.films]
+        draft.drop_films(lambda film: film["fault"] or "; ".join(read_facts(film)))
+    draft.drop_films(itemgetter("score_fault"))
     return draft
 
 
-def scored_films(folder: Path) -> list[dict[str, Any]]:
+def scored_films(folder: Path) -> list[Row]:
     """The films of movie_metadata.csv that have a score, with or without a trailer."""
-    draft = Draft()
-    draft.films = _scored(folder, draft)
-    draft.sift(bad_score)
+    draft = _score_table(folder)
+    draft.drop_films(itemgetter("score_fault"))
     return draft.films
 
 
-def _scored(folder: Path, draft: Draft) -> list[dict[str, Any]]:
+def _score_table(folder: Path) -> Draft:
     """The films of movie_metadata.csv, those without a score too: a trailer may be theirs and no other film's."""
-    needed = ["movie_title", "title_year", "imdb_score", "movie_imdb_link"]
-    table = draft.read(folder / METADATA, needed, ["genres", "duration", "num_voted_users"])
-    draft.scores_from = f"{table.name} of {table.date}"
-    films: dict[str, dict[str, Any]] = {}
+    draft, columns, imdb_ids = Draft(), list(SCORE_COLUMNS.values()), set()
+    table = draft.read(folder / METADATA, columns[:4], columns[4:])
+    draft.scores_from = dated_name(folder / METADATA)
     # Where a film has two rows, the one with a score goes first.
-    for row in sorted(table.rows, key=lambda row: bool(bad_score({"score": parse_number(row["imdb_score"])}))):
-        film, reason = _film(row, timed="duration" in table.columns)
-        if film["imdb_id"] in films:
-            reason = REPEATED
-        if reason:
-            draft.drop(film, reason)
-        else:
-            films[film["imdb_id"]] = film
-    return list(films.values())
+    for row in sorted(table.rows, key=lambda row: bool(number_fault("score", row["imdb_score"], 1, 10))):
+        imdb_id, title = IMDB_ID.search(row["movie_imdb_link"]), " ".join(row["movie_title"].split())
+        film = {name: row[column] for name, column in SCORE_COLUMNS.items()}
+        film |= {"imdb_id": imdb_id[0] if imdb_id else "", "title": title, "sources": [(METADATA, row["row"], title)]}
+        faults = read_facts(film) + ([] if imdb_id else ["no IMDb id in the link"])
+        faults += [film["score_fault"]] if faults and film["score_fault"] else []
+        if not faults and "duration" in table.columns and film["runtime_minutes"] is None:
+            # The table has games of the same title and year as their film; they alone have no running time.
+            faults.append("no running time (a game?)")
+        film["fault"] = REPEATED if film["imdb_id"] in imdb_ids else "; ".join(faults)
+        draft.films.append(film)
+        imdb_ids |= set() if faults else {film["imdb_id"]}
+    draft.drop_films()
+    return draft
 
 
-def _film(row: Row, timed: bool) -> tuple[dict[str, Any], str]:
-    """A row of the score table as a film, and why it can't be one ("" when it can)."""
-    imdb_id = IMDB_ID.search(row["movie_imdb_link"])
-    title = " ".join(row["movie_title"].split())
-    film = {
-        "imdb_id": imdb_id[0] if imdb_id else "",
-        "title": title,
-        "year": row["title_year"],
-        "score": row["imdb_score"],
-        "genres": row["genres"],
-        "runtime_minutes": row["duration"],
-        "votes": row["num_voted_users"],
-        "sources": [(METADATA, row["row"], title)],
-    }
-    reason = bad_year(film)
-    if not imdb_id:
-        return film, "no IMDb id in the link"
-    # The table holds games of the same title and year as the film they follow; they alone have no running time.
-    return film, reason or ("no running time (a game?)" if timed and film["runtime_minutes"] is None else "")
-
-
-def _by_title(films: list[dict[str, Any]], trailers: Table, draft: Draft) -> None:
-    answers, asked = match_titles(films, trailers.rows)
+def _join_by_title(trailers: list[Row], draft: Draft) -> None:
+    matches, reasons = match_titles(draft.films, trailers)
     used = set()
-    for film, (row, how) in zip(films, answers):
-        if row is None:
-            draft.drop(film, how)
-            continue
-        used.add(row["row"])
-        film["sources"] += [(TRAILERS, row["row"], row["title"])]
-        draft.films.append(film | {"youtube_id": row["youtubeId"], "joined_by": how})
-    for row in trailers.rows:
-        if row["row"] not in used:
-            reason = _unusable(row) or asked.get(row["row"], f"no film of this title and year in {METADATA}")
-            draft.dropped.append(Dropped(TRAILERS, row["row"], row["title"], reason))
+    for film, (row, how) in zip(draft.films, matches):
+        film["fault"] = "" if row else how
+        if row:
+            used.add(row["row"])
+            film["sources"].append(row["source"])
+            film |= {"youtube_id": row["youtubeId"], "joined_by": how}
+    draft.drop_films()
+    for row in [row for row in trailers if row["row"] not in used]:
+        faults = [] if row["youtubeId"] else [BAD_ID]
+        faults += ["no (year) at the end of the title"] if split_year(row["title"])[1] is None else []
+        reason = reasons.get(row["row"], f"no film of this title and year in {METADATA}")
+        draft.dropped.append((*row["source"], "; ".join(faults) or reason))
 
 
-def _unusable(row: Row) -> str:
-    if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
-        return BAD_ID
-    return "no (year) at the end of the title" if split_year(row["title"])[1] is None else ""
-
-
-def _linked(trailers: Table, links: Table, draft: Draft) -> dict[str, dict[str, Any]]:
-    """IMDb id -> its trailer, of the rows of the trailer list that links.csv knows."""
-    known = _links(links, draft)
-    unused, having = dict(known), {}
-    for row in trailers.rows:
-        link, source = known.get(row["movieId"]), (TRAILERS, row["row"], row["title"])
-        if reason := _unlinked(row, link, having):
-            draft.dropped.append(Dropped(*source, reason))
-            continue
-        del unused[row["movieId"]]
-        having[link["imdb_id"]] = {
-            "imdb_id": link["imdb_id"],
-            "youtube_id": row["youtubeId"],
-            "joined_by": "id",
-            "sources": [source, _source(link)],
-        }
-    draft.dropped += [Dropped(*_source(link), NO_TRAILER) for link in unused.values()]
-    return having
-
-
-def _unlinked(row: Row, link: Row | None, having: dict[str, dict[str, Any]]) -> str:
-    if not YOUTUBE_ID.fullmatch(row["youtubeId"]):
-        return BAD_ID
-    if link is None:
-        return f"its movieId is not in {LINKS}"
-    return SECOND if link["imdb_id"] in having else ""
-
-
-def _source(link: Row) -> tuple[str, int, str]:
-    return LINKS, link["row"], f"movieId {link['movieId']}"
-
-
-def _links(links: Table, draft: Draft) -> dict[str, Row]:
-    """movieId -> its row of links.csv, with the imdb_id."""
-    found: dict[str, Row] = {}
-    for row in links.rows:
-        digits = row["imdbId"].removeprefix("tt").removesuffix(".0")
-        row["imdb_id"] = f"tt{int(digits):07d}" if digits.isascii() and digits.isdigit() and len(digits) <= 10 else ""
-        reason = "" if row["imdb_id"] else "no IMDb number"
-        if row["movieId"] in found:
-            reason = "the movieId is in an earlier row"
-        if reason:
-            draft.dropped.append(Dropped(*_source(row), reason))
+def _join_by_id(trailers: list[Row], links: list[Row], draft: Draft, official: bool) -> None:
+    """The films with a trailer, of the score table's `draft.films`, or all that the links have where `official`."""
+    linked, matched = _imdb_ids(links, draft), {}
+    for row in trailers:
+        imdb_id, link = linked.get(row["movieId"], ("", None))
+        faults = {BAD_ID: not row["youtubeId"], NO_LINK: not imdb_id, SECOND: imdb_id in matched}
+        if any(faults.values()):
+            draft.dropped.append((*row["source"], "; ".join(text for text, fault in faults.items() if fault)))
         else:
-            found[row["movieId"]] = row
-    return found
-
-
-def _by_id(films: list[dict[str, Any]], having: dict[str, dict[str, Any]], draft: Draft) -> list[dict[str, Any]]:
-    joined = []
-    for film in films:
-        trailer = having.pop(film["imdb_id"], None)
-        if trailer is None:
-            draft.drop(film, NO_TRAILER)
-        else:
-            joined.append(film | trailer | {"sources": film["sources"] + trailer["sources"]})
-    for trailer in having.values():
-        draft.drop(trailer, f"no film of this IMDb id in {METADATA}")
-    return joined
-
-
-def _take_facts(folder: Path, draft: Draft) -> None:
-    """Scores, titles and the rest from IMDb's own tables; a film that is none there is dropped."""
-    known, reasons = imdb_facts(folder, {film["imdb_id"] for film in draft.films})
-    draft.scores_from = f"{RATINGS} of {file_date(folder / RATINGS)}"
+            trailer = {"imdb_id": imdb_id, "youtube_id": row["youtubeId"], "joined_by": "id"}
+            matched[imdb_id] = trailer | {"sources": [row["source"], link]}
+    used = {trailer["sources"][1] for trailer in matched.values()}
+    draft.dropped += [(*link, NO_TRAILER) for _, link in linked.values() if link not in used]
     for film in draft.films:
-        film |= known.get(film["imdb_id"], {})
-    draft.sift(lambda film: reasons.get(film["imdb_id"]) or bad_year(film))
+        trailer = matched.pop(film["imdb_id"], {"sources": [], "fault": NO_TRAILER})
+        film |= trailer | {"sources": film["sources"] + trailer["sources"]}
+    fault = "" if official else f"no film of this IMDb id in {METADATA}"
+    draft.films += [trailer | {"fault": fault} for trailer in matched.values()]
+    draft.drop_films()
+
+
+def _imdb_ids(links: list[Row], draft: Draft) -> dict[str, tuple[str, tuple[str, int, str]]]:
+    """movieId -> its IMDb id, and the file, row and title of its link."""
+    linked = {}
+    for row in links:
+        source = (LINKS, row["row"], f"movieId {row['movieId']}")
+        digits = re.fullmatch(r"(?:tt)?([0-9]{1,10})(?:\.0)?", row["imdbId"])
+        if row["movieId"] in linked or not digits:
+            draft.dropped.append((*source, "the movieId is in an earlier row" if digits else "no IMDb number"))
+        else:
+            linked[row["movieId"]] = f"tt{int(digits[1]):07d}", source
+    return linked

@@ -1,30 +1,22 @@
-"""The official tables: where GroupLens and IMDb keep them, on what terms, and how they come into excels/."""
+"""The official tables: fetched from GroupLens and IMDb into excels/, and IMDb's own read for the films wanted."""
 
-import csv
 import gzip
 import os
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
-
-import pandas as pd
+from typing import IO, NamedTuple
 
 from trailer_lib import files
-from trailer_lib.catalog.read_table import LONGEST_LINE, Row
-from trailer_lib.download import PART, download
+from trailer_lib.catalog.read_table import LONGEST_LINE, Row, dated_name
+from trailer_lib.download import download
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 
-GROUPLENS = "https://files.grouplens.org/datasets/movielens"
-IMDB = "https://datasets.imdbws.com"
-DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
-CHUNK = 1 << 20
-ARCHIVE = ".zip"  # links.csv.zip, beside links.csv until it is unpacked
+GROUPLENS, IMDB = "https://files.grouplens.org/datasets/movielens", "https://datasets.imdbws.com"
 GROUPLENS_TERMS = (
     "MovieLens tables (GroupLens, University of Minnesota): for research; acknowledge them in publications, imply no "
     "endorsement, no commercial use without permission, pass them on only on the same conditions. "
@@ -32,13 +24,23 @@ GROUPLENS_TERMS = (
 )
 IMDB_TERMS = (
     "IMDb tables: for personal and non-commercial use only, not to be passed on; information courtesy of IMDb "
-    "(https://www.imdb.com), used with permission. Full text: https://developer.imdb.com/non-commercial-datasets/"
+    "(https://www.imdb.com), used with permission; terms: https://developer.imdb.com/non-commercial-datasets/"
 )
+DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
+DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)  # errors of a compressed file
+
+BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
+BASICS_COLUMNS = ["tconst", "titleType", "primaryTitle", "startYear", "runtimeMinutes", "genres"]
+RATINGS_COLUMNS = ["tconst", "averageRating", "numVotes"]
+FACTS = {
+    "title": "primaryTitle", "year": "startYear", "score": "averageRating", "genres": "genres",
+    "runtime_minutes": "runtimeMinutes", "votes": "numVotes"}  # fmt: skip
+# Made for one evening, with a trailer of their own: no short, series, episode, special or game.
+FILM_KINDS = {"movie", "tvMovie", "video"}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table in excels/: its file, where it comes from, how its first line begins, and its owner's terms."""
+class OfficialTable(NamedTuple):
+    """A table of excels/: its file, where it comes from, how its first line begins, and its owner's terms."""
 
     name: str
     url: str
@@ -47,169 +49,95 @@ class Table:
 
 
 TABLES = (
-    Table("ml-youtube.csv", f"{GROUPLENS}/ml-20m-youtube.zip", "youtubeId,movieId,title", GROUPLENS_TERMS),
-    Table("title.ratings.tsv.gz", f"{IMDB}/title.ratings.tsv.gz", "tconst\taverageRating\tnumVotes", IMDB_TERMS),
-    Table("title.basics.tsv.gz", f"{IMDB}/title.basics.tsv.gz", "tconst\ttitleType\tprimaryTitle", IMDB_TERMS),
-    Table("links.csv", f"{GROUPLENS}/ml-latest.zip", "movieId,imdbId,tmdbId", GROUPLENS_TERMS),
+    OfficialTable("ml-youtube.csv", f"{GROUPLENS}/ml-20m-youtube.zip", "youtubeId,movieId,title", GROUPLENS_TERMS),
+    OfficialTable(RATINGS, f"{IMDB}/{RATINGS}", "tconst\taverageRating\tnumVotes", IMDB_TERMS),
+    OfficialTable(BASICS, f"{IMDB}/{BASICS}", "tconst\ttitleType\tprimaryTitle", IMDB_TERMS),
+    OfficialTable("links.csv", f"{GROUPLENS}/ml-latest.zip", "movieId,imdbId,tmdbId", GROUPLENS_TERMS),
 )
 
 
 def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
-    """Get the official tables that are not yet in `project.excels`, and return their files.
-
-    A table that is there stays as it is, whoever put it there; delete it to get today's. The terms of a table's owner
-    are said when its first download begins, not when it goes on. Stopped or cut off, the same call goes on.
-    """
+    """Download the official tables that `project.excels` lacks and return them; delete one to get today's."""
     project.excels.mkdir(exist_ok=True)
-    missing = [table for table in TABLES if not (project.excels / table.name).exists()]
-    for terms in dict.fromkeys(table.terms for table in missing if not _begun(project.excels, table)):
+    files.remove_temporary(project.excels)
+    missing = [table for table in TABLES if not imdb_path(project.excels, table.name).exists()]
+    for terms in dict.fromkeys(table.terms for table in missing):
         say(terms)
     for table in TABLES:
-        path = project.excels / table.name
+        path = imdb_path(project.excels, table.name)
         if table in missing:
-            _fetch(table, path)
-        when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date()
-        say(f"{table.name}: {'fetched' if table in missing else 'kept as it was'}, of {when}")
+            download(table.url, path, DOWNLOADED, check=partial(_check, table=table), title=table.name)
+        say(f"{dated_name(path)}: {'fetched' if table in missing else 'left as it was'}")
     return [project.excels / table.name for table in missing]
 
 
-def _begun(folder: Path, table: Table) -> bool:
-    """Whether an earlier call, stopped since, has said this table's terms."""
-    return any((folder / f"{table.name}{end}").exists() for end in (PART, ARCHIVE, ARCHIVE + PART))
-
-
-def _fetch(table: Table, path: Path) -> None:
-    if not table.url.endswith(".zip"):
-        download(table.url, path, DOWNLOADED, check=lambda part: _check_gzip(part, table), title=table.name)
-        return
-    archive = path.with_name(path.name + ARCHIVE)
-    if not archive.exists():  # else an earlier call was stopped while it unpacked
-        download(table.url, archive, DOWNLOADED, title=table.name)
+def _check(packed: Path, table: OfficialTable) -> None:
+    """TrailerError if the file is damaged, another table or too large; the table takes the place of its zip file."""
     try:
-        _unpack(archive, table, path)
-    except TrailerError:
-        archive.unlink()  # the same bytes would fail again
-        raise
-    archive.unlink()
-
-
-def _check_gzip(path: Path, table: Table) -> None:
-    """TrailerError unless the whole of `path` can be decompressed (its CRC is at the end) and is the table."""
-    try:
-        with gzip.open(path, "rb") as file:
-            _copy(file, None, table)
-    except (OSError, EOFError, zlib.error) as error:
-        raise TrailerError(f"{table.url}: not a whole gzip file ({error}): call again to fetch it anew") from error
-
-
-def _unpack(archive: Path, table: Table, path: Path) -> None:
-    """The one member wanted, wherever in the archive it is, as `path`; names in the archive are never used as paths."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            names = [name for name in opened.namelist() if name.rpartition("/")[2] == table.name]
+        if table.url.endswith(".gz"):
+            with gzip.open(packed) as source:
+                _copy(source, Path(os.devnull), table)
+            return
+        with files.atomic_path(packed) as temporary, zipfile.ZipFile(packed) as archive:
+            # Wherever in the archive it is; the names in it are never used as paths.
+            names = [name for name in archive.namelist() if name.rpartition("/")[2] == table.name]
             if len(names) != 1:
-                raise TrailerError(f"{table.url}: has {len(names)} files {table.name}, expected one: get it by hand")
-            with files.atomic_path(path) as temporary:
-                with opened.open(names[0]) as member, open(temporary, "wb") as file:
-                    _copy(member, file, table)  # checks the member's CRC at its end
-                os.utime(temporary, (archive.stat().st_atime, archive.stat().st_mtime))
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise TrailerError(f"{table.url}: not a whole zip file ({error}): call again to fetch it anew") from error
+                raise TrailerError(f"{table.url}: has {len(names)} files {table.name}, expected one")
+            with archive.open(names[0]) as source:
+                _copy(source, temporary, table)
+            os.utime(temporary, (packed.stat().st_atime, packed.stat().st_mtime))
+    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise TrailerError(f"{table.url}: not a whole file ({error}): call again to fetch it anew") from error
 
 
-def _copy(source: BinaryIO, target: BinaryIO | None, table: Table) -> None:
-    """All of `source` into `target`, if any; TrailerError if it is not the table, or grows beyond all bounds."""
-    chunk, count = source.read(CHUNK), 0
-    begin = chunk.removeprefix(b"\xef\xbb\xbf")[: len(table.header)]
-    if begin != table.header.encode():
-        text = begin.decode(errors="replace")
-        raise TrailerError(f"{table.url}: begins with {text!r}, expected {table.header!r}: the table has changed")
-    while chunk:
-        count += len(chunk)
-        if count > UNPACKED:
-            raise TrailerError(f"{table.url}: unpacks to more than {UNPACKED / 1e9:.0f} GB: not fetched")
-        if target:
+def _copy(source: IO[bytes], path: Path, table: OfficialTable) -> None:
+    begin = source.readline(LONGEST_LINE)
+    if not begin.decode("utf-8-sig", "replace").startswith(table.header):
+        raise TrailerError(f"{table.url}: begins with {begin[:40]!r}, not {table.header!r}: it has changed")
+    with open(path, "wb") as target:
+        target.write(begin)
+        while chunk := source.read(1 << 20):  # to the end, where a CRC is
             target.write(chunk)
-        chunk = source.read(CHUNK)
+            if source.tell() > UNPACKED:
+                raise TrailerError(f"{table.url}: unpacks to over {UNPACKED / 1e9:.0f} GB: not fetched")
 
 
-BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
-BASICS_COLUMNS = ["tconst", "titleType", "primaryTitle", "startYear", "runtimeMinutes", "genres"]
-RATINGS_COLUMNS = ["tconst", "averageRating", "numVotes"]
-# Made for one evening, with a trailer of their own: no short, series, episode, special or game.
-FILM_KINDS = {"movie", "tvMovie", "video"}
-ROWS_AT_ONCE = 100_000  # about 50 MB
+def imdb_path(folder: Path, name: str) -> Path:
+    """The table, or its unpacked copy (title.basics.tsv) where only that is there."""
+    unpacked = folder / name.removesuffix(".gz")
+    return unpacked if unpacked.is_file() and not (folder / name).exists() else folder / name
 
 
-def imdb_tables_available(folder: Path) -> bool:
-    """Whether both tables are there; TrailerError when only one is."""
-    there = [name for name in (BASICS, RATINGS) if (folder / name).is_file()]
-    if len(there) == 1:
-        (missing,) = {BASICS, RATINGS} - set(there)
-        raise TrailerError(
-            f"{folder / there[0]} is of no use without {missing}: put it there too, or remove {there[0]}"
-        )
-    return bool(there)
-
-
-def imdb_facts(folder: Path, wanted: set[str]) -> tuple[dict[str, Row], dict[str, str]]:
-    """Of the IMDb ids `wanted`: title, year, score, genres, runtime_minutes and votes; for the others the reason."""
-    basics, ratings = _rows(folder / BASICS, BASICS_COLUMNS, wanted), _rows(folder / RATINGS, RATINGS_COLUMNS, wanted)
-    known, reasons = {}, dict.fromkeys(wanted, f"not in {BASICS}")
+def imdb_facts(folder: Path, wanted: set[str]) -> dict[str, Row]:
+    """For each of the IMDb ids `wanted` the columns FACTS as texts, and "fault": why it is no film, else ""."""
+    basics = _rows(imdb_path(folder, BASICS), BASICS_COLUMNS, wanted)
+    ratings = _rows(imdb_path(folder, RATINGS), RATINGS_COLUMNS, wanted)
+    facts = {imdb_id: {"fault": f"not in {BASICS}"} for imdb_id in wanted}
     for imdb_id, row in basics.items():
-        rating = ratings.get(imdb_id, {"averageRating": "", "numVotes": ""})
-        known[imdb_id] = _film(row, rating)
-        reasons[imdb_id] = "" if row["titleType"] in FILM_KINDS else "IMDb has it as a series, short, special or game"
-    return {name: film for name, film in known.items() if not reasons[name]}, {k: v for k, v in reasons.items() if v}
-
-
-def _film(row: Row, rating: Row) -> Row:
-    return {
-        "title": row["primaryTitle"],
-        "year": row["startYear"],
-        "score": rating["averageRating"],
-        "genres": row["genres"].replace(r"\N", "").replace(",", "|"),
-        "runtime_minutes": row["runtimeMinutes"],
-        "votes": rating["numVotes"],
-    }
+        row |= ratings.get(imdb_id, {}) | {"genres": row["genres"].replace(",", "|")}
+        fault = "" if row["titleType"] in FILM_KINDS else "IMDb has it as a series, short, special or game"
+        fault = "IMDb has it as an adult title" if row.get("isAdult") == "1" else fault
+        facts[imdb_id] = {name: row.get(column, "") for name, column in FACTS.items()} | {"fault": fault}
+    return facts
 
 
 def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
-    """IMDb id -> its row, of the ids wanted; the first where an id stands twice."""
-    kept = []
+    """IMDb id -> the cells of its first row, of the ids `wanted`; a row with too many cells is left out."""
+    keys, rows = {imdb_id.encode() for imdb_id in wanted}, {}
     try:
-        with _Lines(path) as file, bar(desc=path.name, unit="row", unit_scale=True) as progress:
-            # A quotation mark is a letter here. A row with too many cells is skipped; its film then has a reason.
-            for chunk in pd.read_csv(
-                file, sep="\t", usecols=columns, dtype=str, chunksize=ROWS_AT_ONCE, quoting=csv.QUOTE_NONE,
-                keep_default_na=False, encoding_errors="replace", on_bad_lines="skip",
-            ):  # fmt: skip
-                kept.append(chunk[chunk["tconst"].isin(wanted)])
-                progress.update(len(chunk))
-    except (EOFError, gzip.BadGzipFile, zlib.error, pd.errors.ParserError) as error:
+        with open(path, "rb") as packed, gzip.open(packed) if packed.peek(2)[:2] == b"\x1f\x8b" else packed as file:
+            lines = iter(lambda: file.readline(LONGEST_LINE), b"")
+            heading = next(lines, b"").decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
+            if heading[0] != "tconst" or not set(columns) <= set(heading):
+                raise TrailerError(f"{path}: expected a table with the columns {', '.join(columns)}: fetch it again")
+            for line in bar(lines, desc=path.name, unit="row", unit_scale=True):
+                if len(line) == LONGEST_LINE:  # which would fill the memory: a small gzip file may hold gigabytes
+                    raise TrailerError(f"{path}: a line of over {LONGEST_LINE:,} bytes: fetch it again")
+                if line.partition(b"\t")[0] in keys:
+                    cells = line.decode(errors="replace").rstrip("\r\n").split("\t")  # quotation marks are letters
+                    cells = ["" if cell == r"\N" else cell for cell in cells]
+                    if len(cells) <= len(heading):
+                        rows.setdefault(cells[0], dict.fromkeys(columns, "") | dict(zip(heading, cells)))
+    except DAMAGE as error:
         raise TrailerError(f"{path}: damaged ({' '.join(str(error).split())}): fetch it again") from error
-    except ValueError as error:  # an empty file, or columns that are not there
-        raise TrailerError(f"{path}: expected a table with the columns {', '.join(columns)}: fetch it again") from error
-    table = pd.concat(kept).drop_duplicates("tconst").fillna("")
-    return {row["tconst"]: row for row in table.to_dict("records")}
-
-
-class _Lines(gzip.GzipFile):
-    """A gzip file that refuses an endless line, which a small file may hold, before it fills the memory."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.since_newline = 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._checked(super().read(size))
-
-    def read1(self, size: int = -1) -> bytes:
-        return self._checked(super().read1(size))
-
-    def _checked(self, piece: bytes) -> bytes:
-        last = piece.rfind(b"\n")
-        self.since_newline = len(piece) - last - 1 if last >= 0 else self.since_newline + len(piece)
-        if self.since_newline > LONGEST_LINE:
-            raise TrailerError(f"{self.name}: a line of over {LONGEST_LINE:,} bytes: fetch it again")
-        return piece
+    return rows

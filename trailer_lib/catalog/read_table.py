@@ -1,183 +1,189 @@
-"""Spreadsheets as other people save them: any encoding, separator and damage -> rows of text, and the rows left out."""
+"""A spreadsheet of any encoding, separator and damage -> rows of text, and the rows left out with their reasons."""
 
+import codecs
 import csv
+import re
+import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import dropwhile
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 from trailer_lib.errors import TrailerError
 
+MOST_BYTES = 100_000_000  # IMDb's million films in 100 bytes each
 LONGEST_LINE = 100_000  # letters; a row of a spreadsheet has some hundreds
-MOST_ROWS = 2_000_000  # IMDb knows under a million films
 LONGEST_CELL = 100  # lines that a cell in quotation marks may span
-# What else is given that name: other formats, by their first bytes.
+# Other formats under a table's name, by their first bytes.
 FORMATS = {b"PK\x03\x04": "zip or Excel", b"\x1f\x8b": "gzip", b"\xd0\xcf\x11\xe0": "old Excel", b"%PDF": "PDF"}
+# Tried in this order where a table is not UTF-8; and what no title has: odd signs, a capital within a word, three
+# accented Latin letters in a row, two scripts in a word.
+CODE_PAGES = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp1251": "Windows-1251", "cp1250": "Windows-1250"}
+IMPLAUSIBLE = re.compile(
+    r"[\x80-\x9f\ufffd\uf8ff†‡¬√◊∂∆Ω≈∫∏∑˜]|[a-zß-öø-ÿ][À-ÖØ-ÞŠŽŸ]|[A-Z][À-ÖØ-ÞŠŽŸ][a-zß-ÿ]|[а-я][А-Я]|[À-ſ]{3}|[A-Za-z][Ѐ-ӿ]|[Ѐ-ӿ][A-Za-z]"
+    r"|[^\W_][^\w\s\x00-\x7f’‘“”–—…·´½][^\W_]|[£¤¥¦§°±¶][^\W\d_]"
+)
+PARTED = r"\d{1,3}(?P<mark>[ '.,])(?:\d{2,3}(?P=mark))*\d{3}"  # a whole number with its thousands parted
+SIGNS = str.maketrans("\u2212’٫٬", "-'.'")
 Row = dict[str, Any]
-
-
-class Dropped(NamedTuple):
-    """A row left out: its file, its number there (the heading is row 1), its title and the reason."""
-
-    file: str
-    row: int
-    title: str
-    reason: str
+Dropped = tuple[str, int, str, str]  # a row left out: file, number (the heading is row 1), title and reason
 
 
 @dataclass
 class Table:
-    """`rows`: a dict of text a row, of the columns asked for and "row", its number. `dropped`: rows that are none.
+    """`rows`: texts by column, and "row", the row's number. `columns`: those there. `remark`: on the encoding."""
 
-    `columns`: those asked for that are there. `date`: the UTC day of the file.
-    """
-
-    name: str
-    date: str
     columns: list[str]
+    remark: str = ""
     rows: list[Row] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
 
 
-def read_rows(path: Path, needed: list[str], optional: list[str]) -> Table:
-    """Read the columns `needed` and, where there, `optional` ("" where not) of a CSV file.
+def read_rows(path: Path, needed: list[str], optional: list[str] | None) -> Table:
+    """Read the columns `needed` and, where the file has them, `optional` ("" where not; None: all) of a CSV file.
 
-    UTF-8, UTF-16 or Windows-1252 (Latin-1), with commas, semicolons or tabs. A damaged row costs that row only.
-    Raises TrailerError, naming file and column, when the file is missing, is no table or lacks a needed column.
+    UTF-8, UTF-16 or one of CODE_PAGES; commas, semicolons, tabs or what a line `sep=` names. A damaged row costs that
+    row only. `\\N` is an empty cell. TrailerError when the file is missing, no table, or lacks a needed column.
     """
-    if not path.is_file():
-        raise TrailerError(f"{path} is missing: put the table there (README, 'Where the data comes from')")
-    expected = f"expected a CSV table with the columns {', '.join(needed)}"
-    encoding = _encoding(path, expected)
-    # A byte that is not UTF-8 is kept for `_mended`; of UTF-16 there is nothing to mend.
-    with open(path, encoding=encoding, errors="surrogateescape" if encoding == "utf-8-sig" else "replace") as file:
-        lines = _lines(file, path, expected)
-        heading = next((line for line in lines if line.strip()), "")
-        if not heading:
-            raise TrailerError(f"{path}: empty: {expected}")
-        separator, places, width = _columns(heading, path, needed, optional)
-        table = Table(path.name, file_date(path), list(places))
-        empty = dict.fromkeys(needed + optional, "")
-        for number, first, cells in _records(lines, separator, width):
-            if number > MOST_ROWS:
-                raise TrailerError(f"{path}: over {MOST_ROWS:,} rows: {expected}, a row a film")
-            if reason := _damage(first, cells, width):
-                table.dropped.append(Dropped(path.name, number, first.strip()[:80], reason))
-            else:
-                row = {name: cells[place].strip() for name, place in places.items() if place < len(cells)}
-                table.rows.append(empty | row | {"row": number})
+    expected = "expected a CSV table" + f" with the columns {', '.join(needed)}" * bool(needed)
+    lines, remark = _decode(_read_lines(path, expected))
+    lines, marks = list(dropwhile(lambda line: not line.strip(), lines)), ",;\t"
+    if lines and (named := re.fullmatch(r'"?sep=([^\w"])"?', lines[0].strip(" "), re.IGNORECASE)):
+        lines, marks = lines[1:], named[1]
+    if not lines:
+        raise TrailerError(f"{path}: empty: {expected}")
+    separator, names = _read_heading(path, lines[0], marks, needed, optional)
+    wanted = needed + (list(filter(None, names)) if optional is None else optional)
+    places = {name: names.index(name.casefold()) for name in wanted if name.casefold() in names}
+    table, empty = Table(list(places), remark), dict.fromkeys(wanted, "")
+    for number, first, cells in _records(lines[1:], separator, len(names)):
+        if isinstance(cells, str):
+            table.dropped.append((path.name, number, first.strip()[:80], cells))
+        else:
+            cells = ["" if cell.strip() == r"\N" else cell.strip() for cell in cells]
+            row = {name: cells[place] for name, place in places.items() if place < len(cells)}
+            table.rows.append({"row": number} | empty | row)
     return table
 
 
-def file_date(path: Path) -> str:
-    """The UTC day the file was last changed, which `catalog --fetch` sets to the day its server gives."""
-    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).strftime("%Y-%m-%d")
+def dated_name(path: Path) -> str:
+    """ "films.csv of 2026-11-26": the UTC day of its last change, which `catalog --fetch` sets to the server's."""
+    return f"{path.name} of {datetime.fromtimestamp(path.stat().st_mtime, timezone.utc):%Y-%m-%d}"
 
 
-def parse_number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
+def parse_number(text: str, grouped: bool = False) -> float | None:
+    """A number as spreadsheets write it: "7,5", "1.234.567,8", "1 234"; None for what is none, infinity and nan.
+
+    A single comma or point is the decimal mark; with `grouped`, it parts thousands where three digits follow.
+    """
+    # NFKC makes no-break and thin spaces plain ones, and digits of full width too.
+    text = unicodedata.normalize("NFKC", text).strip().translate(SIGNS)
+    whole = rf"{PARTED}|\d+" if grouped else rf"\d+|{PARTED}"
+    match = re.fullmatch(rf"([+-]?(?:{whole}))([.,]\d*)?([eE][+-]?\d+)?", text)
+    if not match or (match["mark"] and (match[3] or "").startswith(match["mark"])):
         return None
-    return value if abs(value) < 1e12 else None  # no infinity and no nan
+    value = float(re.sub("[ '.,]", "", match[1]) + (match[3] or "").replace(",", ".") + (match[4] or ""))
+    return value if abs(value) < 1e12 else None
 
 
 def parse_whole(text: str) -> int | None:
-    """A whole number, also as a spreadsheet may write it: "1999.0"."""
-    value = parse_number(text)
+    """A whole number: "1999.0", "12.345", "1,234,567"."""
+    value = parse_number(text, grouped=True)
     return int(value) if value is not None and value == int(value) else None
 
 
-def _encoding(path: Path, expected: str) -> str:
-    with open(path, "rb") as file:
-        start = file.read(4096)
-    for magic, name in FORMATS.items():
-        if start.startswith(magic):
-            raise TrailerError(f"{path}: a {name} file: {expected}; save it as CSV")
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    # Without a mark: Latin letters in UTF-16 are every second byte 0.
-    if start[1::2].count(0) > len(start) / 4:
-        return "utf-16-le"
-    return "utf-16-be" if start[::2].count(0) > len(start) / 4 else "utf-8-sig"
+def parse_year(text: str) -> int | None:
+    """A year, or that of a date that has it in four digits: "1999-03-31", "31. 3. 1999", "March 31, 1999"."""
+    if not text or parse_number(text, grouped=True) is not None:
+        return parse_whole(text)
+    digits = re.findall("[0-9]+", re.split(r"[T ][0-9]+:", text)[0])
+    years = [int(number) for number in digits if len(number) == 4]
+    return years[0] if len(years) == 1 and all(len(number) in (1, 2, 4) for number in digits) else None
 
 
-def _lines(file: IO[str], path: Path, expected: str) -> Iterator[str]:
-    while line := file.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise TrailerError(f"{path}: a line of over {LONGEST_LINE:,} letters: {expected}")
-        yield line if line.isascii() else _mended(line)
+PARSERS = {"year": parse_year, "score": parse_number, "runtime_minutes": parse_whole, "votes": parse_whole}
 
 
-def _mended(line: str) -> str:
-    """A line that is not UTF-8 as Windows-1252, the superset of Latin-1 that spreadsheets write."""
-    raw = line.encode("utf-8", "surrogateescape")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
+def _read_lines(path: Path, expected: str) -> list[bytes]:
+    """The lines without their ends; TrailerError when the file is missing, of another format or too large."""
+    if not path.is_file():
+        raise TrailerError(f"{path} is missing: put the table there (README, 'Where the data comes from')")
+    if path.stat().st_size > MOST_BYTES:
+        raise TrailerError(f"{path}: over {MOST_BYTES / 1e6:.0f} MB: {expected}, a row a film")
+    raw = path.read_bytes()
+    if name := FORMATS.get(raw[:4]) or FORMATS.get(raw[:2]):
+        raise TrailerError(f"{path}: a {name} file: {expected}; save it as CSV")
+    # UTF-16 has a mark, or a zero in every second byte.
+    for encoding, mark, zeros in (("utf-16-le", codecs.BOM_UTF16_LE, 1), ("utf-16-be", codecs.BOM_UTF16_BE, 0)):
+        if raw.startswith(mark) or raw[zeros:4096:2].count(0) > len(raw[:4096]) / 4:
+            raw = raw.removeprefix(mark).decode(encoding, "replace").encode()
+    lines = raw.removeprefix(codecs.BOM_UTF8).splitlines()
+    if any(len(line) > LONGEST_LINE for line in lines):
+        raise TrailerError(f"{path}: a line of over {LONGEST_LINE:,} letters: {expected}")
+    return lines
 
 
-def _columns(heading: str, path: Path, needed: list[str], optional: list[str]) -> tuple[str, dict[str, int], int]:
-    """The separator, where each column stands, and how many there are; case does not matter."""
-    heading = heading.replace("\0", "")
-    rows = {separator: next(csv.reader([heading], delimiter=separator)) for separator in ",;\t"}
-    known = {name.casefold() for name in needed + optional}
-    names = {key: [cell.strip().casefold() for cell in cells] for key, cells in rows.items()}
-    separator = max(rows, key=lambda key: (len(known & set(names[key])), len(names[key])))
-    shown = ", ".join(cell.strip() for cell in rows[separator][:8])[:200]
-    for name in needed:
-        if name.casefold() not in names[separator]:
-            raise TrailerError(f"{path}: no column {name!r}; it has {shown!r}, expected {', '.join(needed)}")
-    for name in needed + optional:
-        if names[separator].count(name.casefold()) > 1:
+def _decode(lines: list[bytes]) -> tuple[list[str], str]:
+    """The lines as text, and a remark where some are not UTF-8: the code page assumed, and a word to judge it by."""
+    texts = [line.decode("utf-8", "surrogateescape") for line in lines]
+    others = [number for number, text in enumerate(texts) if re.search("[\udc80-\udcff]", text)]
+    if not others:
+        return texts, ""
+    raw = b"\n".join(lines[number] for number in others)
+    faults = {page: len(IMPLAUSIBLE.findall(raw.decode(page, "replace"))) for page in CODE_PAGES}
+    page = min(faults, key=faults.get)
+    for number in others:
+        texts[number] = lines[number].decode(page, "replace")
+    word = re.search(r"[^\s,;\"]*[^\x00-\x7f][^\s,;\"]*", raw.decode(page, "replace"))[0][:40]
+    doubt = "has letters that no title has" if faults[page] else "should be a word"
+    return texts, f"not UTF-8, read as {CODE_PAGES[page]}: {word!r} {doubt}; if it is wrong, save the table as UTF-8"
+
+
+def _read_heading(
+    path: Path, line: str, marks: str, needed: list[str], optional: list[str] | None
+) -> tuple[str, list[str]]:
+    """The separator and the columns' names in lower case; TrailerError where one is missing or there twice."""
+    line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + (optional or [])}
+    headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
+    # The separator that gives the most of the columns wanted.
+    mark = max(marks, key=lambda mark: (len(wanted & set(headings[mark])), len(headings[mark])))
+    for name in needed + (list(filter(None, headings[mark])) if optional is None else optional):
+        count = headings[mark].count(name.casefold())
+        if count > 1:
             raise TrailerError(f"{path}: two columns {name!r}: expected one; remove or rename the other")
-    found = [name for name in needed + optional if name.casefold() in names[separator]]
-    return separator, {name: names[separator].index(name.casefold()) for name in found}, len(names[separator])
+        if not count and name in needed:
+            raise TrailerError(f"{path}: no column {name!r}; it has {line[:200]!r}, expected {', '.join(needed)}")
+    return mark, headings[mark]
 
 
-def _records(lines: Iterator[str], separator: str, width: int) -> Iterator[tuple[int, str, list[str]]]:
-    """The row number, first line and cells of each record; empty lines have a number and are no rows."""
-    waiting: list[str] = []
-    number = 1
-    while True:
-        waiting += islice(lines, LONGEST_CELL - len(waiting))
-        if not waiting:
-            return
+def _records(lines: list[str], separator: str, width: int) -> Iterator[tuple[int, str, list[str] | str]]:
+    """The row number, first line and cells of each record, or its damage; empty lines have a number and are no rows."""
+    start, number = 0, 1
+    while start < len(lines):
         number += 1
-        used, cells = _record(waiting, separator, width)
-        first = waiting[0]
-        del waiting[:used]
-        if first.strip():
-            yield number, first, cells
+        used, cells = _record(lines[start : start + LONGEST_CELL], separator, width)
+        if "\0" in lines[start]:
+            cells = "a NUL byte in the row"
+        elif any(cells[width:]):
+            cells = "more cells than the heading has"
+        if lines[start].strip():
+            yield number, lines[start], cells or "a quotation mark is not closed"
+        start += used
 
 
 def _record(lines: list[str], separator: str, width: int) -> tuple[int, list[str]]:
-    """How many lines the first record takes, and its cells; no cells when a quotation mark is not closed."""
-    marks = 0
-    for used, line in enumerate(lines, 1):
-        marks += line.count('"')
-        if used > 1 and marks % 2:
+    """How many lines the first record spans, and its cells; no cells when a quotation mark is not closed."""
+    for used in range(1, len(lines) + 1):
+        text = "\n".join(lines[:used])
+        odd = text.count('"') % 2 == 1
+        # Lines that all look like rows are rows, which two stray quotation marks seem to join.
+        if used > 1 and (odd or all(line.count(separator) == width - 1 for line in lines[:used])):
             continue
-        try:
-            records = list(csv.reader(lines[:used], delimiter=separator, strict=bool(used > 1 or marks % 2)))
-        except csv.Error:
-            continue
-        if len(records) == 1 and (used == 1 or _is_one_row(lines[:used], records[0], separator, width)):
-            return used, records[0]
+        with suppress(csv.Error):
+            cells = next(csv.reader([text], delimiter=separator, strict=used > 1 or odd))
+            if used == 1 or len(cells) == width:
+                return used, cells
     return 1, []
-
-
-def _is_one_row(lines: list[str], cells: list[str], separator: str, width: int) -> bool:
-    """Whether a cell in quotation marks spans these lines; if each looks like a row, stray marks swallowed rows."""
-    return len(cells) == width and any(line.count(separator) != width - 1 for line in lines)
-
-
-def _damage(line: str, cells: list[str], width: int) -> str:
-    if "\0" in line:
-        return "a NUL byte in the row"
-    if not cells:
-        return "a quotation mark is not closed"
-    return "more cells than the heading has" if any(cells[width:]) else ""

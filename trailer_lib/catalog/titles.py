@@ -1,63 +1,81 @@
-"""Titles for comparing, and which films and trailers meet by title and year."""
+"""What identifies a film or a trailer: IMDb and YouTube ids, and titles, by which films and trailers are matched."""
 
 import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from trailer_lib import download
 from trailer_lib.catalog.read_table import Row, parse_whole
 from trailer_lib.errors import TrailerError
 
-IMDB_ID = re.compile(r"tt[0-9]{7,10}")
-# A film of the user's own table without an IMDb id: see `own_table.own_id`.
-OWN_ID = re.compile(r"own-[0-9a-f]{10}")
-FILM_ID = re.compile(f"{IMDB_ID.pattern}|{OWN_ID.pattern}")
-YOUTUBE_ID = re.compile(r"[0-9A-Za-z_-]{11}")
+if TYPE_CHECKING:
+    import pandas as pd
 
-YOUTUBE = ("youtube.com", "youtu.be", "youtube-nocookie.com")
-LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def youtube_id(link: str) -> str:
-    """The id of the video that a link to YouTube shows, "" for another site's link."""
-    parts = urlsplit(download.require_https(link))
-    if not any(parts.hostname == host or parts.hostname.endswith(f".{host}") for host in YOUTUBE):
-        return ""
-    words = [*parse_qs(parts.query).get("v", []), *parts.path.split("/")]
-    found = [word for word in words if YOUTUBE_ID.fullmatch(word)]
-    if not found:
-        raise TrailerError(f"{download.printable_url(link)}: no video's id in this link: copy the link of one video")
-    return found[0]
-
-
+# An id within a longer word is no id. For "own-..." see `catalog.own_id`.
+IMDB_ID = re.compile(r"(?<![0-9A-Za-z])tt[0-9]{7,10}(?![0-9A-Za-z])")
+FILM_ID = re.compile(rf"{IMDB_ID.pattern}|(?<![0-9A-Za-z])own-[0-9a-f]{{10}}(?![0-9A-Za-z])")
+YOUTUBE_ID = re.compile(r"(?!videoseries|live_stream)[0-9A-Za-z_-]{11}")
+YOUTUBE = re.compile(r"(?i:(https?:)?(//)?([a-z0-9-]+\.)*(youtube(-nocookie)?\.com|youtu\.be)(:[0-9]+)?(?=[/?#]|$))")
+LINK = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://|{YOUTUBE.pattern}")
+NO_VIDEO = "no video's id in this link: copy the link of one video, not of a channel, playlist, hashtag or live stream"
+# Files of trailers: "ID.mp4", yt-dlp's "Title [ID].mp4", youtube-dl's "Title-ID.mp4", "Title (Year).mp4".
+SUFFIX = re.compile(r"(\.f[0-9]+)?\.[0-9A-Za-z]{2,5}$")
+ID_IN_NAME = re.compile(rf"(?:^|\[|-)({YOUTUBE_ID.pattern})\]?$")
+TITLE_IN_NAME = re.compile(r"(.+)\(([0-9]{4})\)", re.DOTALL)
 ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
-# Letters that no decomposition takes apart, and signs that stand for something read aloud.
-LETTERS = str.maketrans(
-    {"æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ø": "o", "Ø": "o", "¢": "c", "½": " 1/2", "&": " and "}
-)
+LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "þ": "th"} | dict(zip("øłđðı¢", "olddic")))  # Unicode keeps them whole
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
-END = 20  # rows of the list's last year; with fewer, that the list stops there tells nothing
+LAST_YEAR_ROWS = 20  # rows of the list's last year; with fewer, it may not be the year when the list was made
+EXACT, NEAR, CHOSEN = "title and year", "year off by one", "first of several"
 SEVERAL = "several films have this title and year"
 DAMAGED = "the YouTube id of its trailer is damaged"
 MISSING = "no trailer of this title and year in the list"
-CHOSEN = "first of several"
 SECOND = "another row gave the film its trailer"
+Listed = tuple[Row, int, str, bool]  # a row of the trailer list, its year, a name of it, and whether the first
+
+
+def youtube_id(link: str) -> str:
+    """The video id of a YouTube link, "" for a link to another site; TrailerError for a YouTube link to no video."""
+    if not (site := YOUTUBE.match(link)):
+        download.require_https(link)
+        return ""
+    parts = urlsplit(link[site.end() :])
+    first, second, *_ = [*parts.path.strip("/").split("/"), ""]
+    if first in ("", "watch", "watch_popup"):
+        second = parse_qs(parts.query).get("v", [second])[0]
+    elif first not in ("shorts", "embed", "live", "v", "e"):
+        second = first if site[4].lower() == "youtu.be" else ""
+    if not YOUTUBE_ID.fullmatch(second):
+        raise TrailerError(f"{download.printable_url(link)}: {NO_VIDEO}")
+    return second
+
+
+def video_id(text: str) -> str:
+    """The YouTube id of a cell that has an id or a link to YouTube, "" where it has neither."""
+    try:
+        return text if YOUTUBE_ID.fullmatch(text) else youtube_id(text)
+    except TrailerError:
+        return ""
 
 
 def normal_title(title: str) -> str:
     """A title for comparing: "Matrix, The" -> "the matrix"; no case, accents, punctuation or no-break spaces."""
     title = " ".join(title.split())
-    moved = re.fullmatch(rf"(.*), ({ARTICLES})", title, re.IGNORECASE)
-    if moved:
+    if moved := re.fullmatch(rf"(.*), ({ARTICLES})", title, re.IGNORECASE):
         title = f"{moved[2]} {moved[1]}".replace("' ", "'")
-    # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts; "_" is what the original put for ":".
-    title = re.sub(r"['’‘`´]", "", title)
-    plain = unicodedata.normalize("NFKD", title.translate(LETTERS)).casefold()
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts.
+    title = re.sub(r"['’‘`´\ufe0f]", "", title)
+    title = title.replace("½", " 1/2").replace("&", " and ")
+    letters = unicodedata.normalize("NFKD", title).casefold().translate(LETTERS)
+    # Latin and Greek accents go; in other scripts a mark may be a vowel, or make another letter.
+    letters = re.sub(r"([a-zα-ω])[\u0300-\u036f]+", r"\1", letters)
+    plain = "".join(sign if sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in letters)
     # A title of signs alone ("$") is compared as it stands.
-    return " ".join(re.sub(r"[\W_]+", " ", plain).split()) or title
+    return " ".join(plain.split()) or title
 
 
 def title_key(title: str) -> str:
@@ -71,89 +89,106 @@ def split_year(title: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match else (title, None)
 
 
-def title_variants(title: str) -> list[str]:
-    """A title without its brackets, then what else it goes by: "Seven (a.k.a. Se7en)" -> Seven, Se7en."""
-    bracketed = [re.sub(r"^a\.?k\.?a\.?\s+", "", name) for name in re.findall(r"\(([^()]*)\)", title)]
-    # Its brackets may belong to it: "(500) Days of Summer".
-    found = [re.sub(r"\([^()]*\)", " ", title), *bracketed, title]
-    return [name for name in found if name.strip()]
-
-
-class TrailerList:
-    """The rows of a trailer list (row, title, movieId, youtubeId) by title and year.
-
-    A row whose YouTube id is damaged is among them: it says that there is another film of its title.
-    """
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.own, self.other = defaultdict(list), defaultdict(list)
-        self.by_title: defaultdict[str, dict[int, tuple[Row, int, str]]] = defaultdict(dict)
-        years: Counter[int] = Counter()
-        for row in rows:
-            title, year = split_year(row["title"])
-            if year is None:
-                continue
-            years[year] += 1
-            for place, name in enumerate(title_variants(title)):
-                (self.other if place else self.own)[title_key(name), year].append(row)
-                self.by_title[title_key(name)].setdefault(row["row"], (row, year, name))
-        last = max(years, default=0)
-        self.end = last if years[last] >= END else math.inf
-
-    def exact(self, title: str, year: int) -> list[Row]:
-        """The rows of this title and year; a title of its own goes before one in brackets."""
-        both = title_key(title), year
-        return self.own.get(both) or self.other.get(both) or []
-
-    def near(self, title: str, year: int) -> list[Row]:
-        """The row of this title with the year off by one, if the list has the title just once.
-
-        Here "!" and "?" count: "Barfi!" (2012) is not "Barfi" (2013). A film made after the list's end is not in it.
-        """
-        found = list(self.by_title.get(title_key(title), {}).values())
-        if len(found) != 1 or year > self.end:
-            return []
-        row, other, name = found[0]
-        same = re.findall("[!?]", name) == re.findall("[!?]", title)
-        return [row] if same and abs(other - year) == 1 else []
-
-
 def match_titles(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | None, str]], dict[int, str]]:
-    """For each film (title, year) its row of the trailer list and how they met, or None and why it has none.
+    """Match films (title, year) to `rows` of the trailer list (row, title, movieId, youtubeId).
 
-    Also why a row of the list that a film asked for did not become its trailer, by row number. The year may be off by
-    one where title and neighbour are unique on both sides. No row serves two films.
+    For each film its row and how they were matched, or None and the reason; and by row number why a row that a film
+    matched is not its trailer. The year may be off by one where both are the only ones of their title.
     """
-    listed = TrailerList(rows)
+    by_title, last_year = _by_title(rows)
     years = Counter((title_key(film["title"]), film["year"]) for film in films)
     titles = Counter(title for title, _ in years.elements())
-    answers, asked = [], {}
+    matches, reasons = [], {}
     for film in films:
         title, year = title_key(film["title"]), film["year"]
-        found, how = listed.exact(film["title"], year), "title and year"
-        if not found and titles[title] == 1:
-            found, how = listed.near(film["title"], year), "year off by one"
-        row, told = (None, SEVERAL) if years[title, year] > 1 else _one(found)
-        asked |= {other["row"]: SECOND if row else told for other in found}
-        answers.append((row, told or how))
-    return _unshared(answers, asked), asked
+        listed = [(row, first) for row, other, _, first in by_title[title] if other == year]
+        # The main title goes before one in brackets.
+        candidates, how = [row for row, first in listed if first] or [row for row, _ in listed], EXACT
+        if not candidates and titles[title] == 1 and year <= last_year:
+            candidates, how = _near(by_title[title], film["title"], year), NEAR
+        row, remark = (None, SEVERAL) if years[title, year] > 1 else _choose(candidates)
+        reasons |= {other["row"]: SECOND if row else remark for other in candidates}
+        matches.append((row, remark or how))
+    # Two films may match one row by different names of it.
+    times = Counter(row["row"] for row, _ in matches if row)
+    reasons |= {number: SEVERAL for number, count in times.items() if count > 1}
+    return [(None, SEVERAL) if row and times[row["row"]] > 1 else (row, how) for row, how in matches], reasons
 
 
-def _one(found: list[Row]) -> tuple[Row | None, str]:
-    """The row to take of those that fit, or None; with it what is to be told: why none, or that it was a choice."""
-    if not found:
+def _by_title(rows: list[Row]) -> tuple[defaultdict[str, list[Listed]], float]:
+    """title_key -> the rows of that title, also those with a damaged YouTube id; and the last year of the list."""
+    by_title, years = defaultdict(list), Counter()
+    for row in rows:
+        title, year = split_year(row["title"])
+        if year is not None:
+            years[year] += 1
+            bracketed = [re.sub(r"^a\.?k\.?a\.?\s+", "", name) for name in re.findall(r"\(([^()]*)\)", title)]
+            # "Seven (a.k.a. Se7en)" is Seven and Se7en. The brackets may belong to it: "(500) Days of Summer".
+            for place, name in enumerate([re.sub(r"\([^()]*\)", " ", title), *bracketed, title]):
+                if name.strip():
+                    by_title[title_key(name)].append((row, year, name, place == 0))
+    last = max(years, default=0)
+    return by_title, last if years[last] >= LAST_YEAR_ROWS else math.inf
+
+
+def _near(listed: list[Listed], title: str, year: int) -> list[Row]:
+    """The row of this title with the year off by one, if the list has the title once; "Barfi!" is not "Barfi" here."""
+    rows = {row["row"] for row, *_ in listed}
+    signs = re.findall("[!?]", title)
+    near = [row for row, other, name, _ in listed if abs(other - year) == 1 and re.findall("[!?]", name) == signs]
+    return near[:1] if len(rows) == 1 else []
+
+
+def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
+    """The row to take, or None; and a remark: why there is none, or that it was a choice."""
+    if not candidates:
         return None, MISSING
     # MovieLens numbered the better known films first; rows of one number are trailers of one film.
-    first = min(found, key=lambda row: (parse_whole(row["movieId"]) or 0, row["row"]))
-    usable = [row for row in found if row["movieId"] == first["movieId"] and YOUTUBE_ID.fullmatch(row["youtubeId"])]
+    first = min(candidates, key=lambda row: (parse_whole(row["movieId"]) or 0, row["row"]))
+    usable = [r for r in candidates if r["movieId"] == first["movieId"] and YOUTUBE_ID.fullmatch(r["youtubeId"])]
     if not usable:
         return None, DAMAGED
-    others = {row["youtubeId"] for row in found if row["movieId"] != first["movieId"]}
+    others = {row["youtubeId"] for row in candidates if row["movieId"] != first["movieId"]}
     return usable[0], CHOSEN if others - {usable[0]["youtubeId"]} else ""
 
 
-def _unshared(answers: list[tuple[Row | None, str]], asked: dict[int, str]) -> list[tuple[Row | None, str]]:
-    """Two films that met the same row, by different names of it: which is meant can't be told."""
-    times = Counter(row["row"] for row, _ in answers if row)
-    asked |= {number: SEVERAL for number, count in times.items() if count > 1}
-    return [(None, SEVERAL) if row and times[row["row"]] > 1 else (row, how) for row, how in answers]
+def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[str, str]]:
+    """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT.
+
+    In this order; "file" is the column of the user's table. Title and year match only where one film has them.
+    """
+    index = {key: name for name in reversed(names) for key in name_keys(name)}  # the first of two names counts
+    years, titles, matches = {key[1][1] for key in index if key[0] == EXACT}, Counter(), {}
+    for film in films.itertuples():
+        file = _base_name(getattr(film, "file", "")).casefold()
+        keys = [("file", file), ("YouTube id", film.youtube_id), ("IMDb id", film.imdb_id)]
+        if film.year in years:
+            keys.append((EXACT, (title_key(film.title), film.year)))
+            titles[keys[-1]] += 1
+        if key := next((key for key in keys if key in index), None):
+            matches[film.imdb_id] = key
+    return {imdb_id: (index[key], key[0]) for imdb_id, key in matches.items() if titles[key] < 2}
+
+
+def find_film(trailer: str, films: "pd.DataFrame") -> dict[str, Any]:
+    """The row of the catalogue's `films` that matches a trailer's link or file name, {} when none or several do."""
+    matches = explain_files([trailer], films)
+    rows = films[films.imdb_id.isin(matches)].to_dict("records")
+    # A shared YouTube id may be of another row's film.
+    certain = len(rows) == 1 and not (rows[0]["shared"] and matches[rows[0]["imdb_id"]][1] == "YouTube id")
+    return rows[0] if certain else {}
+
+
+def name_keys(name: str) -> list[tuple[str, Any]]:
+    """The keys of the film in a link or a file's name: the kind of key, and an id, or (title_key, year)."""
+    if LINK.match(name):
+        return [("YouTube id", video)] if (video := youtube_id(name)) else []
+    name = _base_name(name)
+    stem, keys = SUFFIX.sub("", name), [("file", name.casefold())]
+    keys += [("YouTube id", video) for video in ID_IN_NAME.findall(stem)]
+    keys += [("IMDb id", imdb_id) for imdb_id in FILM_ID.findall(stem)]
+    return keys + [(EXACT, (title_key(title), int(year))) for title, year in TITLE_IN_NAME.findall(stem)]
+
+
+def _base_name(path: str) -> str:
+    return unicodedata.normalize("NFC", PurePosixPath(path.replace("\\", "/")).name)

@@ -1,13 +1,19 @@
-"""TODO."""
+"""images/ -> dataset/: one array of all films' frames, a table of films with scores and splits, and a dataset card.
+
+`builder` makes it from images/, `original_pickle` from the original project's file; `frames` has the pictures and the
+array; `dataset` opens and checks it and has the splits.
+"""
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "builder": ["build"],
-        "dataset": ["Dataset", "SPLITS", "assign_folds", "fold_split", "require_splits", "split_hash"],
+        "builder": ["build", "match_folders"],
+        "dataset": [
+            "SPLITS", "Dataset", "assign_folds", "fold_split", "require_splits", "sizes", "split_hash", "split_of",
+        ],
         "frames": ["evenly_spaced", "resize_frame"],
         "original_pickle": ["import_pickle", "write_pickle"],
     },
-)
+)  # fmt: skip

@@ -1,7 +1,7 @@
-"""dataset/frames.npy and its index: films' frames are added one by one, checked by hash, and never moved.
+"""A film's pictures as frames of one size, and frames.npy, the array of all films' frames, with its index.
 
-The index, frames.jsonl, has a line for each film, written once its frames are: a checksum, then what `Entry` holds. A
-line that is torn or damaged is no line, and its film is made again. Rows that no line names are free.
+The index, frames.jsonl, has one line per film, written after the film's frames: a CRC-32, then an `Entry` as JSON. A
+film whose line is torn or damaged is built again.
 """
 
 import hashlib
@@ -20,11 +20,10 @@ from PIL import Image
 from trailer_lib import files
 from trailer_lib.progress import bar
 from trailer_lib.settings import DatasetSettings
-from trailer_lib.video import LetterboxBox, common_box, measure_bars, picture_paths
+from trailer_lib.video import LetterboxBox, common_box, measure_bars, picture_paths, read_picture
 
-RULES = 1  # of making frames of pictures; a new number makes every film anew
-AGREE = 15  # frames, spread over the film, whose bars are measured
-FEWEST = 8  # frames that can agree on bars: fewer may all be dark where the film has none
+VERSION = 2  # of making frames from pictures; a new number makes every film again
+BAR_FRAMES, FEWEST_BAR_FRAMES = 15, 8  # whose black bars are measured; fewer may all be dark where there are no bars
 
 
 def evenly_spaced(available: int, count: int) -> np.ndarray:
@@ -32,62 +31,44 @@ def evenly_spaced(available: int, count: int) -> np.ndarray:
     return ((np.arange(count) + 0.5) * available / count).astype(int)
 
 
-def load_film_frames(folder: Path, settings: DatasetSettings, bars: bool = False) -> np.ndarray | None:
-    """The pictures of a folder as uint8 [n, size, size, 3], None when one is damaged; `bars`: cut off black ones."""
+def load_film_frames(folder: Path, settings: DatasetSettings, crop_bars: bool = False) -> np.ndarray:
+    """The pictures of a folder as uint8 [n, size, size, 3]; TrailerError when one is damaged.
+
+    `crop_bars`: crop the black bars that the film's frames have in common.
+    """
     paths = picture_paths(folder)
-    try:
-        measured = evenly_spaced(len(paths), AGREE) if bars and len(paths) >= FEWEST else []
-        read = {index: _read(paths[index], settings) for index in measured}
-        box = common_box([measure_bars(np.asarray(picture)) for picture in read.values()])
-        pictures = (read.pop(index, None) or _read(path, settings) for index, path in enumerate(paths))
-        return np.stack([resize_frame(picture, settings, box) for picture in pictures])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    measured = evenly_spaced(len(paths), BAR_FRAMES) if crop_bars and len(paths) >= FEWEST_BAR_FRAMES else []
+    box = common_box([measure_bars(read_picture(paths[index])) for index in measured])
+    return np.stack([resize_frame(Image.fromarray(read_picture(path)), settings, box) for path in paths])
 
 
-def _read(path: Path, settings: DatasetSettings) -> Image.Image:
-    with Image.open(path, formats=["JPEG"]) as picture:
-        # JPEG decodes to a half or a quarter by itself, faster and as smoothly; never to less than the size wanted.
-        picture.draft("RGB", (settings.size, settings.size))
-        picture.load()
-        return picture if picture.mode == "RGB" else picture.convert("RGB")
+def resize_frame(picture: Image.Image, settings: DatasetSettings, box: LetterboxBox | None = None) -> np.ndarray:
+    """The part of a picture within `box`, by default all of it, as uint8 [size, size, 3]."""
+    box = box or LetterboxBox()
+    left, right, top, bottom = np.repeat(picture.size, 2) * (box.left, box.right, box.top, box.bottom)
+    if settings.fit == "crop":  # the middle square
+        side = min(right - left, bottom - top)
+        left, top = left + (right - left - side) // 2, top + (bottom - top - side) // 2
+        right, bottom = left + side, top + side
+    size = (settings.size, settings.size)
+    return np.asarray(picture.resize(size, Image.Resampling.BOX, box=(left, top, right, bottom)))
 
 
-def resize_frame(picture: Image.Image, settings: DatasetSettings, around: LetterboxBox | None = None) -> np.ndarray:
-    """What is within `around` of a picture, by default all, as the dataset holds it: uint8 [size, size, 3]."""
-    box = _corners(picture, around or LetterboxBox())
-    if settings.fit == "crop":
-        box = _middle_square(*box)
-    return np.asarray(picture.resize((settings.size, settings.size), Image.Resampling.BOX, box=box))
+def fingerprint(folder: Path, settings: DatasetSettings, crop_bars: bool) -> str:
+    """A hash of what a folder's frames depend on: the pictures' names, sizes and times, and the settings."""
+    stats = [(path.name, path.stat()) for path in picture_paths(folder)]
+    pictures = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    text = json.dumps([VERSION, settings.size, settings.fit, crop_bars, pictures])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _corners(picture: Image.Image, around: LetterboxBox) -> tuple[float, float, float, float]:
-    width, height = picture.size
-    return around.left * width, around.top * height, around.right * width, around.bottom * height
-
-
-def _middle_square(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
-    width, height = right - left, bottom - top
-    side = min(width, height)
-    left, top = left + (width - side) // 2, top + (height - side) // 2
-    return left, top, left + side, top + side
-
-
-def fingerprint(folder: Path, settings: DatasetSettings, bars: bool) -> str:
-    """What a folder's frames depend on, in 16 letters: the pictures' names, sizes and times, and the settings."""
-    found = [(path.name, path.stat()) for path in picture_paths(folder)]
-    facts = [RULES, settings.size, settings.fit, bars, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-FRAMES, INDEX = "frames.npy", "frames.jsonl"
+CARD, FRAMES, INDEX = "dataset.json", "frames.npy", "frames.jsonl"
 HEADER = 128  # bytes, of NumPy's format 1.0; it leaves room for the number of rows to grow
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Rows first .. first + count of the array are a film's frames, with this SHA-256, made of these pictures."""
+    """Rows first .. first + count of the array are a film's frames; `pictures` is the fingerprint of their source."""
 
     film: str
     first: int
@@ -101,87 +82,62 @@ class Entry:
 
 
 def header(rows: int, side: int) -> bytes:
-    """The beginning of frames.npy: uint8 [rows, side, side, 3]."""
-    written = io.BytesIO()
-    facts = {"descr": "|u1", "fortran_order": False, "shape": (rows, side, side, 3)}
-    np.lib.format.write_array_header_1_0(written, facts)
-    return written.getvalue()
-
-
-def sha256(frames: np.ndarray) -> str:
-    return hashlib.sha256(frames).hexdigest()
+    """The first bytes of frames.npy: uint8 [rows, side, side, 3]."""
+    buffer, shape = io.BytesIO(), (rows, side, side, 3)
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
 
 
 def damaged_films(path: Path, side: int, entries: Iterable[Entry]) -> set[str]:
-    """The films whose rows of the array at `path` do not have their hash. Reads every row, on all cores."""
+    """The films whose rows in the array at `path` do not have their hash. Reads every row, on all cores."""
+
+    def is_damaged(entry: Entry) -> bool:
+        # Read, not mapped: the pages of a map would count as this process's memory.
+        row = side * side * 3
+        frames = np.fromfile(path, np.uint8, entry.count * row, offset=HEADER + entry.first * row)
+        return hashlib.sha256(frames).hexdigest() != entry.sha256
+
     entries = list(entries)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            digests = pool.map(lambda entry: _digest(descriptor, side, entry), entries)
-            checked = bar(zip(entries, digests), total=len(entries), desc="checking", unit="film", delay=1)
-            return {entry.film for entry, digest in checked if digest != entry.sha256}
-    finally:
-        os.close(descriptor)
-
-
-def _digest(descriptor: int, side: int, entry: Entry) -> str:
-    # Read, not mapped: the pages of a map would count as this process's memory.
-    hashed, row = hashlib.sha256(), side * side * 3
-    place, end = HEADER + entry.first * row, HEADER + entry.end * row
-    while place < end and (data := os.pread(descriptor, min(CHUNK, end - place), place)):
-        hashed.update(data)
-        place += len(data)
-    return hashed.hexdigest()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        damaged = bar(pool.map(is_damaged, entries), total=len(entries), desc="checking", unit="film", delay=1)
+        return {entry.film for entry, found in zip(entries, damaged) if found}
 
 
 class FrameArray:
-    """The array and its index while they are written; what a killed writer left is found and gone on from."""
+    """frames.npy and its index while a build writes them; a new build resumes what a killed one left.
 
-    def __init__(self, folder: Path, side: int) -> None:
+    New films are appended; rows of films that changed or are gone stay unused. When under half of the rows are of the
+    films that are wanted, film -> fingerprint, the array is begun anew.
+    """
+
+    def __init__(self, folder: Path, side: int, wanted: dict[str, str]) -> None:
         self.path, self.index, self.side = folder / FRAMES, folder / INDEX, side
         entries = read_index(self.index)
         self.films = {entry.film: entry for entry in entries}
-        # Rows of entries that were replaced are not free: until `close`, the dataset as it was reads them.
-        self._gaps, self._end = _gaps(entries)
-
-    def keeps(self, pictures: dict[str, str]) -> bool:
-        """Whether at least half of the array is of these films, film -> pictures, as they are now."""
-        kept = sum(entry.count for entry in self.films.values() if pictures.get(entry.film) == entry.pictures)
-        return self.path.exists() and kept > 0 and 2 * kept >= self._end
-
-    def clear(self) -> None:
-        self.index.unlink(missing_ok=True)
-        self.path.write_bytes(header(0, self.side))
-        self.films, self._gaps, self._end = {}, [], 0
-
-    def damaged(self) -> set[str]:
-        return damaged_films(self.path, self.side, self.films.values())
+        # Also after the rows of replaced entries: until `close`, the dataset as it was reads them.
+        self.rows = max((entry.end for entry in entries), default=0)
+        used = sum(entry.count for entry in self.films.values() if wanted.get(entry.film) == entry.pictures)
+        if not self.path.exists() or not 0 < self.rows <= 2 * used:
+            (folder / CARD).unlink(missing_ok=True)  # there is no dataset until the new one is complete
+            self.index.unlink(missing_ok=True)
+            self.path.write_bytes(header(0, side))
+            self.films, self.rows = {}, 0
 
     def put(self, film: str, pictures: str, frames: np.ndarray) -> None:
-        """Write a film's frames, uint8 [n, side, side, 3]: where they were if they are the same, else to free rows."""
-        digest, before = sha256(frames), self.films.get(film)
+        """Write a film's frames, uint8 [n, side, side, 3]: over the same ones (to repair them), else at the end."""
+        digest, before = hashlib.sha256(frames).hexdigest(), self.films.get(film)
         same = before is not None and (before.count, before.sha256) == (len(frames), digest)
-        first = before.first if same else self._free(len(frames))
-        self.films[film] = Entry(film, first, len(frames), digest, pictures)
-        with files.reporting_full_disk(self.path, lambda: frames.nbytes), open(self.path, "r+b") as file:
-            file.seek(HEADER + first * self.side**2 * 3)
-            file.write(frames.data)
-        line = _line(self.films[film])
-        with files.reporting_full_disk(self.index, lambda: len(line)), open(self.index, "ab") as file:
-            file.write(b"\n" + line)  # of its own, whatever a killed writer left of the line before
-
-    def _free(self, count: int) -> int:
-        """The first row of the first gap of `count` rows."""
-        for number, (first, end) in enumerate(self._gaps):
-            if end - first >= count:
-                self._gaps[number] = (first + count, end)
-                return first
-        self._end += count
-        return self._end - count
+        entry = Entry(film, before.first if same else self.rows, len(frames), digest, pictures)
+        with files.reporting_full_disk(self.path, lambda: frames.nbytes):
+            with open(self.path, "r+b") as file:
+                file.seek(HEADER + entry.first * self.side**2 * 3)
+                file.write(frames.data)
+            with open(self.index, "ab") as file:
+                file.write(b"\n" + _line(entry))  # a line of its own, whatever a killed build left before it
+        self.films[film], self.rows = entry, max(self.rows, entry.end)
 
     def close(self, films: Iterable[str]) -> list[Entry]:
-        """Forget all other films and finish both files; the entries in the order of their rows."""
+        """Remove all other films from the index and complete both files; the entries in the order of their rows."""
         entries = sorted((self.films[film] for film in films), key=lambda entry: entry.first)
         rows = entries[-1].end
         with open(self.path, "r+b") as file:
@@ -194,26 +150,12 @@ class FrameArray:
         return entries
 
 
-def _gaps(entries: list[Entry]) -> tuple[list[tuple[int, int]], int]:
-    """The runs of rows that no entry names, and the row after the last that one does."""
-    gaps, end = [], 0
-    for entry in sorted(entries, key=lambda entry: entry.first):
-        if entry.first > end:
-            gaps.append((end, entry.first))
-        end = max(end, entry.end)
-    return gaps, end
-
-
 def read_index(path: Path) -> list[Entry]:
-    """The whole lines of an index, oldest first."""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [Entry(**json.loads(line[9:])) for line in lines if line and line[:9] == _checksum(line[9:])]
+    """The undamaged lines of an index, oldest first."""
+    lines = [line.partition(b" ") for line in path.read_bytes().split(b"\n")] if path.exists() else []
+    return [Entry(**json.loads(text)) for checksum, _, text in lines if text and checksum == b"%08x" % zlib.crc32(text)]
 
 
 def _line(entry: Entry) -> bytes:
     text = json.dumps(asdict(entry)).encode()
-    return _checksum(text) + text + b"\n"
-
-
-def _checksum(text: bytes) -> bytes:
-    return b"%08x " % zlib.crc32(text)
+    return b"%08x %s\n" % (zlib.crc32(text), text)

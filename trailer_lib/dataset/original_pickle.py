@@ -1,13 +1,12 @@
 """The original project's `Dataset` file, out and in: a pickled list of [uint8 array (45, H, W), score].
 
-The 45 channels are 15 frames of blue, green and red: it read its pictures with OpenCV.
-
-A pickle is a program: it is read by an unpickler that can make numbers, texts, lists and NumPy arrays, nothing else.
+The 45 channels are 15 frames of blue, green and red: it read its pictures with OpenCV. A pickle is a program, and
+strangers' programs are not run: every call it asks for is recorded, and the arrays are made of the records.
 """
 
 import hashlib
-import math
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any
@@ -17,136 +16,141 @@ import pandas as pd
 from PIL import Image
 
 from trailer_lib import files
-from trailer_lib.dataset.builder import finish, store_for
+from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
-from trailer_lib.dataset.frames import resize_frame
+from trailer_lib.dataset.frames import FrameArray, resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
 
-NAME = "Dataset"
-FRAMES = 15  # the original's pickle holds 15 frames, 45 channels, a film
-TWICE = "the same frames as an earlier film"
+FRAMES = 15  # of a film
 LARGEST = 16_000_000_000  # bytes of a pickle: 20,000 films
-NUMPY = re.compile(r"numpy\.(?:_?core)\.(?:multiarray|numeric)")
-MAKERS = {"_reconstruct", "scalar", "_frombuffer"}  # of NUMPY
 
 
 def write_pickle(project: Project) -> Path:
     """dataset/Dataset as the original wrote it: a list of [uint8 array (45, size, size), score], 15 frames a film."""
-    opened = Dataset.open(project)
-    rows = [[_channels(opened, row), float(opened.films.score[row])] for row in opened.films.index]
-    path = project.dataset / NAME
+    data, path = Dataset.open(project), project.dataset / "Dataset"
+    channels = (data.film_frames(row, FRAMES)[..., ::-1].transpose(0, 3, 1, 2) for row in data.films.index)
+    rows = [[np.concatenate(film), score] for film, score in zip(channels, data.films.score.tolist())]
     with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(rows, file, protocol=4)
     return path
 
 
-def _channels(opened: Dataset, row: int) -> np.ndarray:
-    frames = opened.film_frames(row, FRAMES)[..., ::-1].transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(frames.reshape(-1, *frames.shape[2:]))
+class Call:
+    """A call that a pickle asks for, and the state it sets on the result: recorded, not made."""
+
+    def __init__(self, *arguments: Any) -> None:
+        if len(arguments) > 5:
+            raise ValueError("a call with many arguments")
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
 
-class ArrayUnpickler(pickle._Unpickler):
-    """Admits what a pickled NumPy array needs and nothing else; UnpicklingError for any other name.
+# The names that a pickled array needs; protocols 0 to 2 write bytes as text.
+NAMES = r"_codecs\.encode|numpy\.(ndarray|dtype)|numpy\._?core\.(multiarray|numeric)\.(_reconstruct|scalar|_frombuffer)"
+CALLS = {name: type(name, (Call,), {}) for name in re.findall(r"\w+", NAMES)}
 
-    pickle's own Python version: the C one allocates 64 GB when a few bytes claim a large place in its memo.
-    """
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("_codecs", "encode"):  # protocols 0 to 2 write bytes as text
-            return _latin1
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")) or (NUMPY.fullmatch(module) and name in MAKERS):
-            return super().find_class(module, name)
+class ArrayUnpickler(pickle.Unpickler):
+    """Makes lists, tuples, numbers, texts, bytes and `Call`s; UnpicklingError for a name that arrays do not need."""
+
+    def find_class(self, module: str, name: str) -> type[Call]:
+        if re.fullmatch(NAMES, f"{module}.{name}") and name in CALLS:
+            return CALLS[name]
         raise pickle.UnpicklingError(f"the name {module[:40]}.{name[:40]}")
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")
+def _check_opcodes(path: Path) -> None:
+    """ValueError for what would take much more memory or time than the file's size explains."""
+    most = 1000 + path.stat().st_size // 20  # about 50 for a film of over 3,000 bytes
+    with open(path, "rb") as file:
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            # The memo is an array as long as its largest index; a dict can be filled with keys of one hash.
+            huge = "PUT" in opcode.name and argument > number
+            if number > most or huge or "DICT" in opcode.name or "SET" in opcode.name:
+                raise ValueError(f"opcode {number}, {opcode.name}")
 
 
 def read_pickle(path: Path) -> list[tuple[np.ndarray, float]]:
-    """(frames uint8 RGB [n, height, width, 3], score) of each film; TrailerError at what is no such list.
-
-    It takes the file's size in memory.
-    """
-    if not path.is_file():
-        raise TrailerError(f"{path}: no such file: name the original's pickle")
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise TrailerError(f"{path}: {size:,} bytes: at most {LARGEST:,} are read: split the list")
+    """(frames uint8 RGB [n, height, width, 3], score) of each film; TrailerError at what is no such list."""
     try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise ValueError(f"{size:,} bytes, at most {LARGEST:,} are read")
+        _check_opcodes(path)
         with open(path, "rb") as file:
             films = ArrayUnpickler(file).load()
-        return [_film(film, size) for film in _list(films)]
+        if type(films) is not list or not films:
+            raise ValueError(f"a {type(films).__name__}, expected a list of films")
+        return _films(films, size)
     except Exception as error:  # a pickle can raise anything
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise TrailerError(f"{path}: not the original's list of [uint8 array, score]: {reason}") from error
 
 
-def _list(films: Any) -> list:
-    if type(films) is not list or not films:
-        raise ValueError(f"a {type(films).__name__}, expected a list of films")
-    return films
+def _films(films: list, size: int) -> list[tuple[np.ndarray, float]]:
+    """The films of a pickle of `size` bytes; ValueError when its arrays have more bytes than that."""
+    read = []
+    for channels, score in films:
+        channels, score = _array(channels), _array(score)
+        size -= channels.nbytes + score.nbytes
+        if channels.dtype != np.uint8 or channels.ndim != 3 or len(channels) % 3 or not channels.size or size < 0:
+            raise ValueError(f"an array of {channels.dtype} {channels.shape}, expected uint8 (3 x frames, H, W)")
+        if score.size != 1 or score.dtype.kind not in "fiu" or not 1 <= score.item() <= 10:
+            raise ValueError("a score that is not a number from 1 to 10")
+        frames = channels.reshape(-1, 3, *channels.shape[1:]).transpose(0, 2, 3, 1)[..., ::-1]
+        read.append((frames, float(score.item())))
+    return read
 
 
-def _film(film: Any, size: int) -> tuple[np.ndarray, float]:
-    if type(film) not in (list, tuple) or len(film) != 2 or type(film[0]) is not np.ndarray:
-        raise ValueError("an item that is not [array, score]")
-    channels, score = film[0], _score(film[1])
-    if channels.dtype != np.uint8 or channels.ndim != 3 or len(channels) % 3 or not channels.size:
-        raise ValueError(f"an array of {channels.dtype} {channels.shape}, expected uint8 (3 x frames, H, W)")
-    if channels.nbytes > size:  # made without its bytes
-        raise ValueError(f"an array of {channels.nbytes:,} bytes in a file of {size:,}")
-    return channels.reshape(-1, 3, *channels.shape[1:]).transpose(0, 2, 3, 1)[..., ::-1], score
-
-
-def _score(score: Any) -> float:
-    """A number, or an array of one."""
-    if isinstance(score, np.ndarray | np.generic) and score.size == 1 and score.dtype.kind in "fiu":
-        score = score.item()
-    if type(score) not in (int, float) or not (math.isfinite(score) and 1 <= score <= 10):
-        raise ValueError("a score that is not a number from 1 to 10")
-    return float(score)
+def _array(value: Any) -> np.ndarray:
+    """The array that a `Call` would make, or an array of one number; any error for anything else."""
+    if type(value) in (int, float):
+        return np.array(value)
+    axes: list = []
+    if isinstance(value, CALLS["_reconstruct"]):
+        _, shape, dtype, fortran, data = value.state
+        order = "F" if fortran else "C"
+    elif isinstance(value, CALLS["_frombuffer"]):
+        data, dtype, shape, order, *axes = value.arguments
+    else:
+        (dtype, data), shape, order = value.arguments, (), "C"
+    number = dtype.state[1] + dtype.arguments[0]
+    if not re.fullmatch(r"[<>=|][fiu][1248]", number):
+        raise ValueError("an array that is not of numbers")
+    data = data.arguments[0].encode("latin1") if isinstance(data, Call) else data
+    array = np.frombuffer(data, number).reshape(shape, order="C" if axes else order)
+    return array.transpose(*axes) if axes else array
 
 
 def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Dataset:
     """Make dataset/ of the original's pickle instead of images/, and open it.
 
-    The file says no film's name: its key is the hash of its frames, which also decides its split, so that the same
-    frames stay together and films added move none. Title and year stay unknown ("film 1", 0). Frames of another size
-    are brought to `settings.size`. A file that is refused changes nothing.
+    The file names no film: a film's key is the hash of its frames, which also decides its split, so that equal frames
+    stay together and films added later move none. Title and year stay unknown ("film 1", 0). A file that is refused
+    changes nothing.
     """
     read = read_pickle(path)
-    every = _table([(_key(_sized(frames, settings)), score) for frames, score in read], settings)
-    films = every.drop_duplicates("imdb_id")
+    # Keys like those of the catalogue's films without an IMDb id.
+    keys = ["own-" + hashlib.sha256(frames.tobytes()).hexdigest()[:10] for frames, _ in read]
+    films = pd.DataFrame({"imdb_id": keys, "score": [score for _, score in read]})
+    films["title"] = [f"film {number + 1}" for number in films.index]
+    films["split"] = [split_of(key, settings) for key in keys]
+    films = films.assign(year=0, shared=False, joined_by="the original's pickle")
+    films["reason"] = films.imdb_id.duplicated().map({True: "the same frames as an earlier film", False: ""})
+    left_out = films.assign(folder=films.title, detail="")
+    films = films[films.reason == ""]
     require_splits(films.split)
     project.dataset.mkdir(exist_ok=True)
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
-        written = store_for(project, settings, {})
-        for frames, key in bar(list(zip((frames for frames, _ in read), every.imdb_id)), desc="building", unit="film"):
-            if key not in written.films:
-                written.put(key, "", _sized(frames, settings))
-        left_out = {TWICE: len(every) - len(films)} if len(films) < len(every) else {}
-        facts = {"source": path.name, "scores_from": path.name, "scrape": {}, "left_out": left_out}
-        return finish(project, written, films, settings, facts)
-
-
-def _table(rows: list[tuple[str, float]], settings: DatasetSettings) -> pd.DataFrame:
-    """The films of a pickle as the catalogue would list them."""
-    films = pd.DataFrame(rows, columns=["imdb_id", "score"])
-    films["title"] = [f"film {number + 1}" for number in range(len(films))]
-    films = films.assign(year=0, youtube_id="", url="", genres="", runtime_minutes=None, votes=None, shared=False)
-    films = films.assign(joined_by="the original's pickle", folder="")
-    return films.assign(split=[split_of(key, settings) for key in films.imdb_id])
-
-
-def _sized(frames: np.ndarray, settings: DatasetSettings) -> np.ndarray:
-    return np.stack([resize_frame(Image.fromarray(np.ascontiguousarray(frame)), settings) for frame in frames])
-
-
-def _key(frames: np.ndarray) -> str:
-    """A key like that of a film without an IMDb id: see `ids.OWN_ID`."""
-    return "own-" + hashlib.sha256(frames).hexdigest()[:10]
+        array = FrameArray(project.dataset, settings.size, {})
+        for row, key in bar(films.imdb_id.items(), total=len(films), desc="building", unit="film"):
+            frames = [resize_frame(Image.fromarray(frame), settings) for frame in read[row][0]]
+            array.put(key, "", np.stack(frames))
+        facts = {"source": path.name, "scores_from": path.name, "scrape": {}}
+        return finish(project, array, films, settings, facts | report_left_out(project, left_out))

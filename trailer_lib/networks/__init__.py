@@ -1,11 +1,15 @@
-"""TODO."""
+"""A backbone's name -> a regressor over the frames of a film, and its file.
+
+`libraries`: torchvision's and timm's networks by name. `weights`: from a file into a network. `backbone`: its first
+layer and its stages. `regressor`: frames -> a score. `model_file`: models/*.pt, and their export to ONNX.
+"""
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "model_file": ["FORMAT", "ModelFile", "read_model", "save_tensors"],
+        "model_file": ["FORMAT", "ModelFile", "export_onnx", "fingerprint", "read_model", "save_tensors"],
         "regressor": ["FilmRegressor", "build"],
     },
 )

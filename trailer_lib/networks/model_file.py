@@ -1,36 +1,39 @@
-"""models/*.pt: a network's tensors and the facts needed to use it, read without executing anything."""
+"""models/*.pt: a network's tensors and the facts needed to use it, read without executing anything; export to ONNX."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from trailer_lib import files
+from trailer_lib import __version__, files
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.regressor import FilmRegressor, restore
-from trailer_lib.networks.weights import bounded, load_file
-from trailer_lib.settings import TrainSettings
+from trailer_lib.networks.weights import is_bounded, load_file
+from trailer_lib.settings import DatasetSettings, TrainSettings
 
-FORMAT = 3
+FORMAT = 3  # higher wherever a name or a meaning in the facts changes
 PREFIX = "network."
+LOWEST, HIGHEST = 1.0, 10.0  # IMDb points
 
 
 @dataclass
 class ModelFile:
     """`network` in eval mode, and `facts` about it.
 
-    Facts: settings, dataset, scrape, score_mean, score_sd, split_hash, splits, weights, blocks, history; results once
-    tested.
+    Facts: settings, dataset, scrape, score_mean, score_sd, split_hash, splits, weights, history; results once tested.
     """
 
     network: FilmRegressor
     facts: dict[str, Any]
 
     def points(self, standardised: np.ndarray) -> np.ndarray:
-        """The network's answers in IMDb points, which end at 1 and 10."""
-        return np.clip(standardised * self.facts["score_sd"] + self.facts["score_mean"], 1.0, 10.0)
+        """Standardised predictions in IMDb points, clipped to 1 and 10."""
+        return np.clip(standardised * self.facts["score_sd"] + self.facts["score_mean"], LOWEST, HIGHEST)
 
     def save(self, path: Path) -> None:
         state = {PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
@@ -47,21 +50,26 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # torch's own complaint hides the disk's
+            if isinstance(error.__context__, OSError):  # torch's own error hides the disk's
                 raise error.__context__ from None
             raise
 
 
 def _bytes(content: Any) -> int:
     """The bytes of all tensors in nested dicts and lists."""
-    if isinstance(content, torch.Tensor):
+    if isinstance(content, Tensor):
         return content.nbytes
     inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     return sum(map(_bytes, inner))
 
 
+def fingerprint(path: Path) -> str:
+    """A model file's short name: the first 16 letters of its SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def read_model(path: Path) -> ModelFile:
-    """Read best_model.pt or last_model.pt; TrailerError when it is missing, damaged, hostile or not one of ours."""
+    """Read best_model.pt or last_model.pt; TrailerError when it is missing, damaged, hostile or of another format."""
     if not path.is_file():
         raise TrailerError(f"{path}: no such model: train first (notebook 3), or name another file")
     try:
@@ -70,18 +78,105 @@ def read_model(path: Path) -> ModelFile:
         reason = type(error).__name__ if type(error) is not ValueError else error
         raise TrailerError(f"{path}: not a readable model file ({reason}): train again, or name another") from error
     facts = content.get("trailer_lib") if isinstance(content, dict) else None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise TrailerError(f"{path}: not a model of this library (format {FORMAT}): name a models/best_model.pt")
+    version = facts.get("format") if isinstance(facts, dict) else None
+    if type(version) is not int:
+        raise TrailerError(f"{path}: not a model of this library: name a models/best_model.pt")
+    if version != FORMAT:
+        remedy = "train again" if version < FORMAT else "update trailer_lib"
+        raise TrailerError(f"{path}: a model file of format {version}, and this version reads {FORMAT}: {remedy}")
     return ModelFile(_network(path, content, facts), facts)
 
 
 def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> FilmRegressor:
     try:
-        state = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items()}
-        if not bounded(state):
+        state = {name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()}
+        if not is_bounded(state):
             raise RuntimeError("a tensor claims more numbers than are in the file")
         settings = TrainSettings.layered({"the model file": facts["settings"]})
-        return restore(settings, facts["weights"], state, tuple(facts["blocks"])).eval()
+        return restore(settings, facts["weights"], state).eval()
     except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:
         reason = " ".join(str(error).split())[:120]
         raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error
+
+
+INPUT, OUTPUT = "frames", "score"
+FITS = {"squash": "the whole picture", "crop": "the middle square, as wide as the picture's shorter side"}
+MAX_ONNX_BYTES = 2_000_000_000  # of weights: protobuf ends at 2 GiB
+
+
+class _InPoints(nn.Module):
+    """Frames uint8 [films, frames, 3, size, size] RGB -> float32 [films] IMDb points from 1 to 10."""
+
+    def __init__(self, model: ModelFile) -> None:
+        super().__init__()
+        self.network = model.network.requires_grad_(False)
+        self.mean, self.sd = float(model.facts["score_mean"]), float(model.facts["score_sd"])
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return (self.network(frames) * self.sd + self.mean).clamp(LOWEST, HIGHEST)
+
+
+def export_onnx(path: Path, out: Path) -> dict[str, str]:
+    """Write the model in `path` as the ONNX file `out`, whole or not at all; returns the metadata that are in it.
+
+    TrailerError when the packages are missing, the model can't be read or was never tested, has 2 GB of weights or
+    more, or has a layer that ONNX does not know.
+    """
+    try:
+        import onnxscript  # noqa: F401, which needs onnx
+    except ImportError as error:
+        raise TrailerError("export needs more packages: pip install onnx onnxscript") from error
+    if out.is_dir() or out.resolve() == path.resolve():
+        raise TrailerError(f"{out}: no place for the ONNX file: name a file of its own, like model.onnx")
+    model = read_model(path)
+    if "results" not in model.facts:
+        raise TrailerError(f"{path}: the model was never tested: use best_model.pt of a finished training")
+    try:
+        network = _InPoints(model).eval()
+        metadata = {"model": fingerprint(path), "trailer_lib": __version__} | _metadata(model)
+    except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
+        raise TrailerError(f"{path}: what it says of its model is damaged ({error}): train again") from error
+    size = sum(tensor.nbytes for tensor in model.network.state_dict().values())
+    if size >= MAX_ONNX_BYTES:
+        raise TrailerError(f"{path}: {size:,} bytes of weights: an ONNX file holds under {MAX_ONNX_BYTES:,}")
+    program = _onnx_program(path, network, int(metadata["size"]))
+    program.model.metadata_props.update(metadata)
+    with files.reporting_full_disk(out, lambda: size), files.atomic_path(out) as temporary:
+        program.save(temporary, external_data=False)
+    return metadata
+
+
+def _metadata(model: ModelFile) -> dict[str, str]:
+    """What a user of the ONNX file must know, by name; all values are text, "test" is JSON."""
+    facts, results = model.facts, model.facts["results"]
+    dataset = DatasetSettings.layered({"the model file": facts["dataset"]})
+    settings = TrainSettings.layered({"the model file": facts["settings"]})
+    errors = {who: float(results["metrics"][who]["MAE"]["value"]) for who in ("trailer", "mean baseline")}
+    return {
+        "input": f"{INPUT}: uint8 [films, frames, 3, size, size], RGB from 0 to 255",
+        "prepare": f"{model.network.frames} frames spread over the trailer, without black bars or title cards; of each"
+        f" {FITS[dataset.fit]}, resized to {dataset.size} x {dataset.size} by averaging (PIL's BOX)",
+        "output": f"{OUTPUT}: float32 [films], IMDb points from {LOWEST:.0f} to {HIGHEST:.0f}",
+        "frames": str(model.network.frames),
+        "views": str(settings.views),  # choices of frames whose scores were averaged in its test
+        "size": str(dataset.size),
+        "fit": dataset.fit,
+        "backbone": settings.backbone,
+        "aggregate": settings.aggregate,
+        "train_films": str(int(facts["splits"]["train"])),
+        "mean_baseline": f"{float(facts['score_mean']):.4f}",
+        "test": json.dumps({"films": int(results["films"]), "MAE": errors}),
+        "verdict": str(results["verdict"]),
+    }
+
+
+def _onnx_program(path: Path, network: _InPoints, size: int) -> Any:
+    frames = torch.zeros(2, network.network.frames, 3, size, size, dtype=torch.uint8)  # 1 would be taken for fixed
+    try:
+        return torch.onnx.export(
+            network, (frames,), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False,
+            dynamic_shapes={"frames": {0: torch.export.Dim("films")}},
+        )  # fmt: skip
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise TrailerError(f"{path}: the network has a part that ONNX does not know ({reason})") from error

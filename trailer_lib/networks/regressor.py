@@ -1,37 +1,33 @@
 """Any torchvision or timm network as a regressor over the frames of a film, with its pretrained weights kept."""
 
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError, suggestion
-from trailer_lib.networks import timm_backbones, torchvision_backbones
 from trailer_lib.networks.backbone import (
     AGGREGATIONS,
     Trunk,
-    of_one_frame,
-    stacked_kernels,
+    freeze_parts,
+    run_on_shapes,
     stage_features,
     stage_widths,
     widen_first_layer,
 )
-from trailer_lib.networks.weights import Weights, fill, load, read, report_of, whole
+from trailer_lib.networks.libraries import Timm, Torchvision, library_of
+from trailer_lib.networks.weights import Weights, fill, load, loading_report, read_weights
 from trailer_lib.settings import TrainSettings
-
-TIMM = "timm:"
-MOST_FEATURES = 1_000_000  # of a picture, that a model file may claim; ViT-H has 83,200
 
 
 class FilmRegressor(nn.Module):
     """frames of a film -> one standardised score.
 
     Input uint8 [films, frames, 3, height, width] RGB; output float32 [films], in sd of the train scores.
-    `report` says in a line what the weights filled and what starts at random. `frozen` lists the parts of the backbone
-    that are not trained: without gradients, and in eval mode also while the rest is trained. So is the whole backbone
-    under a `fitted` head: what it was fitted on are the features of that mode. `blocks` are the numbers of features
-    that come from one stage each: of all stages (stage_widths), or by default of the last one alone.
+    `report` says in a line what was loaded and what starts at random. `frozen` lists the parts of the backbone that are
+    not trained: they have no gradients and stay in eval mode while the rest is trained. So does the whole backbone
+    under a `fitted` head, which was fitted on its features in that mode. `blocks` are the numbers of features of each
+    stage if the head gets those of all stages (stage_widths); by default it gets the last ones alone.
     """
 
     def __init__(
@@ -43,19 +39,21 @@ class FilmRegressor(nn.Module):
         self.frames, self.aggregate, self.pixels, self.report = frames, aggregate, pixels, report
         self.blocks = blocks or (trunk.features,)
         self.width = sum(self.blocks)
-        self.frozen, self.fitted = freeze(trunk.network, freeze), False
+        self.frozen, self.fitted = freeze_parts(trunk.network, freeze), False
         self.head = nn.Linear(self.width, 1)
-        self.attention = _even_attention(self.width) if aggregate == "attention" else None
+        self.attention = nn.Linear(self.width, 1) if aggregate == "attention" else None
+        if self.attention is not None:
+            nn.init.zeros_(self.attention.weight)  # at first all frames have the same share
         self.register_buffer("mean", torch.tensor(trunk.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(trunk.sd).view(3, 1, 1), persistent=False)
         self.train()
 
     def normalise(self, frames: Tensor) -> Tensor:
-        """uint8 frames as floats, as the backbone's pretraining saw them: mean 0 and sd 1 in each channel.
+        """uint8 frames as floats, as in the backbone's pretraining: mean 0 and sd 1 in each channel.
 
-        With pixels="raw" BGR from 0 to 255, as the original fed it.
+        With pixels="raw" BGR from 0 to 255, as in the original.
         """
-        if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[1] != self.frames or frames.shape[2] != 3:
+        if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[1:3] != (self.frames, 3):
             raise ValueError(
                 f"expected uint8 [films, {self.frames}, 3, height, width], got {frames.dtype} {list(frames.shape)}"
             )
@@ -67,24 +65,18 @@ class FilmRegressor(nn.Module):
             return pictures.flip(-3).float()
         return (pictures / 255.0 - self.mean) / self.sd
 
-    def unpooled(self, frames: Tensor, watched: list[Tensor] | None = None) -> Tensor:
+    def unpooled(self, frames: Tensor, maps: list[Tensor] | None = None) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> the backbone's features [films, frames, n].
 
-        Stacked frames ("channels") have one row of features: [films, 1, n]. `watched`: see stage_features.
+        Stacked frames ("channels") have one row of features: [films, 1, n]. `maps`: see stage_features.
         """
         stacked = self.aggregate == "channels"
-        pictures = self._sized(frames.flatten(1, 2) if stacked else frames.flatten(0, 1))
-        features = self._features(pictures, watched)
-        if features.shape[1] != self.width:  # what a model file says is only checked here
-            raise TrailerError(f"the network gives {features.shape[1]} features, not {self.width}: train it again")
+        pictures = self._resized(frames.flatten(1, 2) if stacked else frames.flatten(0, 1))
+        one_block = len(self.blocks) == 1
+        features = self.backbone(pictures) if one_block else stage_features(self.backbone, pictures, maps)
         return features.unsqueeze(1) if stacked else features.unflatten(0, frames.shape[:2])
 
-    def _features(self, pictures: Tensor, watched: list[Tensor] | None) -> Tensor:
-        if len(self.blocks) == 1:
-            return self.backbone(pictures)
-        return stage_features(self.backbone, pictures, watched)
-
-    def _sized(self, pictures: Tensor) -> Tensor:
+    def _resized(self, pictures: Tensor) -> Tensor:
         """Pictures in the only size the backbone takes, if it has one: position embeddings are made for it."""
         if self.size in (0, pictures.shape[-1]):
             return pictures
@@ -92,11 +84,11 @@ class FilmRegressor(nn.Module):
         return nn.functional.interpolate(pictures, (self.size, self.size), mode="bilinear", antialias=smaller)
 
     def features(self, frames: Tensor) -> Tensor:
-        """Normalised frames [films, frames, 3, height, width] -> what the head sees: float [films, n]."""
+        """Normalised frames [films, frames, 3, height, width] -> the head's input: float [films, n]."""
         return self.joined(self.unpooled(frames))
 
     def joined(self, unpooled: Tensor) -> Tensor:
-        """The backbone's features of frames [..., frames, n] -> what the head sees of the films: [..., n]."""
+        """The backbone's features of frames [..., frames, n] -> the head's input for the films: [..., n]."""
         if self.attention is None:
             return unpooled.mean(-2)
         return (self.attention(unpooled).softmax(-2) * unpooled).sum(-2)
@@ -111,11 +103,21 @@ class FilmRegressor(nn.Module):
     def train(self, mode: bool = True) -> "FilmRegressor":
         super().train(mode)
         for part in [self.backbone] if self.fitted else self.frozen:
-            part.eval()  # else its batch normalisation would follow the films, and its dropout spoil its features
+            part.eval()  # else its batch normalisation would follow the films, and its dropout change its features
         return self
 
+    def require_batch(self, films: int, size: int) -> None:
+        """TrailerError when batch normalisation can't be trained by a step on so few films with pictures so small."""
+        frames = torch.empty(films, self.frames, 3, size, size, dtype=torch.uint8, device="meta")
+        try:
+            run_on_shapes(self.train(), frames)
+        except Exception as error:  # any other error is left to the first real step
+            if "more than 1 value per channel" in str(error):
+                wrong = f"one film a step in {size} x {size} pictures is one value per channel for batch normalisation"
+                raise TrailerError(f"{wrong}: set a larger batch, or a larger size of the dataset") from error
+
     def summary(self) -> str:
-        """The size of the network, what of it is trained, its first convolution, and where its weights come from."""
+        """The size of the network, how much is trained, its first convolution, and where its weights come from."""
         parameters = sum(tensor.numel() for tensor in self.parameters())
         trained = sum(tensor.numel() for tensor in self.parameters() if tensor.requires_grad)
         first = next(layer for layer in self.backbone.modules() if isinstance(layer, nn.Conv2d))
@@ -125,103 +127,57 @@ class FilmRegressor(nn.Module):
         return f"{parameters / 1e6:.1f} M parameters{share}; first convolution {shape}{size}; {self.report}"
 
 
-def _even_attention(features: int) -> nn.Linear:
-    """Starts with the same share for every frame: a film is then the mean of its frames."""
-    attention = nn.Linear(features, 1)
-    nn.init.zeros_(attention.weight)
-    nn.init.zeros_(attention.bias)
-    return attention
-
-
 def build(
-    backbone: str = "resnet18",
-    frames: int = 5,
-    aggregate: str = "channels",
-    weights: str = "DEFAULT",
-    first_conv: str = "repeat",
-    pixels: str = "imagenet",
-    freeze: str = "none",
-    depth: str = "last",
-) -> FilmRegressor:
+    backbone: str = "resnet18", frames: int = 5, aggregate: str = "channels", weights: str = "DEFAULT",
+    first_conv: str = "repeat", pixels: str = "imagenet", freeze: str = "none", depth: str = "last",
+) -> FilmRegressor:  # fmt: skip
     """A regressor over `frames` frames on a torchvision classifier, or with "timm:NAME" on a model of timm.
 
-    `aggregate="channels"` is the original's way: the frames stacked into the first convolution, whose pretrained kernel is
-    repeated over them and divided by their number, so that equal frames give the one-frame response, or with
-    first_conv="random" replaced by a random one. "mean" and "attention" show the untouched backbone every frame and
-    average its features.
+    `aggregate="channels"`, the original's way, stacks the frames into the first convolution (widen_first_layer), whose
+    kernel is repeated or random by `first_conv`. "mean" and "attention" average the features of single frames.
     `weights`: "DEFAULT" (the library's own, downloaded), "none", a file, or another model's best_model.pt; what can't
-    be had is an error. `freeze`: "none", "backbone", or a number of first stages (stages.stages), like "2". `depth`:
-    the head sees the features of the "last" layer, or of all "stages".
+    be had is an error. `freeze`: "none", "backbone", or a number of first stages, like "2" (backbone.stages). `depth`:
+    the head gets the features of the "last" layer, or of all "stages".
     """
     if aggregate not in AGGREGATIONS:
         raise TrailerError(f"unknown aggregate {aggregate!r}: {suggestion(aggregate, AGGREGATIONS)}")
     if first_conv == "random" and aggregate != "channels":
-        raise TrailerError(
-            f"first_conv='random' with aggregate={aggregate!r}: only aggregate='channels' has a first layer of its own"
-        )
-    library, name = _library(backbone)
-    found = _weights(library, name, weights)
-    _require_same_pixels(found, pixels)
-    trunk = _filled(library, name, found)
-    report = report_of(found, trunk.network, list(trunk.first) if first_conv == "random" else [])
-    kernels = stacked_kernels(found.state, trunk.first)
+        raise TrailerError(f"first_conv='random' is for aggregate='channels', not {aggregate!r}: leave it 'repeat'")
+    library = library_of(backbone)
+    loaded = _weights(library, weights, pixels)
+    trunk = library.trunk(loaded.state)
+    stacked = fill(trunk, loaded)
+    report = loading_report(loaded, trunk.network, trunk.first if first_conv == "random" else ())
     if aggregate == "channels":
-        widen_first_layer(trunk, frames, first_conv, kernels)
-    learned = [tensor.shape for tensor in trunk.network.state_dict().values()]
-    if first_conv == "repeat" and any(kernel.shape not in learned for kernel in kernels.values()):
-        report += "; its frames' kernels summed in the first layer"
-    blocks = stage_widths(trunk, 3 * frames if aggregate == "channels" else 3) if depth == "stages" else ()
-    return FilmRegressor(trunk, frames, aggregate, report, pixels, freeze, blocks)
+        widen_first_layer(trunk, frames, first_conv, stacked)
+    kernels = trunk.network.state_dict()
+    if first_conv == "repeat" and any(kernels[name].shape != kernel.shape for name, kernel in stacked.items()):
+        report += "; the frames' kernels of its first layer were summed"
+    return FilmRegressor(trunk, frames, aggregate, report, pixels, freeze, _blocks(trunk, frames, aggregate, depth))
 
 
-def _filled(library: ModuleType, name: str, found: Weights) -> Trunk:
-    """The backbone for single frames, its last layer cut, with the weights in it."""
-    network = library.create(name)
-    if found.state:
-        kernels = stacked_kernels(found.state, library.first_convolutions(network))
-        single = found.state | {key: of_one_frame(kernel) for key, kernel in kernels.items()}
-        fill(network, Weights(found.source, single), library.classifiers(network))
-    return library.take_apart(name, network, found.state)
-
-
-def restore(
-    settings: TrainSettings, report: str, state: dict[str, Tensor], blocks: tuple[int, ...] = ()
-) -> FilmRegressor:
-    """The regressor of these settings, with its `blocks`, whose `state_dict` is `state`.
-
-    RuntimeError when the state, or the numbers of features, are another's.
-    """
-    if not all(type(block) is int and block > 0 for block in blocks) or sum(blocks) > MOST_FEATURES:
-        raise RuntimeError(f"it claims {blocks} features")
-    library, name = _library(settings.backbone)
-    network = library.create(name)
-    trunk = library.take_apart(name, network, {key.removeprefix("backbone.") for key in state})
-    if settings.aggregate == "channels":
-        widen_first_layer(trunk, settings.frames, "random", {})  # what the state replaces need not be tried out
-    regressor = FilmRegressor(
-        trunk, settings.frames, settings.aggregate, report, settings.pixels, settings.freeze, blocks
-    )
+def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
+    """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's."""
+    frames, aggregate = settings.frames, settings.aggregate
+    trunk = library_of(settings.backbone).trunk({name.removeprefix("backbone.") for name in state})
+    if aggregate == "channels":
+        widen_first_layer(trunk, frames, "random", {})  # the state replaces it
+    blocks = _blocks(trunk, frames, aggregate, settings.depth)
+    regressor = FilmRegressor(trunk, frames, aggregate, report, settings.pixels, settings.freeze, blocks)
     load(regressor, state, strict=True)
     return regressor
 
 
-def _library(backbone: str) -> tuple[ModuleType, str]:
-    """The file that knows a backbone's library, and the backbone's name there."""
-    if backbone.startswith(TIMM):
-        return timm_backbones, backbone.removeprefix(TIMM)
-    return torchvision_backbones, backbone
+def _blocks(trunk: Trunk, frames: int, aggregate: str, depth: str) -> tuple[int, ...]:
+    return stage_widths(trunk, 3 * frames if aggregate == "channels" else 3) if depth == "stages" else ()
 
 
-def _weights(library: ModuleType, name: str, weights: str) -> Weights:
-    if weights == "none":
+def _weights(library: Torchvision | Timm, choice: str, pixels: str) -> Weights:
+    """The weights of this choice; TrailerError for those of a model that was trained with other pixels."""
+    if choice == "none":
         return Weights("weights='none'", {})
-    if weights != "DEFAULT":
-        return read(Path(weights))
-    found = library.download(name)
-    return Weights(found.source, whole(found.state))
-
-
-def _require_same_pixels(found: Weights, pixels: str) -> None:
-    before = found.settings.get("pixels", pixels)
+    weights = library.download() if choice == "DEFAULT" else read_weights(Path(choice))
+    before = weights.settings.get("pixels", pixels)
     if before != pixels:
-        raise TrailerError(f"{found.source} was trained with pixels={before!r}: set pixels to it, or other weights")
+        raise TrailerError(f"{weights.source} was trained with pixels={before!r}: set pixels to it, or other weights")
+    return weights

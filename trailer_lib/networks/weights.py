@@ -1,4 +1,4 @@
-"""Tensors by name, out of files that strangers made, and into a network whose trunk they must fill whole."""
+"""Tensors by name: read from files that strangers made, and loaded into a network whose trunk they must fill whole."""
 
 import zipfile
 from collections import OrderedDict
@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError
+from trailer_lib.networks.backbone import Trunk
 
 # A larger file is refused. The largest torchvision network with Adam's two moments takes 8 GB.
 MAX_BYTES = 16 * 2**30
-MODEL_PREFIX = "network.backbone."
+STACKED = range(6, 301, 3)  # channels of 2 to 100 frames
+BACKBONE = "network.backbone."  # how the names of a backbone's tensors begin in a model file of this library
 
 
 @dataclass(frozen=True)
 class Weights:
-    """`state`, float32 tensors by name, from `source`, and what a model file of this library says of its network."""
+    """`state`, tensors by name, from `source`, and the settings of the model file if they are from one."""
 
     source: str
     state: dict[str, Tensor]
@@ -40,74 +42,71 @@ def load_file(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def read(path: Path) -> Weights:
-    """The weights in a .pth file, a .safetensors file, or a model file of this library; floats become float32."""
+def read_weights(path: Path) -> Weights:
+    """The weights in a .pth file, a .safetensors file, or a model file of this library."""
     if not path.is_file():
         raise TrailerError(f"weights {path}: no such file: name a file, 'DEFAULT' or 'none'")
     try:
-        content = _safetensors(path) if path.suffix == ".safetensors" else load_file(path)
-    except TrailerError:
-        raise
+        content = _read_safetensors(path) if path.suffix == ".safetensors" else load_file(path)
+        named, settings = _tensors_and_settings(content)
+    except ImportError as error:
+        raise TrailerError(f"weights {path.name}: needs the package safetensors: pip install safetensors") from error
     except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
         reason = f": {error}" if type(error) is ValueError else ""
         raise TrailerError(f"weights {path.name}: not a file of tensors ({type(error).__name__}{reason})") from error
-    state, settings = _named(content)
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise TrailerError(
-            f"weights {path.name}: no tensors by name in it: expected a state_dict saved with torch.save"
-        )
-    if not bounded(tensors):
+    state = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if not state:
+        raise TrailerError(f"weights {path.name}: no tensors by name in it: expected a state_dict by torch.save")
+    if not is_bounded(state):
         raise TrailerError(f"weights {path.name}: a tensor claims more numbers than are in the file: use another file")
-    return Weights(path.name, whole(tensors), settings)
+    return Weights(path.name, state, settings)
 
 
-def bounded(state: dict[str, Tensor]) -> bool:
+def is_bounded(state: dict[str, Tensor]) -> bool:
     """False when a tensor repeats its numbers: copied, a file of bytes would fill the memory."""
     return all(tensor.nbytes <= tensor.untyped_storage().nbytes() for tensor in state.values())
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file as load
-    except ImportError as error:
-        raise TrailerError(f"weights {path.name}: needs the package safetensors: pip install timm") from error
-    return load(path)
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file  # comes with timm
+
+    return load_file(path)
 
 
-def _named(content: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The backbone's tensors in a file's content, and the settings that a model file of this library holds."""
-    if not isinstance(content, dict):
-        return {}, {}
-    state, facts = content.get("state_dict"), content.get("trailer_lib")
-    if not isinstance(state, dict) or not isinstance(facts, dict) or not isinstance(facts.get("settings"), dict):
-        return content, {}
-    ours = {str(key): value for key, value in state.items() if str(key).startswith(MODEL_PREFIX)}
-    return {key.removeprefix(MODEL_PREFIX): value for key, value in ours.items()}, facts["settings"]
+def _tensors_and_settings(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values by name in a file; of a model file of this library the backbone's, and the settings."""
+    if "trailer_lib" not in content:
+        return {str(name): value for name, value in content.items()}, {}
+    state = {str(name): value for name, value in content["state_dict"].items()}
+    backbone = {name.removeprefix(BACKBONE): value for name, value in state.items() if name.startswith(BACKBONE)}
+    return backbone, dict(content["trailer_lib"]["settings"])
 
 
-def whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Half precision made float32."""
-    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
+    """Load the weights. The trunk must be filled whole and fit; only what is `trunk.behind` may stay as it is.
 
-
-def fill(network: nn.Module, weights: Weights, classifiers: tuple[str, ...]) -> None:
-    """Load the weights. The trunk must be filled whole and fit; only what is behind it may stay as it is.
-
-    `classifiers`: where the names of the layers behind the trunk begin, like "fc.".
+    Kernels of several stacked frames are summed over them, so that equal frames keep their response; returns them as
+    they were.
     """
-    wanted, state = network.state_dict(), weights.state
-    children = dict(network.named_children())
-    differ = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
-    differ += [key for key in state if key not in wanted and key.split(".")[0] in children]
-    differ = [key for key in differ if not key.startswith(classifiers) and not key.endswith("num_batches_tracked")]
+    if not weights.state:
+        return {}
+    stacked = _stacked_kernels(weights.state, trunk.first)
+    state = weights.state | {name: kernel.unflatten(1, (-1, 3)).sum(1) for name, kernel in stacked.items()}
+    expected, children = trunk.network.state_dict(), dict(trunk.network.named_children())
+    differ = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
+    differ += [name for name in state if name not in expected and name.split(".")[0] in children]
+    differ = [name for name in differ if not name.startswith(trunk.behind) and not name.endswith("num_batches_tracked")]
     if differ:
-        raise TrailerError(
-            f"{weights.source}: {len(differ)} tensors do not fit, {differ[0]} first: is it the file of another"
-            " backbone?"
-        )
-    fitting = {key: value for key, value in state.items() if key in wanted and wanted[key].shape == value.shape}
-    load(network, fitting, strict=False)
+        example = f"{len(differ)} tensors do not fit, {differ[0]} first"
+        raise TrailerError(f"{weights.source}: {example}: is it the file of another backbone?")
+    fitting = {name: value for name, value in state.items() if name in expected and expected[name].shape == value.shape}
+    load(trunk.network, fitting, strict=False)
+    return stacked
+
+
+def _stacked_kernels(state: dict[str, Tensor], first: tuple[str, ...]) -> dict[str, Tensor]:
+    kernels = {name: state[name] for name in (f"{layer}.weight" for layer in first) if name in state}
+    return {name: kernel.float() for name, kernel in kernels.items() if kernel.ndim == 4 and kernel.shape[1] in STACKED}
 
 
 def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
@@ -117,11 +116,12 @@ def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
     network.load_state_dict(versioned, strict=strict)
 
 
-def report_of(weights: Weights, network: nn.Module, random: list[str]) -> str:
-    """What of a network without its last layer came from where; the layers in `random` will start at random."""
+def loading_report(weights: Weights, network: nn.Module, replaced: tuple[str, ...]) -> str:
+    """What was loaded into a network without its last layer, and what starts at random: also the layers `replaced`."""
     if not weights.state:
         return f"{weights.source}: every layer starts at random"
-    found = [key for key in network.state_dict() if key in weights.state and key.rpartition(".")[0] not in random]
-    missing = [key for key in network.state_dict() if key not in found and not key.endswith("num_batches_tracked")]
-    layers = sorted({key.rpartition(".")[0] for key in missing})
-    return f"{weights.source}: {len(found)} tensors loaded; at random: {', '.join([*layers, 'head'])}"
+    names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    missing = [name for name in names if name not in weights.state or name.rpartition(".")[0] in replaced]
+    layers = sorted({name.rpartition(".")[0] for name in missing})
+    loaded = [name for name in network.state_dict() if name in weights.state and name not in missing]
+    return f"{weights.source}: {len(loaded)} tensors loaded; at random: {', '.join([*layers, 'head'])}"

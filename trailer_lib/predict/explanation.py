@@ -1,7 +1,7 @@
-"""A network's answer to a film, how much each frame moved it, measured by leaving it out, and where in the frame."""
+"""Why a network predicts what it predicts: contributions of frames, heat maps, and the most similar training films."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,163 +11,154 @@ from torch import Tensor, nn
 
 from trailer_lib.networks import FilmRegressor
 
-PART = 16  # pictures that go through a backbone at once
+AT_ONCE = 16  # pictures that go through a backbone together
 COARSE = 8  # cells on the shorter side of a heat map of stacked frames
 FINE = 16  # cells on each side of a heat map of all stages
+NEIGHBOURS = 5
+PICTURE = (160, 90)  # width and height of a training film's picture
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """A standardised `score`; what the head saw, float32 [n]; the `pulls` of the frames, float32 [frames].
+    """A standardised prediction; what the head saw, float32 [n]; the `contributions` of the frames, float32 [frames].
 
-    `maps`, float32 [frames, height, width] of the backbone's coarse cells, say where the answer arose, without a sign;
-    None for a head without slopes (boosting).
+    `maps`: float32 [frames, rows, columns], how much each cell matters; None for a backbone without feature maps.
     """
 
-    score: float
+    prediction: float
     features: np.ndarray
-    pulls: np.ndarray
+    contributions: np.ndarray
     maps: Tensor | None
 
-    def heat(self, places: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Heat maps of the frames at `places`: float32 [places, height, width] in 0..1, the hottest place of all is 1.
+    def heat(self, frames: np.ndarray, height: int, width: int, fit: str = "squash") -> np.ndarray:
+        """Heat maps of `frames`, int [n]: float32 [n, height, width] from 0 to 1, the hottest place of all is 1.
 
-        float32 [0, height, width] where the head has no slopes.
+        `fit`: how the network's square pictures were made; outside of a middle that was cut out ("crop") the heat is 0.
+        Empty, [0, height, width], without feature maps.
         """
         if self.maps is None:
             return np.zeros((0, height, width), np.float32)
-        fine = nn.functional.interpolate(self.maps[places][:, None], (height, width), mode="bilinear")[:, 0]
-        return (fine / fine.max().clamp(min=1e-12)).numpy()
+        rows, columns = (min(height, width),) * 2 if fit == "crop" else (height, width)
+        fine = nn.functional.interpolate(self.maps[frames][:, None], (rows, columns), mode="bilinear")[:, 0]
+        top, left = (height - rows) // 2, (width - columns) // 2
+        around = (left, width - columns - left, top, height - rows - top)
+        return nn.functional.pad(fine / fine.max().clamp(min=1e-12), around).numpy()
 
 
-def attribute(network: FilmRegressor, frames: Tensor, draws: np.ndarray) -> Attribution:
-    """The mean of the network's answers to draws of a film's frames; a pull is what it is less without the frame.
+def attribute(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> Attribution:
+    """The mean prediction over test-time views, and each frame's contribution: how much lower it is without the frame.
 
-    `frames`: uint8 [frames, 3, height, width]; `draws`: int [draws, network.frames], which of them each draw shows.
-    Frames that are seen one by one are pooled again without it, which for the mean is its exact share. Of stacked
-    frames it is replaced by the mean of the others: in a first convolution that repeats one kernel, that is the same as
-    leaving it out. A draw of one frame alone gives it no pull.
+    `frames`: uint8 [frames, 3, height, width]; `views`: int [views, network.frames], the frames in each view. Features
+    of single frames are pooled again without the frame: for a mean, its exact share. A stacked frame is replaced by the
+    mean of the others: the same as leaving it out of a first convolution that repeats one kernel. A view of one frame
+    gives it no contribution.
     """
+    explain = _attribute_stacked if network.aggregate == "channels" else _attribute_single
     with torch.enable_grad():
-        return (_stacked if network.aggregate == "channels" else _one_by_one)(network, network.to_float(frames), draws)
+        return explain(network, network.to_float(frames), views)
 
 
-def _one_by_one(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Attribution:
-    rows, maps = _watched(network, normal)
-    features = torch.stack([network.joined(rows[draw]) for draw in draws])
-    score = network.head(features).mean()
-    heat = torch.cat([_heat(score, part) for part in maps]) if maps[0] and score.requires_grad else None
+def view_features(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> Tensor:
+    """The head's input for each view, float32 [views, n], without gradients; arguments as of `attribute`."""
+    with torch.inference_mode():
+        pictures = network.to_float(frames)
+        if network.aggregate == "channels":
+            return torch.cat([network.features(pictures[view][None]) for view in views])
+        return network.joined(torch.cat([network.unpooled(part[None])[0] for part in pictures.split(AT_ONCE)])[views])
+
+
+def _attribute_single(network: FilmRegressor, pictures: Tensor, views: np.ndarray) -> Attribution:
+    """Of a network that sees frames one by one."""
+    rows, maps = _features_and_maps(network, pictures)
+    features = torch.stack([network.joined(rows[view]) for view in views])
+    prediction = network.head(features).mean()
+    heat = torch.cat([_gradient_heat(prediction, part) for part in maps]) if maps[0] else None
+    contributions = torch.zeros(len(pictures))
     with torch.no_grad():
-        pulls = torch.zeros(len(normal))
-        for draw, seen in zip(draws, features):
-            left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
-            less = [network.joined(rows[draw[draw != frame]]) for frame in left_out]
-            if less:
-                pulls[left_out] += (network.head(seen[None]) - network.head(torch.stack(less)))[:, 0] / len(draws)
-    return Attribution(float(score.detach()), features.detach().mean(0).numpy(), pulls.numpy(), heat)
+        for view, whole in zip(views, features):
+            for frame in _removable(view):
+                without = network.joined(rows[view[view != frame]])
+                contributions[frame] += (network.head(whole) - network.head(without))[0] / len(views)
+    mean = features.detach().mean(0).numpy()
+    return Attribution(float(prediction.detach()), mean, contributions.numpy(), heat)
 
 
-def _heat(score: Tensor, maps: list[Tensor]) -> Tensor:
-    """Slope times activation, summed over the channels of all maps [frames, channels, height, width] of a picture."""
-    slopes = torch.autograd.grad(score, maps, retain_graph=True)
-    moved = [(slope * map_).sum(1, keepdim=True) for slope, map_ in zip(slopes, maps)]
-    if len(moved) > 1:  # maps of many sizes, whose places add up to the same picture
-        shares = [map_ * map_[0].numel() for map_ in moved]
-        moved = [nn.functional.interpolate(map_, (FINE, FINE), mode="bilinear", antialias=True) for map_ in shares]
-    return sum(moved)[:, 0].abs().detach()
+def _removable(view: np.ndarray) -> list[int]:
+    """The distinct frames of a view; none if it is one frame."""
+    frames = np.unique(view).tolist()
+    return frames if len(frames) > 1 else []
 
 
-@dataclass
-class _LastMap:
-    """A forward hook that keeps the last map of features, [frames, channels, height, width]; slopes begin there.
+def _gradient_heat(prediction: Tensor, maps: list[Tensor]) -> Tensor:
+    """The size of gradient times activation, summed over the channels of maps [frames, channels, height, width]."""
+    gradients = torch.autograd.grad(prediction, maps, retain_graph=True)
+    effects = [(gradient * map_).sum(1, keepdim=True) for gradient, map_ in zip(gradients, maps)]
+    if len(effects) > 1:  # maps of several sizes: weighted so that each covers the same picture
+        shares = [effect * effect[0].numel() for effect in effects]
+        effects = [nn.functional.interpolate(share, (FINE, FINE), mode="bilinear", antialias=True) for share in shares]
+    return sum(effects)[:, 0].abs().detach()
 
-    So nothing before it is kept in memory.
+
+def _features_and_maps(network: FilmRegressor, pictures: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+    """The backbone's features [frames, n], and the feature maps at which a head's gradients end, for parts of frames.
+
+    Gradient times activation of the last map is Grad-CAM (Selvaraju et al. 2017), here place by place. If the head uses
+    all stages, the maps of each are returned, summed as in LayerCAM (Jiang et al. 2021).
     """
+    last: list[Tensor] = []
 
-    found: list[Tensor] = field(default_factory=list)
-
-    def __call__(self, module: nn.Module, inputs: tuple, output: object) -> Tensor | None:
+    def keep_map(module: nn.Module, inputs: tuple, output: object) -> Tensor | None:
         if not isinstance(output, Tensor) or output.ndim != 4 or min(output.shape[2:]) < 2:
             return None
-        self.found[:] = [output.detach().requires_grad_()]
-        return self.found[0].clone()  # the next layer may work in place
+        last[:] = [output.detach().requires_grad_()]  # gradients end here: nothing before it stays in memory
+        return last[0].clone()  # the next layer may work in place
 
-
-def _watched(network: FilmRegressor, normal: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
-    """The backbone's features of each frame [frames, n], and the maps in which a head's slopes end, by parts of frames.
-
-    Gradient times activation of the last map is Grad-CAM (Selvaraju et al. 2017), here place by place. Where the head
-    sees all stages, each one's map is watched, as LayerCAM (Jiang et al. 2021) adds maps up.
-    """
-    last, rows, maps = _LastMap(), [], []
-    hooks = [module.register_forward_hook(last) for module in network.backbone.modules()]
+    rows, maps = [], []
+    hooks = [module.register_forward_hook(keep_map) for module in network.backbone.modules()]
     try:
-        for part in normal.split(PART):
-            last.found.clear()
+        for part in pictures.split(AT_ONCE):
+            last.clear()
             stages: list[Tensor] = []
             rows.append(network.unpooled(part[None], stages)[0])
-            maps.append([map_ for map_ in [*stages, *last.found] if map_.ndim == 4])
+            maps.append([map_ for map_ in [*stages, *last] if map_.ndim == 4])
     finally:
         for hook in hooks:
             hook.remove()
     return torch.cat(rows), maps
 
 
-def _stacked(network: FilmRegressor, normal: Tensor, draws: np.ndarray) -> Attribution:
-    pulls, heat, features, scores = torch.zeros(len(normal)), torch.zeros(len(normal), 1, 1), [], []
-    for draw in draws:
-        frames = normal[draw].requires_grad_()
+def _attribute_stacked(network: FilmRegressor, pictures: Tensor, views: np.ndarray) -> Attribution:
+    """Of a network whose first convolution sees all frames at once."""
+    contributions, cells, features, predictions = torch.zeros(len(pictures)), [], [], []
+    for view in views:
+        frames = pictures[view].requires_grad_()
         features.append(network.features(frames[None])[0])
-        scores.append(network.head(features[-1][None]).squeeze())
-        left_out = [frame for frame in set(draw.tolist()) if (draw != frame).any()]
+        predictions.append(network.head(features[-1])[0])
+        (gradient,) = torch.autograd.grad(predictions[-1], frames)
         with torch.no_grad():
-            less = [_without(frames, draw == frame) for frame in left_out]
-            for part in range(0, len(less), PART):
-                moved = scores[-1] - network.score(torch.stack(less[part : part + PART]))
-                pulls[left_out[part : part + PART]] += moved / len(draws)
-        if scores[-1].requires_grad:
-            (slope,) = torch.autograd.grad(scores[-1], frames)
-            heat = _add(heat, draw, _cells(slope * _change(frames.detach(), draw)))
+            means = _mean_of_others(frames, view)
+            effects = (gradient * (frames - means)).sum(1, keepdim=True)
+            cells.append(nn.functional.avg_pool2d(effects, max(1, min(effects.shape[2:]) // COARSE))[:, 0].abs())
+            for frame in _removable(view):
+                without = torch.where(torch.from_numpy(view == frame)[:, None, None, None], means, frames)
+                contributions[frame] += (predictions[-1] - network.score(without[None])[0]) / len(views)
+    heat = torch.zeros(len(pictures), *cells[0].shape[1:])
+    heat.index_add_(0, torch.from_numpy(views.flatten()), torch.cat(cells))
     mean = torch.stack(features).detach().mean(0).numpy()
-    slopes = scores[0].requires_grad
-    return Attribution(float(torch.stack(scores).detach().mean()), mean, pulls.numpy(), heat if slopes else None)
+    return Attribution(float(torch.stack(predictions).detach().mean()), mean, contributions.numpy(), heat)
 
 
-def _without(frames: Tensor, hidden: np.ndarray) -> Tensor:
-    """Stacked frames [frames, 3, height, width] with those `hidden` replaced by the mean of the others."""
-    mask = torch.from_numpy(hidden)
-    return torch.where(mask[:, None, None, None], frames[~mask].mean(0), frames)
-
-
-def _change(frames: Tensor, draw: np.ndarray) -> Tensor:
-    """What `_without` takes from each frame."""
-    return torch.stack(
-        [
-            frames[place] - _without(frames, draw == frame)[place] if (draw != frame).any() else frames[place]
-            for place, frame in enumerate(draw)
-        ]
-    )
-
-
-def _cells(moved: Tensor) -> Tensor:
-    """First-order pulls of pixels [frames, 3, height, width] summed up in coarse cells, without a sign."""
-    cell = max(1, min(moved.shape[2:]) // COARSE)
-    return nn.functional.avg_pool2d(moved.sum(1, keepdim=True), cell)[:, 0].abs()
-
-
-def _add(heat: Tensor, draw: np.ndarray, cells: Tensor) -> Tensor:
-    return heat.expand(-1, *cells.shape[1:]).index_add(0, torch.from_numpy(draw), cells)
-
-
-NEIGHBOURS = 5
-PICTURE = (80, 45)  # width, height
+def _mean_of_others(frames: Tensor, view: np.ndarray) -> Tensor:
+    """For each place of a view the mean of its other frames, [frames, 3, height, width]; 0 where there are none."""
+    other = torch.from_numpy(view[:, None] != view).float()
+    return torch.einsum("po,ochw->pchw", other / other.sum(1, keepdim=True).clamp(min=1), frames)
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training film: its score in IMDb points, its distance, and a frame, uint8 [45, 80, 3].
+    """A training film: its score in IMDb points, its distance, and a frame, uint8 [90, 160, 3].
 
-    The distance is the root mean square over the features, each in its sd over the training films.
+    The distance is the root mean square over the features, each divided by its sd over the training films.
     """
 
     imdb_id: str
@@ -180,10 +171,9 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Index:
-    """`features`, float32 [films, n], standardised by `mean` and `sd` [n].
+    """The training films: `features`, float32 [films, n], standardised by `mean` and `sd` [n].
 
-    `films` holds imdb_id, title, year and score of each, `jpegs` a picture. Of the training films 99 % have another one
-    within the distance `far`.
+    `films`: imdb_id, title, year and score of each; `jpegs`: pictures; `far`: 99 % of them have another within it.
     """
 
     features: np.ndarray
@@ -195,31 +185,28 @@ class Index:
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> "Index":
-        """The index in a model file, as `build_index` made it; ValueError when it is damaged."""
+        """The index of a model file, as training writes it; ValueError, KeyError, ... when it is damaged."""
         ends = facts["ends"].tolist()
         jpegs = [facts["pictures"].numpy()[start:end].tobytes() for start, end in zip([0, *ends], ends)]
         names = [[str(value) for value in facts[name]] for name in ("imdb_id", "title")]
         numbers = [int(year) for year in facts["year"]], [float(score) for score in facts["score"]]
         films = list(zip(*names, *numbers, strict=True))
-        mean, sd = facts["mean"].float().numpy(), facts["sd"].float().numpy()
-        features = facts["features"].float().numpy()
+        mean, sd, features = (facts[name].float().numpy() for name in ("mean", "sd", "features"))
         if not (features.shape == (len(films), len(mean)) and mean.shape == sd.shape and len(jpegs) == len(films) > 0):
             raise ValueError("the index of similar films is damaged")
         return cls(features, mean, sd, films, jpegs, float(facts["far"]))
 
     def nearest(self, features: np.ndarray) -> list[Neighbour]:
         """The five training films nearest to `features`, float32 [n], the nearest first."""
-        # A few thousand films: importing scikit-learn's neighbours takes longer than measuring all distances.
         distances = np.sqrt((((features - self.mean) / self.sd - self.features) ** 2).mean(1))
         order = np.argsort(distances, kind="stable")[:NEIGHBOURS]
-        return [Neighbour(*self.films[n], float(distances[n]), _decoded(self.jpegs[n])) for n in order]
+        return [Neighbour(*self.films[n], float(distances[n]), _read_jpeg(self.jpegs[n])) for n in order]
 
 
-def _decoded(jpeg: bytes) -> np.ndarray:
-    """A picture out of a stranger's file; grey when it is damaged."""
+def _read_jpeg(jpeg: bytes) -> np.ndarray:
+    """A picture of an untrusted file; grey when it is damaged."""
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
-            picture.draft("RGB", PICTURE)
             return np.asarray(picture.convert("RGB").resize(PICTURE))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return np.full((PICTURE[1], PICTURE[0], 3), 128, np.uint8)
+        return np.full((*PICTURE[::-1], 3), 128, np.uint8)

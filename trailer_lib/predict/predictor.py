@@ -1,119 +1,95 @@
 """A model file and a trailer -> a score in IMDb points, with what it comes from and how good the model is."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from trailer_lib.catalog import film_of_trailer
+from trailer_lib import __version__
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import conformal_intervals, genre_prediction
-from trailer_lib.networks import ModelFile, read_model
-from trailer_lib.predict.explanation import Attribution, Index, Neighbour, attribute
+from trailer_lib.evaluation import conformal_intervals, genre_prediction, is_better
+from trailer_lib.networks import ModelFile, fingerprint, read_model
+from trailer_lib.predict.explanation import Index, Neighbour, attribute
 from trailer_lib.predict.prediction import Prediction
-from trailer_lib.predict.trailer_input import TrailerFrames, choose_views, read_trailer, resize_frames
+from trailer_lib.predict.trailer_input import choose_views, film_id, one_line, read_trailer, resize_frames
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
-BETTER = "Better than the constant"  # how the verdict on a good model begins
 NO_INDEX = "The model file has no index of its training films: whether the trailer is like them is unknown."
+STRONGEST = 3  # frames with a heat map
+Progress = Callable[[float, str], object]  # called with the share done, from 0 to 1, and the step that begins
+STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the progress at which each begins
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's settings, its test result and verdict, and what it keeps of its films.
+    """A model's settings, its result on the test films in IMDb points, and what it stores of its films.
 
-    `truth` and `predicted`, float64 [films], are scores of validation films, empty in a file without them; `genres` is
-    the fit that `genre.answer` takes; `index` None where there is none; `films` the number of train films and
-    `constant` their mean score; `doubts` sentences that belong before every answer.
+    `truth` and `predicted`: scores of the validation films, float64 [films], empty in a file without them. `genres`:
+    what genre_prediction takes. `mean_baseline`: the train films' mean score. `warnings` belong before each prediction.
     """
 
     scrape: ScrapeSettings
     dataset: DatasetSettings
     settings: TrainSettings
-    results: dict[str, Any]
     verdict: str
+    test_films: int
+    test_mae: float
+    mean_baseline_mae: float
     truth: np.ndarray
     predicted: np.ndarray
     genres: dict[str, Any]
     index: Index | None
-    films: int
+    train_films: int
     mean_baseline: float
-    doubts: list[str]
+    warnings: list[str]
 
     @classmethod
     def read(cls, model: ModelFile) -> "ModelInfo":
-        """TrailerError for a model that was never tested; KeyError, TypeError, ValueError or such for damaged facts."""
+        """TrailerError for a model that was never tested; KeyError, TypeError, ValueError, ... for damaged facts."""
         facts = model.facts
         if "results" not in facts:
-            raise TrailerError(
-                "the model was never tested, so its error is unknown: use best_model.pt of a finished training"
-            )
-        layers = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
-        settings = [kind.layered({"the model file": facts[name]}) for kind, name in layers]
-        results, constant, sd = facts["results"], float(facts["score_mean"]), float(facts["score_sd"])
-        for who in ("trailer", "mean baseline"):
-            float(results["metrics"][who]["MAE"]["value"])
-        int(results["films"])
-        if not (np.isfinite([constant, sd]).all() and sd > 0):
-            raise ValueError(f"scores of mean {constant} and sd {sd}")
-        verdict = _verdict(results)
-        doubts = [] if verdict.startswith(BETTER) else [f"{verdict} Always saying {constant:.1f} may do as well."]
-        index = _index(model)
+            raise TrailerError("the model was never tested, its error is unknown: use best_model.pt of a training")
+        stages = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
+        settings = [stage.layered({"the model file": facts[name]}) for stage, name in stages]
+        results, verdict = facts["results"], str(facts["results"]["verdict"])
+        mean, sd = float(facts["score_mean"]), float(facts["score_sd"])
+        errors = [float(results["metrics"][name]["MAE"]["value"]) for name in ("trailer", "mean baseline")]
+        if not (np.isfinite([mean, sd]).all() and sd > 0):
+            raise ValueError(f"scores of mean {mean} and sd {sd}")
+        genres = facts.get("genre_ridge", {"genres": [], "coef": [], "intercept": 0.0})
+        genre_prediction(genres, genres["genres"])
+        index = Index.read(facts["index"]) if "index" in facts else None
+        if index and len(index.mean) != model.network.width:
+            raise ValueError("the index of similar films is another network's")
+        warnings = [] if is_better(results) else [f"{verdict} Always predicting {mean:.1f} may do as well."]
+        warnings += [] if index else [NO_INDEX]
         return cls(
-            *settings, results, verdict, *_validation(facts), _genres(facts), index, int(facts["splits"]["train"]),
-            constant, doubts + ([] if index else [NO_INDEX]),
+            *settings, verdict, int(results["films"]), *errors, *_validation_scores(facts), genres, index,
+            int(facts["splits"]["train"]), mean, warnings,
         )  # fmt: skip
 
 
-def _verdict(results: dict[str, Any]) -> str:
-    if "verdict" in results:
-        return str(results["verdict"])
-    from trailer_lib import evaluation  # scikit-learn and SciPy take a second, and newer files have the sentence
-
-    return evaluation.verdict(results)
-
-
-def _validation(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    kept = facts.get("validation", {"score": [], "predicted": []})
-    truth, predicted = (np.array(kept[name], np.float64) for name in ("score", "predicted"))
+def _validation_scores(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    validation = facts.get("validation", {"score": [], "predicted": []})
+    truth, predicted = (np.array(validation[name], np.float64) for name in ("score", "predicted"))
     if truth.shape != predicted.shape or truth.ndim != 1 or not np.isfinite([truth, predicted]).all():
         raise ValueError("the validation films' scores are damaged")
     return truth, predicted
 
 
-def _genres(facts: dict[str, Any]) -> dict[str, Any]:
-    fitted = facts.get("genre_ridge", {"genres": [], "coef": [], "intercept": 0.0})
-    genre_prediction(fitted, fitted["genres"])
-    return fitted
-
-
-def _index(model: ModelFile) -> Index | None:
-    if "index" not in model.facts:
-        return None
-    index = Index.read(model.facts["index"])
-    if len(index.mean) != model.network.width:
-        raise ValueError("the index of similar films is another network's")
-    return index
-
-
-STRONGEST = 3  # frames with a heat map
-STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # and how far along they begin
-
-
 @dataclass
 class Predictor:
-    """A model ready to answer. `root`: the project whose spreadsheets know films, None for none.
+    """A model ready to predict. `root`: the project whose spreadsheets describe films, None for none.
 
-    `private_links`: also follow links into this machine and its network, which a page open to others must not.
+    `model_hash`: the model file's fingerprint, "" where there is no file.
     """
 
     model: ModelFile
     root: Path | None = None
-    private_links: bool = False
+    model_hash: str = ""
 
     def __post_init__(self) -> None:
         self.info = ModelInfo.read(self.model)
@@ -124,98 +100,66 @@ class Predictor:
         """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
         model = read_model(Path(path))
         try:
-            return cls(model, None if root is None else Path(root))
+            return cls(model, None if root is None else Path(root), fingerprint(Path(path)))
         except TrailerError as error:
             raise TrailerError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
-            raise TrailerError(f"{path}: what it says of its model is damaged ({reason}): train again") from error
+            raise TrailerError(f"{path}: damaged facts ({one_line(error)[:99]}): train the model again") from error
 
     def predict(
-        self,
-        trailer: str | Path,
-        film: dict[str, Any] | None = None,
-        progress: Callable[[float, str], object] | None = None,
+        self, trailer: str | Path, film: dict[str, Any] | None = None, progress: Progress = lambda share, step: None
     ) -> Prediction:
-        """The answer to a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
+        """The prediction for a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
-        `film`: what is known of the film: genres ("Drama|Comedy" or a list), imdb_id; without it, it is looked up by
-        an id in the trailer's name. `progress` is told how far along (0 to 1) the step begins that it names: "fetch",
-        "frames", "network", "similar".
-        TrailerError when there is no trailer or no good frame in it.
+        `film`: the film's genres ("Drama|Comedy" or a list) and imdb_id; what it lacks is looked up in the spreadsheets
+        by the trailer's link or name. `progress` gets the share done and the name of each step that
+        begins. TrailerError when there is no trailer, or no frame of it passes the filter.
         """
-        clock = _Clock(progress)
-        drawn = read_trailer(trailer, self.info.scrape, clock.begin, self.private_links)
-        drawn, places = choose_views(drawn, self.info.settings)
-        clock.begin("network")
-        pictures = torch.from_numpy(resize_frames(drawn.pixels, self.info.dataset))
-        seen = attribute(self.model.network, pictures.permute(0, 3, 1, 2), places)
-        clock.begin("similar")
-        film, lost = self._film(str(trailer), film)
-        near = self.info.index.nearest(seen.features) if self.info.index else []
-        warnings = [*self.info.doubts, *drawn.warnings, *self.unlike(near, film), *lost]
-        return self._told(drawn, seen, clock.stop(), similar=near, warnings=warnings, genre=self._genre(film))
-
-    def _told(self, taken: TrailerFrames, seen: Attribution, timings: dict, **rest: Any) -> Prediction:
-        learned, frames = self.info, taken.pixels
-        score = float(self.model.points(np.float64(seen.score)))
-        strongest = np.argsort(-np.abs(seen.pulls), kind="stable")[:STRONGEST]
-        found, reason = conformal_intervals(score, learned.truth, learned.predicted)
+        frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
+        frames = choose_views(frames, self.info.settings)
+        progress(STEPS["network"], "network")
+        pictures = torch.from_numpy(resize_frames(frames.pixels, self.info.dataset)).permute(0, 3, 1, 2)
+        explained = attribute(self.model.network, pictures, frames.views)
+        progress(STEPS["similar"], "similar")
+        film, failure = self._film(str(trailer), film)
+        similar = self.info.index.nearest(explained.features) if self.info.index else []
+        score, intervals, no_interval = self.points(explained.prediction)
+        strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
         return Prediction(
-            trailer=taken.name, score=score, intervals=found, no_interval=reason, mean_baseline=learned.mean_baseline,
-            frames=frames, seconds=taken.seconds, pulls=seen.pulls * self.model.facts["score_sd"],
-            strongest=strongest, heat=_heat(seen, strongest, frames.shape[1:3], learned.dataset.fit), timings=timings,
-            sampled=taken.sampled, kept=taken.kept, results=learned.results, verdict=learned.verdict,
-            films=learned.films, **rest,
+            trailer=frames.name, score=score, intervals=intervals, no_interval=no_interval,
+            mean_baseline=self.info.mean_baseline, genre=genre_prediction(self.info.genres, film.get("genres") or ""),
+            frames=frames.pixels, seconds=frames.seconds,
+            contributions=explained.contributions * self.model.facts["score_sd"], strongest=strongest,
+            heat=explained.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit), similar=similar,
+            warnings=[*self.info.warnings, *frames.warnings, *self.film_warnings(similar, film), *failure],
+            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames, test_films=self.info.test_films,
+            test_mae=self.info.test_mae, mean_baseline_mae=self.info.mean_baseline_mae, verdict=self.info.verdict,
+            train_films=self.info.train_films, model=self.model_hash, version=__version__,
         )  # fmt: skip
 
+    def points(self, standardised: float) -> tuple[float, dict[int, tuple[float, float]], str]:
+        """A standardised prediction in IMDb points, its intervals, and why some are missing (conformal_intervals)."""
+        score = float(self.model.points(np.float64(standardised)))
+        return score, *conformal_intervals(score, self.info.truth, self.info.predicted)
+
     def _film(self, trailer: str, film: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
-        """What is known of the film, and why it could not be looked up."""
-        if film is not None or self.root is None:
-            return film or {}, []
-        try:
-            return film_of_trailer(trailer, self.root), []
-        except TrailerError as error:  # the spreadsheets' trouble, which must not cost the answer
-            return {}, [f"The film could not be looked up: {error}."]
+        """The film's metadata, given or looked up, and a warning if the look-up failed."""
+        metadata, failure = {"imdb_id": film_id(trailer)}, []
+        if self.root is not None:
+            from trailer_lib.catalog import film_of_trailer  # pandas takes a second
 
-    def _genre(self, film: dict[str, Any]) -> float | None:
-        return genre_prediction(self.info.genres, film.get("genres") or "")
+            try:
+                metadata |= film_of_trailer(trailer, self.root)
+            except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
+                failure = [f"The film could not be looked up: {error}."]
+        return metadata | (film or {}), failure
 
-    def unlike(self, near: list[Neighbour], film: dict[str, Any]) -> list[str]:
-        """What the training films say against the answer."""
+    def film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:
+        """A warning if the film is a training film, or is like none: `similar` are the nearest."""
         index = self.info.index
         if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:
-            return ["The film is one of those that the model learnt from: its answer proves nothing."]
-        if index and near[0].distance > index.far:
-            far = near[0].distance / index.far
-            return [f"Nothing like the training films: {far:.1f} times as far from them as 99 % of them are at most."]
+            return ["The film is one of those that the model learnt from: its prediction proves nothing."]
+        if index and similar[0].distance > index.far:
+            ratio = similar[0].distance / index.far
+            return [f"Nothing like the training films: {ratio:.1f} times as far from them as 99 % of them are at most."]
         return []
-
-
-def _heat(seen: Attribution, places: np.ndarray, shape: tuple[int, int], fit: str) -> np.ndarray:
-    """Heat maps as large as the frames: of frames whose middle was cut out, the rest is cold."""
-    if fit == "squash":
-        return seen.heat(places, *shape)
-    side = min(shape)
-    found = seen.heat(places, side, side)
-    heat = np.zeros((len(found), *shape), np.float32)
-    top, left = ((length - side) // 2 for length in shape)
-    heat[:, top : top + side, left : left + side] = found
-    return heat
-
-
-@dataclass
-class _Clock:
-    """Seconds by step; tells `progress` of each step that begins."""
-
-    progress: Callable[[float, str], object] | None
-    began: dict[str, float] = field(default_factory=dict)
-
-    def begin(self, step: str) -> None:
-        self.began[step] = time.perf_counter()
-        if self.progress:
-            self.progress(STEPS[step], step)
-
-    def stop(self) -> dict[str, float]:
-        ends = [*list(self.began.values())[1:], time.perf_counter()]
-        return {step: end - start for (step, start), end in zip(self.began.items(), ends)}

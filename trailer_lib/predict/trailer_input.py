@@ -1,4 +1,4 @@
-"""What a user calls a trailer (a video file, a folder of pictures, a link) -> the frames that a model is shown."""
+"""What a user calls a trailer (a video, a folder of pictures, a link) -> frames, and which of them a network sees."""
 
 import time
 from collections.abc import Callable
@@ -9,220 +9,192 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from trailer_lib import download, files
-from trailer_lib.catalog import LINK, youtube_id
+from trailer_lib import download, files, video
+from trailer_lib.catalog import FILM_ID, LINK, youtube_id
 from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
-from trailer_lib.video import (
-    drop_reasons,
-    picture_paths,
-    probe,
-    read_picture,
-    read_record,
-    sample_informative,
-)
 
-GOOD = 5  # frames: the original's fewest
-SHORTEST, LONGEST = 10.0, 600.0  # seconds of what is called a trailer
-MOST_SECONDS = 1800.0  # of a video that comes from elsewhere, by a link or an upload: half an hour
+FEW = 5  # frames: the fewest that the original took
+SHORTEST, LONGEST = 10.0, 600.0  # seconds of a trailer
+MOST_SECONDS = 1800.0  # of a video from a link or an upload
 MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
-MOST_BYTES = 4e9  # of the pictures that a model file may ask to be drawn, before the filter
+MOST_BYTES = 4e9  # of the frames that a model file may ask for
 
 
 @dataclass(frozen=True)
 class TrailerFrames:
-    """Good frames of a trailer, uint8 [n, height, width, 3], at `seconds` [n] (nan where unknown).
+    """Frames of a trailer that passed the filter.
 
-    `kept` are good of `sampled` ones; all of them, or those that a model is shown (shown.dealt). `warnings`: what about
-    the trailer makes an answer doubtful, a sentence each.
+    `pixels`: uint8 [n, height, width, 3]; `seconds`: float64 [n], nan where unknown; `kept_frames` passed of
+    `sampled_frames`; `warnings`: sentences on what makes a prediction doubtful; `views`: int [views, frames], the
+    indices of the frames in each test-time view (see choose_views).
     """
 
     name: str
     pixels: np.ndarray
     seconds: np.ndarray
-    sampled: int
-    kept: int
+    sampled_frames: int
+    kept_frames: int
     warnings: tuple[str, ...]
+    views: np.ndarray | None = None
+
+
+Prepared = tuple[TrailerFrames | str, float]  # a trailer's frames or why there are none, and the seconds it took
 
 
 def read_trailer(
-    trailer: str | Path,
-    settings: ScrapeSettings,
-    step: Callable[[str], object],
-    private_links: bool = False,
-    threads: int = 0,
+    trailer: str | Path, settings: ScrapeSettings, begin: Callable[[str], object] = lambda step: None, threads: int = 0
 ) -> TrailerFrames:
-    """The frames of `trailer`, drawn and filtered by `settings`; `step` is told what begins: "fetch", "frames".
+    """The frames of a file, folder or link, sampled and filtered by `settings`; `begin` gets "fetch" and "frames".
 
-    TrailerError when there is no trailer or no good frame. Links: YouTube's and https ones to public addresses; with
-    `private_links` also to this machine and its network. `threads` decode, 0 takes all cores.
+    `threads` decode, 0 takes all cores. TrailerError when there is no trailer or the filter passes no frame.
     """
-    _refuse_huge(settings)
+    size = 3 * settings.count * settings.height**2 * 16 / 9 * 3  # few good frames make three times as many be drawn
+    if size > MOST_BYTES:
+        raise TrailerError(f"the model asks for {size / 1e9:.0f} GB of frames: at most {MOST_BYTES / 1e9:.0f} are made")
     if LINK.match(str(trailer)):
-        return _from_link(str(trailer), settings, step, private_links, threads)
-    step("frames")
-    path = Path(trailer)
-    return _checked(_from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads))
+        frames = _from_link(str(trailer), settings, begin, threads)
+    else:
+        begin("frames")
+        path = Path(trailer)
+        name = printable(path.name)
+        frames = _from_folder(path, settings) if path.is_dir() else _from_video(path, name, settings, threads)
+    if frames.kept_frames >= FEW:
+        return frames
+    few = f"Only {frames.kept_frames} of {frames.sampled_frames} frames passed the filter: too few to say much."
+    return replace(frames, warnings=(*frames.warnings, few))
 
 
-def _refuse_huge(settings: ScrapeSettings) -> None:
-    most = 3 * settings.count * settings.height**2 * 16 / 9 * 3  # a draw may be tripled
-    if most > MOST_BYTES:
-        raise TrailerError(
-            f"the model file asks for {settings.count} frames of {settings.height} lines, up to {most / 1e9:.0f} GB of"
-            f" pictures: at most {MOST_BYTES / 1e9:.0f} GB are made"
-        )
-
-
-def _from_link(
-    link: str, settings: ScrapeSettings, step: Callable[[str], object], private: bool, threads: int
-) -> TrailerFrames:
-    step("fetch")
-    video = youtube_id(link)
-    if not video and not private and not download.is_public(urlsplit(link).hostname):
-        raise SourceError(
-            "refused", f"{download.printable_url(link)}: leads to a private address: give a public one", True
-        )
+def _from_link(link: str, settings: ScrapeSettings, begin: Callable[[str], object], threads: int) -> TrailerFrames:
+    begin("fetch")
+    video_id, name = youtube_id(link), download.printable_url(link)
+    if not video_id and not download.is_public(urlsplit(link).hostname):
+        raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
     with files.scratch_folder() as scratch:
-        path = _fetched(video, link, settings.height, scratch)
-        step("frames")
-        refuse_long_video(path, video or download.printable_url(link))
-        return _checked(_from_video(path, video or download.printable_url(link), settings, threads))
+        path = _fetch(video_id, link, settings.height, scratch)
+        begin("frames")
+        refuse_long_video(path, video_id or name)
+        return _from_video(path, video_id or name, settings, threads)
 
 
-def _fetched(video: str, link: str, height: int, scratch: Path) -> Path:
-    """Without the cookies that a model's maker used: they are named in its file, and are none of this machine's."""
-    if video:
-        from trailer_lib.scrape import fetch_youtube  # yt-dlp is slow to import
+def _fetch(video_id: str, link: str, height: int, scratch: Path) -> Path:
+    """Without the cookies that the model file names: they are its maker's."""
+    from trailer_lib.scrape import fetch_trailer, fetch_youtube  # yt-dlp and requests take time to import
 
-        return fetch_youtube(video, scratch, height, longest=MOST_SECONDS)
-    from trailer_lib.scrape import fetch_trailer  # requests, which a file does not need
-
+    if video_id:
+        return fetch_youtube(video_id, scratch, height, longest=MOST_SECONDS)
     return fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch)
 
 
 def refuse_long_video(path: Path, name: str) -> None:
-    """TrailerError when the video is longer than MOST_SECONDS, told without decoding it."""
-    minutes = probe(path).duration / 60
-    if minutes > MOST_SECONDS / 60:
-        at_most = f"at most {MOST_SECONDS / 60:.0f} are taken"
-        raise TrailerError(
-            f"{name}: {minutes:.0f} minutes long: {at_most} from a link or an upload; a trailer has about 2"
-        )
+    """TrailerError when the video is longer than MOST_SECONDS; nothing is decoded."""
+    minutes, most = video.probe(path).duration / 60, MOST_SECONDS / 60
+    if minutes > most:
+        raise TrailerError(f"{name}: {minutes:.0f} minutes long: at most {most:.0f} are taken from a link or an upload")
 
 
 def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -> TrailerFrames:
-    picked = sample_informative(path, "predict", settings, settings.height, threads)
-    kept = np.array([reason is None for reason in picked.reasons])
-    seconds, notes = picked.frames.seconds, [picked.frames.note] if picked.frames.note else []
-    if seconds[-1] < SHORTEST:
-        notes.append(f"The video is about {seconds[-1]:.0f} s long: too short for a trailer.")
-    if seconds[-1] > LONGEST:
-        notes.append(f"The video is about {seconds[-1] / 60:.0f} minutes long: is it the film instead of its trailer?")
-    return TrailerFrames(name, picked.frames.pixels[kept], seconds[kept], len(kept), int(kept.sum()), tuple(notes))
+    sample = video.sample_informative(path, "predict", settings, settings.height, threads)
+    kept = np.array([reason is None for reason in sample.reasons])
+    frames, warnings = sample.frames, [sample.frames.note] if sample.frames.note else []
+    if frames.duration < SHORTEST:
+        warnings.append(f"The video is {frames.duration:.1f} s long: too short for a trailer.")
+    if frames.duration > LONGEST:
+        warnings.append(f"The video is {frames.duration / 60:.0f} minutes long: is it the whole film?")
+    return TrailerFrames(name, frames.pixels[kept], frames.seconds[kept], len(kept), int(kept.sum()), tuple(warnings))
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
-    """The pictures of a folder; those of a scrape are filtered already, others are judged here."""
-    scraped = read_record(folder)
-    paths = picture_paths(folder)
+    """The pictures of a folder. Those of a scrape have passed the filter already."""
+    record, name = video.read_record(folder), printable(folder.name)
+    paths = video.picture_paths(folder)
     if not paths:
-        raise TrailerError(f"{folder}: no pictures (.jpg, .png) in it: name a video, or a folder of frames")
+        videos = any(video.is_video_name(path.name) for path in folder.iterdir())
+        remedy = "its videos are for --csv" if videos else "name a video, or a folder of frames"
+        raise TrailerError(f"{folder}: no pictures (.jpg, .png, .webp) in it: {remedy}")
     paths = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))]
-    pixels = _alike(paths, settings.height)
-    reasons = [None] * len(paths) if scraped else drop_reasons(pixels, settings.filter)
+    pixels, damaged = _read_pictures(paths, settings.height)
+    reasons = [None] * len(pixels) if record else video.drop_reasons(pixels, settings.filter)
     kept = np.array([reason is None for reason in reasons])
     if not kept.any():
-        raise TrailerError(
-            f"{folder.name}: the filter kept none of {len(paths)} pictures: are they all black or cards?"
-        )
-    seconds = scraped.get("seconds")
-    known = isinstance(seconds, list) and len(seconds) == len(paths)
-    times = np.array(seconds, np.float64) if known else np.full(len(paths), np.nan)
-    return TrailerFrames(folder.name, pixels[kept], times[kept], len(paths), int(kept.sum()), ())
+        raise TrailerError(f"{name}: the filter kept none of {len(kept)} pictures: all black or cards?")
+    times = record.get("seconds")
+    timed = isinstance(times, list) and len(times) == len(kept)
+    seconds = np.array(times, np.float64) if timed else np.full(len(kept), np.nan)
+    warnings = (f"{len(damaged)} of {len(paths)} pictures left out: {damaged[0]}.",) if damaged else ()
+    return TrailerFrames(name, pixels[kept], seconds[kept], len(paths), int(kept.sum()), warnings)
 
 
-def _alike(paths: list[Path], height: int) -> np.ndarray:
-    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]."""
-    lines, width = read_picture(paths[0]).shape[:2]
-    if lines > height:
-        lines, width = height, max(1, round(width * height / lines))
-    size, box = (width, lines), Image.Resampling.BOX
-    return np.stack([np.asarray(Image.fromarray(read_picture(path)).resize(size, box)) for path in paths])
+def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[TrailerError]]:
+    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]; and the errors.
 
-
-def _checked(taken: TrailerFrames) -> TrailerFrames:
-    if taken.kept >= GOOD:
-        return taken
-    few = f"Only {taken.kept} good frames in it, of {taken.sampled}: an answer from so few says little."
-    return replace(taken, warnings=(*taken.warnings, few))
-
-
-FAILURES = (TrailerError, OSError, MemoryError)  # of a trailer; told as text: not every error survives a pipe
-
-
-@dataclass(frozen=True)
-class TrailerJob:
-    """A trailer for a worker: everything it needs, small and picklable. `settings` are the scrape's."""
-
-    trailer: str
-    imdb_id: str
-    settings: ScrapeSettings
-    dataset: DatasetSettings
-    train: TrainSettings
-
-
-@dataclass(frozen=True)
-class FrameViews:
-    """`pictures` uint8 [n, size, size, 3], and which of them each draw takes: int [draws, frames].
-
-    `sampled`, `kept` and `warnings` as in Intake.
+    TrailerError when none is readable.
     """
-
-    pictures: np.ndarray
-    view_indices: np.ndarray
-    sampled: int
-    kept: int
-    warnings: tuple[str, ...]
-
-
-def prepare(task: TrailerJob) -> tuple[FrameViews | str, float]:
-    """The pictures of a trailer, or the line that says why there are none; and the seconds it took."""
-    start = time.perf_counter()
-    try:
-        found = _shown(task)
-    except FAILURES as error:
-        found = one_line(error)[:300]
-    return found, time.perf_counter() - start
+    pictures, damaged, size = [], [], (0, 0)
+    for path in paths:
+        try:
+            picture = Image.fromarray(video.read_picture(path))
+        except TrailerError as error:
+            damaged.append(error)
+            continue
+        if not pictures:
+            lines = min(picture.height, height)
+            size = (max(1, round(picture.width * lines / picture.height)), lines)
+        pictures.append(np.asarray(picture.resize(size, Image.Resampling.BOX)))
+    if not pictures:
+        raise damaged[0]
+    return np.stack(pictures), damaged
 
 
-def one_line(error: Exception) -> str:
-    text = str(error) if isinstance(error, TrailerError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
-
-
-def _shown(task: TrailerJob) -> FrameViews:
-    taken = read_trailer(task.trailer, task.settings, lambda step: None, threads=1)
-    taken, places = choose_views(taken, task.train)
-    return FrameViews(resize_frames(taken.pixels, task.dataset), places, taken.sampled, taken.kept, taken.warnings)
-
-
-def choose_views(taken: TrailerFrames, settings: TrainSettings) -> tuple[TrailerFrames, np.ndarray]:
-    """The frames that any draw takes, in order, and the draws as places among them: int [draws, frames]."""
-    drawn = view_indices(taken.kept, settings)
-    shown, places = np.unique(drawn, return_inverse=True)
-    return replace(taken, pixels=taken.pixels[shown], seconds=taken.seconds[shown]), places.reshape(drawn.shape)
-
-
-def view_indices(kept: int, settings: TrainSettings) -> np.ndarray:
-    """Which of the kept frames the network is shown, as in the model's test: int [draws, frames]."""
+def choose_views(frames: TrailerFrames, settings: TrainSettings) -> TrailerFrames:
+    """The frames that are in at least one test-time view, with `views` drawn as in the model's test."""
+    count, needed = frames.kept_frames, settings.frames
     if settings.views == 1:
-        return evenly_spaced(kept, settings.frames)[None]
-    rng, few = np.random.default_rng(settings.seed), kept < settings.frames
-    return np.stack([np.sort(rng.choice(kept, settings.frames, replace=few)) for _ in range(settings.views)])
+        views = evenly_spaced(count, needed)[None]
+    else:
+        rng = np.random.default_rng(settings.seed)
+        views = np.stack([np.sort(rng.choice(count, needed, replace=count < needed)) for _ in range(settings.views)])
+    used, places = np.unique(views, return_inverse=True)
+    places = places.reshape(views.shape)
+    return replace(frames, pixels=frames.pixels[used], seconds=frames.seconds[used], views=places)
 
 
 def resize_frames(pixels: np.ndarray, settings: DatasetSettings) -> np.ndarray:
     """Frames of any size as the dataset holds them: uint8 [n, size, size, 3]."""
     return np.stack([resize_frame(Image.fromarray(frame), settings) for frame in pixels])
+
+
+def prepare(trailer: str, scrape: ScrapeSettings, dataset: DatasetSettings, train: TrainSettings) -> Prepared:
+    """In a worker: a trailer's frames at the network's size, or why there are none; and the seconds it took."""
+    start = time.perf_counter()
+    try:
+        frames = choose_views(read_trailer(trailer, scrape, threads=1), train)
+        result = replace(frames, pixels=resize_frames(frames.pixels, dataset))
+    except (TrailerError, OSError, MemoryError) as error:  # as text: not every error can be pickled
+        result = one_line(error)
+    return result, time.perf_counter() - start
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line of at most 300 characters."""
+    text = str(error) if isinstance(error, TrailerError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:300]
+
+
+def printable(text: str) -> str:
+    """A text in which the bytes of file names that are not UTF-8 are written as \\xe9 and the like."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def film_id(trailer: str) -> str:
+    """The IMDb id, or another FILM_ID, in the file name of a trailer; "" for none."""
+    match = FILM_ID.search(Path(trailer).name)
+    return match[0] if match else ""
+
+
+def refuse_input(out: Path, *inputs: Path) -> None:
+    """TrailerError when `out` is one of the `inputs` of the same command, or would lie in one that is a folder."""
+    for path in inputs:
+        if any(place.exists() and path.exists() and place.samefile(path) for place in (out, out.parent)):
+            raise TrailerError(f"{out}: would be written over an input, or among its pictures: name another file")

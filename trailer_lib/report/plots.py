@@ -1,4 +1,4 @@
-"""Every picture: each function returns a matplotlib Figure, which a notebook shows and a script saves."""
+"""Every figure: each function returns a matplotlib Figure, which a notebook shows and a script saves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -16,8 +15,8 @@ from trailer_lib.video import picture_paths, read_dropped, read_picture, read_re
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "mean baseline": "#777777", "genre only": "#aa3377"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
-ASTRAY = 2.0  # nMSE from which a scheme is not on the picture's scale
-PAGE = 10.0  # inches wide: what a notebook shows without shrinking
+OFF_SCALE = 2.0  # nMSE from which a scheme is left out of the choice of the axis
+WIDTH = 10.0  # inches: what a notebook shows without shrinking
 
 
 def contact_sheet(
@@ -25,23 +24,17 @@ def contact_sheet(
 ) -> Figure:
     """Pictures, uint8 [height, width, 3] each, in rows of `columns`, a caption over each."""
     rows = max(1, -(-len(pictures) // columns))
-    shape = pictures[0].shape if len(pictures) else (9, 16)
-    height = PAGE / columns * shape[0] / shape[1] + 0.16
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(PAGE, rows * height + 0.3 + 0.16 * title.count("\n")),
-        squeeze=False,
-        layout="constrained",
-    )
+    height, width = pictures[0].shape[:2] if len(pictures) else (9, 16)
+    size = WIDTH, rows * (WIDTH / columns * height / width + 0.16) + 0.3 + 0.16 * title.count("\n")
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, caption in zip(axes.flat, pictures, captions):
         axis.imshow(picture)
-        axis.set_title(caption, fontsize=7, pad=2, loc="left")
-    figure.suptitle(title, fontsize=10)
+        axis.set_title(caption, fontsize=7, pad=2, loc="left", parse_math=False)  # a title may hold dollar signs
+    figure.suptitle(title, fontsize=10, parse_math=False)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.0)
-    return _closed(figure)
+    return _finished(figure)
 
 
 def kept_frames(folder: Path, count: int = 20) -> Figure:
@@ -63,66 +56,63 @@ def dropped_frames(folder: Path, count: int = 20) -> Figure:
 
 
 def scrape_outcomes(status: pd.DataFrame) -> Figure:
-    """How many films gave frames (green), and why the others did not: for good (red), for now (yellow), open (grey)."""
+    """How many films gave frames (green), failed for good (red) or for now (yellow), or are not tried yet (grey)."""
     reasons = status.reason.where(status.status != "ok", "frames kept").replace("", "not tried yet")
     counts = pd.DataFrame({"outcome": reasons, "status": status.status}).value_counts()
     names = [f"{reason}, to be tried again" if state == "later" else reason for reason, state in counts.index]
-    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 0.5 + 0.35 * len(counts)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 0.9 + 0.35 * len(counts)), layout="constrained")
     axis.barh(names, counts.values, color=[OUTCOMES[state] for _, state in counts.index])
     axis.bar_label(axis.containers[0], padding=3)
     axis.invert_yaxis()
     axis.set_xlabel("films")
-    return _tidy(figure)
+    return _finished(figure)
 
 
 def score_histogram(films: pd.DataFrame) -> Figure:
-    """The scores of each split's films, with the train films' mean: the constant that everything is measured by."""
-    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 2.6), layout="constrained")
-    groups = [films.score[films.split == split] for split in SPLITS]
-    bins = np.arange(1, 10.26, 0.25)
-    axis.hist(groups, bins, stacked=True, color=[COLOURS[split] for split in SPLITS], label=SPLITS)
-    axis.axvline(groups[0].mean(), color=COLOURS["mean baseline"], linestyle="--", label="train mean")
+    """The scores of each split's films, and the train films' mean: the mean baseline."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 2.6), layout="constrained")
+    scores, colours = zip(*((films.score[films.split == split], COLOURS[split]) for split in SPLITS))
+    axis.hist(scores, np.arange(1, 10.26, 0.25), stacked=True, color=colours, label=SPLITS)
+    axis.axvline(scores[0].mean(), color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
     axis.set(xlabel="IMDb score", ylabel="films")
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False)
-    return _tidy(figure)
+    return _finished(figure)
 
 
 def learning_curve(
-    history: pd.DataFrame, constants: dict[str, float], epochs: int, loss: str, genre: float | None = None
+    history: pd.DataFrame, baseline: dict[str, float], epochs: int, loss: str, genre: float | None = None
 ) -> Figure:
-    """Train and val loss by epoch, and the constant's on each: above its dashed line a curve has learnt nothing.
+    """Train and val loss by epoch, and those of `baseline_losses`: above its dashed line a curve has learnt nothing.
 
-    `genre`: the val loss of the genres alone, a dotted line. Epoch 0 is a head fitted on frozen features.
+    `genre`: `genre_loss`, a dotted line. Epoch 0 is a head fitted on frozen features.
     """
-    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 3.2), layout="constrained")
-    for split in ("train", "val"):
-        axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=COLOURS[split], label=split)
-        axis.axhline(constants[split], color=COLOURS[split], linestyle="--", linewidth=1, label=f"constant, {split}")
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 3.2), layout="constrained")
+    constant = "median" if loss == "l1" else "mean"
+    for split, colour in list(COLOURS.items())[:2]:
+        axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=colour, label=split)
+        axis.axhline(baseline[split], color=colour, linestyle="--", linewidth=1, label=f"{constant} baseline, {split}")
     if genre is not None:
         axis.axhline(genre, color=COLOURS["genre only"], linestyle=":", linewidth=1.5, label="genre only, val")
     best = history.loc[history.val_loss.idxmin()]
     axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
+    first, top = min(1, int(history.epoch.iloc[0])), 2 * max(baseline.values()) or 1.0
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
-    first = min(1, int(history.epoch.iloc[0]))
-    axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.06 * max(constants.values()), 2 * max(constants.values())))
-    axis.set(
-        xlabel="epoch (0: the fitted head)" if first == 0 else "epoch",
-        ylabel=f"{loss} of standardised scores",
-        title=f"epoch {int(history.epoch.iloc[-1])} of {epochs}",
-    )
+    axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.03 * top, top))
+    axis.set(xlabel="epoch" if first else "epoch (0: the fitted head)", ylabel=f"{loss} of standardised scores")
+    axis.set_title(f"epoch {int(history.epoch.iloc[-1])} of {epochs}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False, fontsize=8, ncols=2)
-    return _tidy(figure)
+    return _finished(figure)
 
 
 class LiveCurve:
     """The learning curve as a notebook output that is redrawn after every epoch: pass it as `train(on_epoch=...)`."""
 
-    def __init__(self, constants: dict[str, float], epochs: int, loss: str, genre: float | None = None) -> None:
+    def __init__(self, baseline: dict[str, float], epochs: int, loss: str, genre: float | None = None) -> None:
         from IPython.display import Markdown, display  # only notebooks have it
 
-        self.arguments = (constants, epochs, loss, genre)
+        self.arguments = (baseline, epochs, loss, genre)
         self.handle = display(Markdown("*the curve appears after the first epoch*"), display_id=True)
 
     def __call__(self, history: pd.DataFrame) -> None:
@@ -132,72 +122,59 @@ class LiveCurve:
 def predicted_against_true(
     predictions: pd.DataFrame, results: dict, others: dict[str, np.ndarray] | None = None
 ) -> Figure:
-    """Each test film's predicted score against its true one, with the diagonal (perfect) and the constant.
+    """Each test film's predicted score against its true one, with the diagonal (perfect) and the mean baseline.
 
-    `others`: baseline -> its answers for the same films, float [films], a panel each beside it on the same scale.
+    `others`: baseline -> its predictions for the same films, float [films], a panel each beside it on the same scale.
     """
-    answers = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
-    everything = np.concatenate([predictions.score, *answers.values()])
-    ends = (everything.min() - 0.3, everything.max() + 0.3)
-    figure, axes = plt.subplots(1, len(answers), figsize=(4.6 * len(answers), 4.4), squeeze=False, layout="constrained")
-    for axis, (who, answer) in zip(axes[0], answers.items()):
-        colour = COLOURS["test" if who == "trailer" else "genre only"]
-        axis.scatter(predictions.score, answer, s=18, color=colour, label="test films")
+    panels = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
+    points = np.concatenate([predictions.score, *panels.values()])
+    ends = points.min() - 0.3, points.max() + 0.3
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 4.4), squeeze=False, layout="constrained")
+    for axis, (name, predicted) in zip(axes[0], panels.items()):
+        colour = COLOURS["test" if name == "trailer" else "genre only"]
+        axis.scatter(predictions.score, predicted, s=18, color=colour, label="test films")
         axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
-        axis.axhline(
-            results["train_mean"], color=COLOURS["mean baseline"], linestyle="--", label="constant: train mean"
-        )
-        metric = Metric(**results["metrics"][who]["nMSE"])
-        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=f"{who}: nMSE {metric}")
+        axis.axhline(results["train_mean"], color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
+        nmse = Metric(**results["metrics"][name]["nMSE"])
+        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=f"{name}: nMSE {nmse}")
     axes[0, 0].set_ylabel("predicted")
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return _tidy(figure)
+    return _finished(figure)
 
 
 def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, count: int = 5) -> Figure:
-    """`count` frames of each of the `films` test films that the model missed by most."""
+    """`count` frames of each of the `films` test films with the largest errors."""
     worst = predictions.reindex(predictions.error.abs().sort_values(ascending=False).index).head(films)
     pictures, captions = [], []
     for film in worst.itertuples():
-        label = f"{film.title[:22]}: {film.predicted:.1f}, true {film.score:.1f}"
         pictures += list(data.film_frames(film.Index, count))
-        captions += [label] + [""] * (count - 1)
+        captions += [f"{film.title[:22]}: {film.predicted:.1f}, true {film.score:.1f}"] + [""] * (count - 1)
     return contact_sheet(pictures, captions, "the largest errors on the test films", 2 * count)
 
 
 def scheme_table(results: dict, title: str = "") -> Figure:
-    """nMSE with its interval of every row of `compare.compare` or `evidence.measure`; the baselines grey."""
-    metrics = {who: Metric(**found["nMSE"]) for who, found in results["metrics"].items()}
-    figure, axis = plt.subplots(figsize=(PAGE * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
-    for place, (who, metric) in enumerate(metrics.items()):
-        baseline = who.split(": ")[-1] in BASELINES
-        colour = COLOURS["mean baseline" if baseline else "test"]
+    """nMSE with its interval of every row of `compare` or `evaluate_features`; the baselines grey."""
+    metrics = {row: Metric(**found["nMSE"]) for row, found in results["metrics"].items()}
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
+    for place, (row, metric) in enumerate(metrics.items()):
+        colour = COLOURS["mean baseline" if row.split(": ")[-1] in BASELINES else "test"]
         axis.plot((metric.low, metric.high), (place, place), color=colour)
         axis.plot(metric.value, place, "o", markersize=5, color=colour)
     axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
-    axis.set_yticks(range(len(metrics)), metrics)
+    axis.set_yticks(range(len(metrics)), metrics, parse_math=False)
     axis.invert_yaxis()
-    # A scheme that went astray can be off by hundreds; it must not flatten the rest.
-    near = [metric for metric in metrics.values() if metric.value < ASTRAY] or list(metrics.values())
-    axis.set_xlim(min(metric.low for metric in near) - 0.02, max(metric.high for metric in near) + 0.02)
+    # A scheme that diverged can be off by hundreds; it must not flatten the rest.
+    near = [metric for metric in metrics.values() if metric.value < OFF_SCALE] or list(metrics.values())
+    left, right = (np.nanmin([1, *(m.low for m in near)]) - 0.02, np.nanmax([1, *(m.high for m in near)]) + 0.02)
+    axis.set(xlim=(left, right), xlabel="nMSE, 95 % interval", title=title)
     for place, metric in enumerate(metrics.values()):
-        if metric.value > axis.get_xlim()[1]:
-            axis.text(axis.get_xlim()[1], place, f"{metric} →", ha="right", va="bottom", fontsize=8)
-    axis.set(xlabel="nMSE, 95 % interval", title=title)
-    return _tidy(figure)
+        if not metric.value <= right:
+            axis.text(right, place, f"{metric} →", ha="right", va="bottom", fontsize=8)
+    return _finished(figure)
 
 
-def _tidy(figure: Figure) -> Figure:
+def _finished(figure: Figure) -> Figure:
     for axis in figure.axes:
-        _bare(axis)
-    return _closed(figure)
-
-
-def _bare(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _closed(figure: Figure) -> Figure:
-    # Left open, pyplot would show it a second time at the end of the cell.
-    plt.close(figure)
+        axis.spines[["top", "right"]].set_visible(False)
+    plt.close(figure)  # left open, pyplot would show it a second time at the end of the cell
     return figure

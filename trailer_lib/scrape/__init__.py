@@ -1,13 +1,16 @@
-"""TODO."""
+"""Films with a trailer go in; a folder of frames for each film and the ledger of all attempts come out.
+
+`run` a scrape, `pool` worker processes, `ledger` the attempts, `sources` where trailers come from, `youtube` by yt-dlp.
+"""
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "ledger": ["latest_entries"],
+        "ledger": ["LEDGER", "failures", "first_folder", "latest_entries", "status", "summary"],
         "pool": ["worker_pool"],
-        "run": ["LEDGER", "failures", "scrape", "status", "summary"],
+        "run": ["scrape"],
         "sources": ["VIDEO_SUFFIXES", "fetch_trailer"],
         "youtube": ["fetch_youtube"],
     },

@@ -1,23 +1,32 @@
-"""What became of each film: images/ledger.jsonl, one line an attempt, only ever appended to."""
+"""The attempts at each film: images/ledger.jsonl, one line an attempt, only appended to; and tables of them."""
 
 import errno
-import fcntl
 import json
 import os
-from contextlib import suppress
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from trailer_lib import files
+from trailer_lib.errors import TrailerError
+from trailer_lib.project import Project
+from trailer_lib.scrape.sources import LISTED, remedy
+from trailer_lib.video import folder_id, picture_paths, read_record
+
+LEDGER = "ledger.jsonl"
+FAILURES = "failures.csv"
+FORMER_NAMES = {"sampled": "sampled_frames", "kept": "kept_frames", "dropped": "dropped_frames"}  # up to version 0.1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (passing). `bytes` of the video.
+    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (temporary). `bytes` of the video.
 
-    `sampled` frames were drawn, `kept` are on disk, `dropped` counts the others by reason. `retry_after`: seconds that
-    the server asked to wait.
+    `dropped_frames` counts by reason. `retry_after`: seconds that the server asked to wait. `trailer`: what failed, a
+    YouTube id, a link, or a file's name and size; "" where the film has none, None where that is not known.
     """
 
     imdb_id: str
@@ -27,51 +36,107 @@ class Entry:
     detail: str = ""
     seconds: float = 0.0
     bytes: int = 0
-    sampled: int = 0
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    sampled_frames: int = 0
+    kept_frames: int = 0
+    dropped_frames: dict[str, int] = field(default_factory=dict)
     retry_after: float = 0.0
+    trailer: str | None = None
 
 
 def append_entry(path: Path, entry: Entry) -> None:
-    """Add a line with one write, so that lines of several writers never mix (on a disk of this machine)."""
+    """Add a line with a single write, so that lines of several processes do not mix. DiskFull when it does not fit."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
-    with files.reporting_full_disk(path, lambda: len(line.encode())):
-        _append(path, line)
-
-
-def _append(path: Path, line: str) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        with suppress(OSError):  # on a disk without locks a line that is being written may look torn
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # A line torn by a crash must not swallow this one.
-        torn = os.fstat(descriptor).st_size and os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) != b"\n"
-        data = ("\n" * bool(torn) + line).encode()
-        if os.write(descriptor, data) < len(data):  # a full disk takes what fits and raises nothing
+    line = (json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    with files.reporting_full_disk(path, lambda: len(line)), open(path, "a+b", buffering=0) as file:
+        # A line cut off by a crash must not run into this one.
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        data = line if file.read(1) in (b"", b"\n") else b"\n" + line
+        if file.write(data) < len(data):  # a full disk takes what fits and raises nothing
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.fsync(file.fileno())
 
 
 def read_ledger(path: Path) -> list[Entry]:
-    """Every whole line; a torn or foreign one is passed over."""
-    if not path.exists():
-        return []
-    entries = (_parsed(line) for line in path.read_bytes().split(b"\n"))
-    return [entry for entry in entries if entry]
+    """The entry of every complete line; other lines are skipped."""
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [entry for line in lines if (entry := _parsed(line))]
 
 
 def latest_entries(path: Path) -> dict[str, Entry]:
-    """The newest entry of each film."""
+    """IMDb id -> the film's last entry."""
     return {entry.imdb_id: entry for entry in read_ledger(path)}
 
 
 def _parsed(line: bytes) -> Entry | None:
     try:
-        value: Any = json.loads(line)
-        return Entry(**value)
-    except (ValueError, TypeError, RecursionError):
+        return Entry(**{FORMER_NAMES.get(name, name): value for name, value in json.loads(line).items()})
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def film_folders(project: Project) -> dict[str, Path]:
+    """IMDb id -> folder, of every film with complete frames."""
+    folders = sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith("."))
+    return {imdb_id: folder for folder in folders if (imdb_id := folder_id(folder.name))}
+
+
+def add_missing_entries(project: Project, films: pd.DataFrame) -> None:
+    """Append the entries of `films` that a run killed between a film's folder and its line could not write."""
+    latest, imdb_ids = latest_entries(project.images / LEDGER), set(films.imdb_id)
+    for imdb_id, folder in film_folders(project).items():
+        if imdb_id in imdb_ids and (imdb_id not in latest or latest[imdb_id].status != "ok"):
+            record = read_record(folder)
+            reasons = [None] * len(picture_paths(folder)) + [reason for _, reason in record.get("dropped", [])]
+            facts = {"detail": record.get("remark", ""), "bytes": record.get("bytes", 0)} | frame_counts(reasons)
+            append_entry(project.images / LEDGER, Entry(imdb_id, record.get("youtube_id", ""), "ok", **facts))
+
+
+def frame_counts(reasons: list[str | None]) -> dict[str, Any]:
+    """The fields of an Entry that count frames; a reason says why a frame was dropped, None that it was kept."""
+    dropped = dict(sorted(Counter(reason for reason in reasons if reason).items()))
+    return {"sampled_frames": len(reasons), "kept_frames": reasons.count(None), "dropped_frames": dropped}
+
+
+def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
+    """A row for each of `films`: imdb_id, title, status, reason, detail, kept_frames, seconds, bytes.
+
+    The status is "ok", "failed" (permanently), "later" (to be tried again) or "open" (not tried yet). Only reads, also
+    while a scrape runs.
+    """
+    latest, folders, rows = latest_entries(project.images / LEDGER), film_folders(project), []
+    for film in films.itertuples():
+        entry = latest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")
+        # The folder decides: a run may have been killed before it wrote the line, and a user may delete a folder.
+        state = "ok" if film.imdb_id in folders else "open" if entry.status == "ok" else entry.status
+        if entry.status != state:
+            entry = Entry(film.imdb_id, film.youtube_id, state)
+        rows.append(vars(entry) | {"title": film.title})
+    return pd.DataFrame(rows, columns="imdb_id title status reason detail kept_frames seconds bytes".split())
+
+
+def summary(status: pd.DataFrame) -> pd.DataFrame:
+    """A row for each status and reason: films, seconds of their last attempts, MB downloaded, frames kept."""
+    groups = status.groupby(["status", "reason"], sort=False)
+    table = groups.agg(
+        films=("imdb_id", "size"), seconds=("seconds", "sum"), MB=("bytes", "sum"), frames=("kept_frames", "sum")
+    )
+    table["MB"] /= 1e6
+    return table.sort_values("films", ascending=False).reset_index().round(1)
+
+
+def failures(status: pd.DataFrame) -> str:
+    """A line for each film that failed or is to be tried again, with the reason; then a line for each remedy."""
+    failed = status[status.status.isin(["failed", "later"])]
+    lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in failed.head(LISTED).itertuples()]
+    more = [f"... and {len(failed) - LISTED} more: all are in images/{FAILURES}"] if len(failed) > LISTED else []
+    advice = [f"{reason}: {remedy(reason)}" for reason in failed.reason.unique() if remedy(reason)]
+    return "\n".join([*lines, *more, *advice]) or "nothing failed"
+
+
+def first_folder(project: Project, films: pd.DataFrame) -> Path:
+    """The folder of the first of `films` that has one; TrailerError when none has."""
+    folders = film_folders(project)
+    for imdb_id in films.imdb_id:
+        if imdb_id in folders:
+            return folders[imdb_id]
+    raise TrailerError(f"{project.images}: not one of {len(films)} films gave frames: see the reasons above")

@@ -1,90 +1,134 @@
 """A film -> its trailer as a file on disk: from YouTube, from a folder, or from the link in the user's own table."""
 
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from trailer_lib import files
+from trailer_lib.catalog import explain_files
 from trailer_lib.download import download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
+from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
+from trailer_lib.video import VIDEO_SUFFIXES, is_video_name
 
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
-LINK_LIMIT = 500_000_000  # bytes
-# Kinds that the next film meets too: after some in a row, going on only makes it worse.
-STOPPING = {"bot check", "rate limit", "no JavaScript runtime"}
-RUNTIME_HINT = "install a JavaScript runtime that yt-dlp can use (deno 2.3 or newer, or node 22 or newer)"
-_UPDATE = "update yt-dlp (pip install -U 'yt-dlp[default]')"
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZE_LIMIT = 500_000_000  # bytes of a download
+LISTED = 10  # films or files in a message; thousands would bury the rest
+OTHERS = "unmatched_videos.txt"
+LOST = "worker lost"
+# The next film would meet these too: after some in a row the run stops.
+STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
+UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel
+RUNTIME_HINT = f"{UPDATE}; where deno has no wheel, install deno 2.3 or newer, or node 22 or newer"
+SOURCES = ("youtube", "pytube", "links", "folder:DIR")
 REMEDIES = {
-    "bot check": f"wait some hours, or name a browser's cookies.txt (setting cookies), and {RUNTIME_HINT}",
-    "rate limit": "wait an hour, then go on with a longer pause (setting pause, in seconds)",
+    "bot check": "wait some hours, or name a browser's cookies.txt (setting cookies)",
+    "rate limit": "wait an hour, then resume with a longer pause (setting pause, in seconds)",
     "no JavaScript runtime": RUNTIME_HINT,
-    "forbidden": f"{_UPDATE}; for a link of your own, see whether it needs a login",
-    "no format": f"{_UPDATE} and {RUNTIME_HINT}",
-    "network": "look at the connection and run again: what failed so is tried again",
-    "refused": "mend the link in the table; for YouTube, update this library: it knows which servers are YouTube's",
+    "forbidden": f"{UPDATE}; for a link of your own, see whether it needs a login",
+    "no format": RUNTIME_HINT,
+    "network": "check the connection and run again: these films are tried again",
+    "refused": "correct the link in the table; for YouTube, update this library: it knows which servers are YouTube's",
     "live": "run again when the film's premiere is over",
-    "missing": "put the file there under the trailer's id, or the link into the table's column url",
-    "pytube": "set source='youtube' to use yt-dlp",
-    "unknown": f"{_UPDATE} and run again",
+    "missing": "fill in youtube_id, url or file in films.csv, or name the file by YouTube id, IMDb id, 'Title (Year)'",
+    "unknown": f"{UPDATE} and run again",
+    LOST: "see that the machine has memory left and that the executor's workers run",
 }
 
 
 def remedy(kind: str) -> str:
-    """What a user can do about failures of a `kind`, "" where nothing can be done (a private video, a deleted one)."""
+    """What a user can do about failures of a `kind`; "" where nothing can be done (a private or deleted video)."""
     return REMEDIES.get(kind, "")
 
 
-def check_source(source: str) -> None:
-    """TrailerError unless `source` is 'youtube', 'pytube', 'links' or 'folder:DIR'."""
-    if source not in FETCHERS and not source.startswith("folder:"):
-        raise TrailerError(f"unknown source {source!r}: {suggestion(source, [*FETCHERS, 'folder:DIR'])}")
+def check_source(settings: ScrapeSettings, root: Path) -> None:
+    """TrailerError unless the source is 'youtube', 'pytube', 'links' or 'folder:DIR' and the cookies are readable."""
+    source = settings.source
+    if source not in SOURCES[:3] and not source.startswith("folder:"):
+        raise TrailerError(f"unknown source {source!r}: {suggestion(source, SOURCES)}")
+    if source.startswith("folder:") and not place_of(source.removeprefix("folder:"), root).is_dir():
+        raise TrailerError(
+            f"{place_of(source.removeprefix('folder:'), root)}: no such folder: correct the setting source"
+        )
+    if settings.cookies and source == "youtube":
+        from trailer_lib.scrape.youtube import read_cookies
+
+        read_cookies(place_of(settings.cookies, root))
+
+
+def place_of(name: str, root: Path) -> Path:
+    """The file or folder that a setting names, from `root` unless it is absolute or begins with "~"."""
+    return root / Path(name).expanduser()
+
+
+def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[str, Path]:
+    """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film.
+
+    A column `file` of the user's table tells a film's video, else its name: a YouTube id (also "Title [id]", as yt-dlp
+    names files), an IMDb id, or "Title (Year)".
+    """
+    folder = place_of(source.removeprefix("folder:"), project.root)
+    names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
+    # Of two videos of a film, the one in the container that is easier to read: film.mkv made of film.wmv.
+    names.sort(key=lambda name: (VIDEO_SUFFIXES.index(Path(name).suffix.lower()), name))
+    matches = explain_files(names, films)
+    how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
+    print(f"{printable(folder)}: {len(names)} videos; {len(matches)} of {len(films)} films have one ({how or 'none'})")
+    matched = {name for name, _ in matches.values()}
+    others = [printable(name) for name in names if name not in matched]
+    if len(others) > LISTED:
+        files.write_text(project.images / OTHERS, "\n".join(others))
+    if others:
+        more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
+        print(f"left out, as of none of these films: {', '.join(others[:LISTED])}{more}")
+    return {imdb_id: folder / name for imdb_id, (name, _) in matches.items()}
+
+
+def printable(text: object) -> str:
+    """`text` with what is not UTF-8, as file names may be, in escapes."""
+    return str(text).encode(errors="backslashreplace").decode()
+
+
+def explain_missing(source: str) -> str:
+    """Why a film without a trailer has none."""
+    if source.startswith("folder:"):
+        return f"no video of this film in {source}"
+    return "the film has no YouTube id" + (" and no link" if source == "links" else "")
 
 
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
-    """The trailer's file: a download into `scratch` (the caller deletes it), or the folder's own file.
+    """Download the trailer into `scratch`, which the caller deletes.
 
-    `url` is the link in the user's own table, "" for none. Relative names in the settings start from `root`.
-    SourceError when the trailer can't be had, TrailerError when a setting is wrong.
+    `url` is the link in the user's own table, "" for none; only the source "links" follows it, and takes YouTube where
+    there is none. SourceError when the trailer is not available, TrailerError when a setting is wrong.
     """
-    check_source(settings.source)
-    if not youtube_id and settings.source != "links":
-        raise SourceError("missing", f"the film has no YouTube id for {settings.source}", permanent=False)
-    if settings.source.startswith("folder:"):
-        return _from_folder(youtube_id, root / settings.source.removeprefix("folder:"), settings.source)
-    return FETCHERS[settings.source](youtube_id, url, settings, root, scratch)
-
-
-def _from_folder(youtube_id: str, folder: Path, source: str) -> Path:
-    for suffix in VIDEO_SUFFIXES:
-        path = folder / f"{youtube_id}{suffix}"
-        if path.is_file():
-            return path
-    raise SourceError("missing", f"no {youtube_id}.mp4, .webm, .mkv, .mov or .avi in {source}", permanent=False)
-
-
-def _from_youtube(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
+    if settings.source == "links" and url:
+        # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
+        return download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1)
+    if settings.source.startswith("folder:") or not youtube_id:
+        raise SourceError("missing", explain_missing(settings.source), permanent=True)
+    if settings.source == "pytube":
+        return _from_pytube(youtube_id, settings.height, scratch)
     from trailer_lib.scrape.youtube import fetch_youtube  # yt-dlp is slow to import, and only downloads need it
 
-    return fetch_youtube(youtube_id, scratch, settings.height, root / settings.cookies if settings.cookies else None)
+    cookies = place_of(settings.cookies, root) if settings.cookies else None
+    return fetch_youtube(youtube_id, scratch, settings.height, cookies)
 
 
-def _from_link(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
-    if not url:
-        raise SourceError("missing", f"no link for {youtube_id or 'this film'} in the column url", permanent=False)
-    # A name of our own: the link's and the server's are other people's text. One try; the scrape decides on more.
-    return download(url, scratch / "trailer.mp4", LINK_LIMIT, tries=1)
-
-
-def _from_pytube(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
+def _from_pytube(youtube_id: str, height: int, scratch: Path) -> Path:
     import pytube
 
     try:
         streams = pytube.YouTube(f"https://www.youtube.com/watch?v={youtube_id}").streams
-        stream = streams.filter(only_video=True, file_extension="mp4", res=f"{settings.height}p").first()
+        stream = streams.filter(only_video=True, file_extension="mp4", res=f"{height}p").first()
         return Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
     except OSError as error:
         raise SourceError("network", f"pytube: {error}", permanent=False) from error
-    except Exception as error:  # pytube raises whatever its parsing of the site's pages stumbled on
-        text = f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__}): {remedy('pytube')}"
+    except Exception as error:  # pytube raises whatever its parsing of the site's pages leads to
+        text = (
+            f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__}): set source='youtube'"
+        )
         raise SourceError("pytube", text, permanent=False) from error
-
-
-FETCHERS = {"youtube": _from_youtube, "pytube": _from_pytube, "links": _from_link}

@@ -1,11 +1,11 @@
-"""A YouTube id -> the smallest video that will do, by yt-dlp; and what yt-dlp's errors mean."""
+"""A YouTube id -> the smallest video that is tall enough, by yt-dlp; and what yt-dlp's errors mean."""
 
 import errno
 import io
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,176 +16,147 @@ from yt_dlp.networking.exceptions import HTTPError
 
 from trailer_lib.download import retry_after
 from trailer_lib.errors import SourceError, TrailerError
+from trailer_lib.scrape.sources import SIZE_LIMIT
 
 WATCH = "https://www.youtube.com/watch?v={}"
 EXTRACTORS = ["youtube"]
-# The only servers that yt-dlp may ask, whatever a page or a playlist names.
-HOSTS = ("youtube.com", "googlevideo.com", "youtubei.googleapis.com")
-SUFFIXES = (".mp4", ".webm", ".mkv", ".mov")
-LIMIT = 500_000_000  # bytes
-# What happened stands in yt-dlp's texts. Those about one film come first, as "Sign in" and "unavailable" are in many;
-# the first pattern found wins.
+HOSTS = ("youtube.com", "googlevideo.com", "youtubei.googleapis.com")  # whatever a page or a playlist names
+# (kind, permanent, pattern of yt-dlp's text); the first match decides: "Sign in" and "unavailable" are in many.
 FAILURES = (
     ("private", True, r"private video|video is private"),
     ("members only", True, r"members[- ]only|join this channel|channel's members|requires payment|premium members"),
     ("age limit", True, r"confirm your age|age[- ]restricted|inappropriate for some users|age verification"),
     ("not in this country", True, r"in your country|from your location|geo[- ]?restrict"),
     ("bot check", False, r"not a bot|captcha|ip is likely being blocked"),
-    # "This content isn't available": users saw it come and go with the session (yt-dlp's issues 13583 and 14095).
+    # "This content isn't available" comes and goes with the session (yt-dlp's issues 13583 and 14095).
     ("rate limit", False, r"rate[- ]limit|HTTP Error 429|too many requests|try again later|content isn['’]t available"),
     ("no JavaScript runtime", False, r"javascript runtime|js runtime"),
     ("live", False, r"premieres? in|premieres? will|premiere.*not|live event|live stream|is offline|has not started"),
     ("refused", False, r"no connection adapters|redirection to url|file:// url"),
     ("forbidden", False, r"HTTP Error 40[13]"),
-    (
-        "unavailable",
-        True,
-        r"video (is )?(currently )?(unavailable|not available)|(has|have|been) (been )?(removed|terminated|closed)"
-        r"|not exist|not available anymore|HTTP Error (404|410)|no longer available|drm protected"
-        r"|isn['’]t available anymore|blocked it on copyright|incomplete youtube id|looks truncated",
-    ),
-    (
-        "network",
-        False,
-        r"timed? ?out|unable to download|connection|resolve|HTTP Error 5\d\d|network|\[SSL|reset by peer|incomplete"
-        r"|bytes read|more expected|content too short|did not get any data",
-    ),
+    ("unavailable", True, r"video (is )?(currently )?(unavailable|not available)|(has|have|been) (been )?"
+     r"(closed|removed|terminated)|not exist|not available anymore|HTTP Error (404|410)|no longer available"
+     r"|drm protected|isn['’]t available anymore|blocked it on copyright|incomplete youtube id|looks truncated"),
+    ("network", False, r"timed? ?out|unable to download|connection|resolve|HTTP Error 5\d\d|network|\[SSL|reset by peer"
+     r"|incomplete|bytes read|more expected|content too short|did not get any data"),
     ("no format", False, r"requested format is not available|no video formats"),
 )  # fmt: skip
 # Without a runtime yt-dlp only warns; then formats are missing, or their links do not work.
 RUNTIME_WARNING = r"No supported JavaScript runtime|challenge solving failed|Signature solving failed"
-# yt-dlp's advice is for its own command line.
-ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"
-RUNTIME_SYMPTOMS = {"no format", "forbidden", "unknown"}
+ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"  # for yt-dlp's command line
 
 
 class Log:
-    """yt-dlp's logger: warnings are kept, nothing is printed, so that no link or cookie ends in a log."""
+    """yt-dlp's logger: keeps the warnings and prints nothing, so that no link or cookie ends in a log."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
-    def debug(self, text: str) -> None:
-        pass
-
     def warning(self, text: str, **_: Any) -> None:
         self.warnings.append(text)
+
+    def debug(self, text: str) -> None:
+        pass
 
     error = info = debug
 
 
 class Downloader(yt_dlp.YoutubeDL):
-    """A YoutubeDL that asks HOSTS alone: what a playlist or a page names elsewhere is not fetched."""
+    """A YoutubeDL that connects to HOSTS alone."""
 
-    asked_to_wait = 0.0  # seconds, by the last refusal
+    retry_after = 0.0  # seconds, as the last refusal asked for
 
     def urlopen(self, request: Any) -> Any:
         url = request if isinstance(request, str) else request.url
         host = urlsplit(url).hostname or ""
-        if not any(host == known or host.endswith(f".{known}") for known in HOSTS):
+        if not any(host == allowed or host.endswith(f".{allowed}") for allowed in HOSTS):
             text = f"yt-dlp was sent to {host or url[:40]!r}, which is not one of YouTube's servers"
             raise SourceError("refused", text, permanent=False)
         try:
             return super().urlopen(request)
         except HTTPError as error:  # noted here, as yt-dlp drops it after its last try
-            self.asked_to_wait = retry_after(error.response.headers.get("Retry-After", ""))
+            self.retry_after = retry_after(error.response.headers.get("Retry-After", ""))
             raise
 
 
 def fetch_youtube(
     youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf
 ) -> Path:
-    """Download a trailer without its sound into `scratch`; SourceError when it can't be had.
+    """Download a trailer without its sound into `scratch`; SourceError when it is not available.
 
-    The stream is the smallest of at least `height` lines, else the tallest, in H.264, VP9 or AV1. A video of more than
-    `longest` seconds is refused before it is downloaded.
+    The stream is SDR where there is one, of these the smallest of at least `height` lines, else the tallest, in H.264,
+    VP9 or AV1. A video of more than `longest` seconds is refused before it is downloaded.
     """
     log = Log()
-    with Downloader(options(scratch, height, log, longest) | _cookie_option(cookies)) as downloader:
+    # yt-dlp writes cookies back at the end: it gets a copy in memory, and the user's file stays as it is.
+    jar = {"cookiefile": io.StringIO(read_cookies(cookies))} if cookies else {}
+    with Downloader(options(scratch, height, log, longest) | jar) as downloader:
         try:
             downloader.extract_info(WATCH.format(youtube_id))
         except yt_dlp.utils.YoutubeDLError as error:
-            if os.strerror(errno.ENOSPC) in str(error):  # no trailer's fault, and every trailer's trouble
+            if os.strerror(errno.ENOSPC) in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from error
-            raise failure(str(error), log.warnings, downloader.asked_to_wait) from error
-    found = sorted(path for path in scratch.glob("trailer.*") if path.suffix in SUFFIXES)
-    if not found:
-        raise SourceError("no format", f"{youtube_id}: no stream that can be read (mp4 or webm)", permanent=False)
-    return found[0]
+            raise failure(str(error), log.warnings, downloader.retry_after) from error
+    if videos := [path for path in scratch.glob("trailer.*") if path.suffix in (".mp4", ".webm", ".mkv", ".mov")]:
+        return videos[0]
+    raise SourceError("no format", f"{youtube_id}: no stream that can be read (mp4 or webm)", permanent=False)
 
 
 def options(scratch: Path, height: int, log: Log, longest: float = math.inf) -> dict[str, Any]:
-    """yt-dlp's options: one file, no sound, nothing merged, nothing converted, no other program but a runtime."""
+    """yt-dlp's options: one file, no sound, nothing merged or converted, no other program but a JavaScript runtime."""
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
     return {
-        # Without sound where there is such a stream; else with it; last, a file of which nothing is known.
+        # Without sound if there is such a stream; else with it; last, a file of which nothing is known.
         "format": f"bv{codec}{direct}/b{codec}{direct}/b{direct}[vcodec!=?none]",
-        # yt-dlp's "+height:360": from 360 up the smallest first, then from 359 down.
-        "format_sort": [f"+height:{height}", "+size", "+br"],
-        # No playlists of fragments (HLS, DASH): they name other servers, and would need FFmpeg to be joined.
+        # SDR before HDR; "+height:360" in yt-dlp: from 360 up the smallest first, then from 359 down.
+        "format_sort": ["+hdr", f"+height:{height}", "+size", "+br"],
+        # No playlists of fragments (HLS, DASH): they name other servers, and need FFmpeg to be joined.
         "extractor_args": {"youtube": {"skip": ["hls", "dash", "translated_subs"]}},
-        "fixup": "never",
-        "allowed_extractors": EXTRACTORS,
-        "noplaylist": True,
-        "match_filter": partial(_refuse, longest),
-        "progress_hooks": [_refuse_large],
-        # Neither title nor id: both are other people's text.
-        "outtmpl": str(scratch).replace("%", "%%") + "/trailer.%(ext)s",
+        "fixup": "never", "allowed_extractors": EXTRACTORS, "noplaylist": True,
+        "match_filter": partial(_refuse, longest), "progress_hooks": [_refuse_large],
+        "outtmpl": str(scratch).replace("%", "%%") + "/trailer.%(ext)s",  # title and id are not trusted
         "continuedl": False,  # the next call may choose another stream, whose bytes must not follow this one's
-        # Both run YouTube's script without access to files or the network; bun and quickjs can't promise that.
+        # Both run YouTube's script without access to files or the network; bun and quickjs do not promise that.
         "js_runtimes": {"deno": {}, "node": {}},
-        "logger": log,
-        "quiet": True,
-        "noprogress": True,
-        "color": "never",
-        "cachedir": False,
-        "retries": 3,
-        "socket_timeout": 30,
-        "sleep_interval_requests": 0.75,  # as in yt-dlp's own polite preset
-    }
+        "logger": log, "quiet": True, "noprogress": True, "color": "never", "cachedir": False,
+        "retries": 3, "socket_timeout": 30, "sleep_interval_requests": 0.75,  # seconds; as in yt-dlp's polite preset
+    }  # fmt: skip
 
 
 def _refuse(longest: float, info: dict[str, Any], *_: Any, **__: Any) -> None:
     if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
         raise SourceError("live", f"{info.get('id')}: is live, or will be: not a trailer yet", permanent=False)
-    minutes = (info.get("duration") or 0) / 60
-    if minutes > longest / 60:
-        text = f"{info.get('id')}: {minutes:.0f} minutes long: at most {longest / 60:.0f} are taken from a link"
+    seconds = info.get("duration") or 0
+    if seconds > longest:
+        text = f"{info.get('id')}: {seconds / 60:.0f} minutes long: from a link at most {longest / 60:.0f} are read"
         raise SourceError("too long", text, permanent=True)
 
 
 def _refuse_large(state: dict[str, Any]) -> None:
-    if max(state.get("total_bytes") or 0, state.get("downloaded_bytes") or 0) > LIMIT:
-        raise SourceError("too large", f"more than {LIMIT / 1e6:.0f} MB", permanent=True)
+    if max(state.get("total_bytes") or 0, state.get("downloaded_bytes") or 0) > SIZE_LIMIT:
+        raise SourceError("too large", f"more than {SIZE_LIMIT / 1e6:.0f} MB", permanent=True)
 
 
-def _cookie_option(path: Path | None) -> dict[str, Any]:
-    """The cookies as a text in memory: yt-dlp writes them back in the end, and the user's file is not its to change.
-
-    A line that is no cookie is refused here, since yt-dlp would print it.
-    """
-    if path is None:
-        return {}
+def read_cookies(path: Path) -> str:
+    """A cookies.txt, with the first line that yt-dlp needs. TrailerError for a line that yt-dlp would print."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise TrailerError(f"{path}: no such cookies.txt, or not readable: mend the setting cookies") from error
+        raise TrailerError(f"{path}: no such cookies.txt, or not readable: correct the setting cookies") from error
     for number, line in enumerate(text.splitlines(), 1):
-        fields = line.removeprefix("#HttpOnly_").split("\t")
+        cells = line.removeprefix("#HttpOnly_").split("\t")
         comment = line.startswith("#") and not line.startswith("#HttpOnly_")
-        if line.strip() and not comment and not (len(fields) == 7 and re.fullmatch(r"(\d+(\.\d+)?)?", fields[4])):
-            raise TrailerError(f"{path}: line {number} is no cookie: export cookies.txt in Netscape format")
-    return {"cookiefile": io.StringIO(text)}
+        if line.strip() and not comment and not (len(cells) == 7 and re.fullmatch(r"(\d+(\.\d+)?)?", cells[4])):
+            raise TrailerError(f"{path}: line {number} is not a cookie: export cookies.txt in Netscape format")
+    return f"# Netscape HTTP Cookie File\n{text}"
 
 
-def failure(text: str, warnings: Sequence[str] = (), asked_to_wait: float = 0.0) -> SourceError:
-    """yt-dlp's error text, after the warnings before it, as a SourceError; what is unknown counts as passing."""
+def failure(text: str, warnings: Iterable[str] = (), retry_after: float = 0.0) -> SourceError:
+    """The SourceError for yt-dlp's error text and the warnings before it; an unknown text counts as temporary."""
     line = re.sub(r"\x1b\[[\d;]*m", "", text).removeprefix("ERROR: ").split("\n")[0]
-    said = re.sub(r"^\[[^]]+\] (\S+: )?", "", line)  # an id may hold a word that means something
-    kind, permanent = next(
-        ((kind, final) for kind, final, pattern in FAILURES if re.search(pattern, said, re.IGNORECASE)),
-        ("unknown", False),
-    )
-    if kind in RUNTIME_SYMPTOMS and any(re.search(RUNTIME_WARNING, text) for text in warnings):
+    message = re.sub(r"^\[[^]]+\] (\S+: )?", "", line)  # without the id, which may contain one of the words
+    matches = ((kind, final) for kind, final, pattern in FAILURES if re.search(pattern, message, re.IGNORECASE))
+    kind, permanent = next(matches, ("unknown", False))
+    if kind in ("no format", "forbidden", "unknown") and any(re.search(RUNTIME_WARNING, text) for text in warnings):
         kind = "no JavaScript runtime"
-    return SourceError(kind, re.sub(ADVICE, "", line)[:200], permanent, asked_to_wait)
+    return SourceError(kind, re.sub(ADVICE, "", line)[:200], permanent, retry_after)

@@ -1,61 +1,148 @@
-"""A network's predictions on the films of a split, and its loss on them."""
+"""A network's predictions on the films of a split, the test of the best model, and the index of similar films."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
-from torch.utils.data import DataLoader
+from torch import Tensor
 
+from trailer_lib import files
 from trailer_lib.dataset import Dataset
-from trailer_lib.networks import FilmRegressor
-from trailer_lib.progress import bar
+from trailer_lib.evaluation import compare_with_baselines, fit_genres, result_warnings, verdict
+from trailer_lib.networks import FilmRegressor, ModelFile, read_model
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import split_loader, tested
-from trailer_lib.training.module import TrailerModule
+from trailer_lib.training.batches import evaluation_films, process_place, split_loader
+from trailer_lib.training.frozen import frozen_features
+from trailer_lib.training.module import BEST, HISTORY, LOG, PREDICTIONS, RESULTS, TrailerModule, write_csv
 
-FILMS = 2000  # in an index, at most: 16 MB of 4096 features
-PICTURE = (80, 45)  # width, height
+PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # the columns of predictions.csv
+INDEX_FILMS = 2000  # at most: 16 MB of 4096 features
+PICTURE = (160, 90)  # width, height; about 5 kB
 FAR = 0.99  # share of the training films whose own nearest is nearer
-BATCH = 8  # films
 
 
-def build_index(network: FilmRegressor, data: Dataset) -> dict[str, Any]:
-    """An index of the train films (at most FILMS, evenly taken) as tensors and lists: what Index.read reads.
+@dataclass(frozen=True)
+class Run:
+    """A finished training: `history` a row an epoch, `results` the test result, `predictions` a row a test film."""
 
-    A film's features are the network's on frames spread evenly over it, as in a test.
+    history: pd.DataFrame
+    results: dict
+    predictions: pd.DataFrame
+
+
+def score_test_films(models: Path, data: Dataset, cache: Path) -> Run:
+    """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
+
+    The file also gets the predictions on the val films, whose errors give the intervals of a prediction, the model of
+    the genres alone, and the index of similar films. `cache`: the folder of cached features.
     """
+    model = read_model(models / BEST)
+    train, films = data.split("train"), data.split("test")
+    points = predict_points(model, data, "test", cache)
+    results = compare_with_baselines(train, films, points, "trailer")
+    results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
+    results["warnings"] = result_warnings(results)
+    results["verdict"] = verdict(results)
+    val = data.split("val")
+    validation = {"imdb_id": val.imdb_id.tolist(), "score": val.score.tolist()}
+    validation["predicted"] = predict_points(model, data, "val", cache).tolist()
+    model.facts |= {"results": results, "validation": validation, "genre_ridge": fit_genres(train)}
+    model.facts["index"] = build_index(model, data, cache)
+    predictions = films.assign(predicted=points, error=points - films.score)
+    if process_place().rank == 0:
+        model.save(models / BEST)
+        write_csv(models / PREDICTIONS, predictions[PREDICTED])
+        files.write_json(models / RESULTS, results)
+        for line in results["warnings"]:
+            LOG.warning(line)
+    return Run(pd.read_csv(models / HISTORY), results, predictions)
+
+
+def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
+    """The model's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
+    settings = _settings(model)
+    views = [None] if settings.views == 1 else range(settings.views)
+    cache = cache if _has_cached_features(model) else None
+    return model.points(predict_views(model.network, data, settings, split, views, cache).mean(0))
+
+
+def predict_views(
+    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, views: Iterable, cache: Path | None
+) -> np.ndarray:
+    """Standardised predictions of a split's films, of each view (see evaluation_films): float32 [views, films].
+
+    `cache`: the folder of cached features, if the backbone is as it was before training and sees frames one by one.
+    """
+    if cache is None:
+        return np.stack([_run_network(network, split_loader(data, settings, split, view)) for view in views])
+    batches = {view or 0: evaluation_films(data, settings, view) for view in views}
+    features = frozen_features(network, data, data.split(split).index.to_numpy(), batches, cache)
+    with torch.inference_mode():
+        return network.head(features).squeeze(-1).cpu().numpy()
+
+
+def mean_loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
+    """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
+    cache = None if module.settings.aggregate == "channels" else cache
+    predicted = torch.from_numpy(predict_views(module.network, data, module.settings, split, [None], cache)[0])
+    scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
+    return float(module.loss(predicted, module.standardised(scores)))
+
+
+def _settings(model: ModelFile) -> TrainSettings:
+    return TrainSettings.layered({"the model file": model.facts["settings"]})
+
+
+def _has_cached_features(model: ModelFile) -> bool:
+    """Whether features of single frames are cached: the backbone is frozen, or the best epoch is the fitted head."""
+    settings = _settings(model)
+    untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
+    return untrained and settings.aggregate != "channels"
+
+
+def _run_network(network: FilmRegressor, batches: Iterable) -> np.ndarray:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device).eval()
+    with torch.inference_mode():
+        predictions = [network(frames.to(device, non_blocking=True)) for frames, *_ in batches]
+    return torch.cat(predictions).float().cpu().numpy()
+
+
+def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
+    """An index of the train films, at most INDEX_FILMS, by what the head sees of evenly spaced frames of each."""
     films = data.split("train")
-    films = films.iloc[np.unique(np.linspace(0, len(films) - 1, FILMS).astype(int))]
-    features = _features(network, data, films.index.to_numpy())
+    films = films.iloc[np.unique(np.linspace(0, len(films) - 1, INDEX_FILMS).astype(int))]
+    features = _index_features(model, data, films.index.to_numpy(), cache).float().cpu().numpy()
     mean, sd = features.mean(0), features.std(0)
     sd[sd < 1e-6] = 1.0
     standardised = ((features - mean) / sd).astype(np.float16)
     jpegs = [_jpeg(data.film_frames(row, 3)[1]) for row in films.index]
-    return {
-        "imdb_id": films.imdb_id.tolist(), "title": films.title.tolist(), "year": films.year.tolist(),
-        "score": films.score.tolist(), "features": torch.from_numpy(standardised), "mean": torch.from_numpy(mean),
-        "sd": torch.from_numpy(sd), "far": _far(standardised),
-        "pictures": torch.from_numpy(np.frombuffer(b"".join(jpegs), np.uint8).copy()),
+    return films[["imdb_id", "title", "year", "score"]].to_dict("list") | {
+        "features": torch.from_numpy(standardised), "mean": torch.from_numpy(mean), "sd": torch.from_numpy(sd),
+        "far": _far(standardised), "pictures": torch.from_numpy(np.frombuffer(b"".join(jpegs), np.uint8).copy()),
         "ends": torch.from_numpy(np.cumsum([len(jpeg) for jpeg in jpegs])),
     }  # fmt: skip
 
 
-def _features(network: FilmRegressor, data: Dataset, rows: np.ndarray) -> np.ndarray:
-    """float32 [films, n]."""
-    network.eval()
-    found = []
-    with torch.inference_mode(), bar(total=len(rows), desc="index of similar films", unit="film") as progress:
-        for batch in np.array_split(rows, -(-len(rows) // BATCH)):
-            frames = torch.from_numpy(np.stack([data.film_frames(row, network.frames) for row in batch]))
-            frames = frames.permute(0, 1, 4, 2, 3).to(network.mean.device)
-            found.append(network.features(network.normalise(frames)).float().cpu())
-            progress.update(len(batch))
-    return torch.cat(found).numpy()
+def _index_features(model: ModelFile, data: Dataset, rows: Sequence[int], cache: Path) -> Tensor:
+    """float [films, n]."""
+    network, settings = model.network, _settings(model)
+    films = evaluation_films(data, settings, None)
+    if _has_cached_features(model):
+        return frozen_features(network, data, rows, {0: films}, cache)[0]
+    parts = []
+    with torch.inference_mode():
+        for part in np.array_split(rows, -(-len(rows) // settings.batch)):
+            frames = torch.from_numpy(films.__getitems__([(0, row) for row in part])[0]).permute(0, 1, 4, 2, 3)
+            parts.append(network.features(network.normalise(frames.to(network.mean.device))))
+    return torch.cat(parts)
 
 
 def _far(standardised: np.ndarray) -> float:
@@ -67,44 +154,5 @@ def _far(standardised: np.ndarray) -> float:
 
 def _jpeg(picture: np.ndarray) -> bytes:
     data = io.BytesIO()
-    Image.fromarray(picture).resize(PICTURE, Image.Resampling.BOX).save(data, "JPEG", quality=80)
+    Image.fromarray(picture).resize(PICTURE, Image.Resampling.BICUBIC).save(data, "JPEG", quality=80)
     return data.getvalue()
-
-
-def predict_split(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, cache: Path
-) -> np.ndarray:
-    """Standardised predictions, float32 [films], of a split's films in their order.
-
-    With `draws` above 1 each is the mean over so many random draws of the film's frames, the same ones every time.
-    `cache`: the folder of kept features (frozen.Features).
-    """
-    draws = [None] if settings.views == 1 else range(settings.views)
-    return _answers(network, data, settings, split, draws, cache).mean(0)
-
-
-def _answers(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, draws: Iterable[int | None], cache: Path
-) -> np.ndarray:
-    """The answers to each draw, float32 [draws, films]; an untrained backbone's features may be known already."""
-    if settings.freeze == "backbone" and settings.aggregate != "channels":
-        from trailer_lib.training.frozen import frozen_predictions  # scikit-learn takes a second
-
-        batches = {draw or 0: tested(data, settings, draw) for draw in draws}
-        return frozen_predictions(network, data, data.split(split).index.to_numpy(), batches, cache)
-    return np.stack([_computed(network, split_loader(data, settings, split, draw)) for draw in draws])
-
-
-def _computed(network: FilmRegressor, batches: DataLoader) -> np.ndarray:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).eval()
-    with torch.inference_mode():
-        answers = [network(frames.to(device, non_blocking=True)) for frames, *_ in batches]
-    return torch.cat(answers).float().cpu().numpy()
-
-
-def mean_loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
-    """The loss of the module's network on a split's films, their frames evenly spread and as they are."""
-    answers = torch.from_numpy(_answers(module.network, data, module.settings, split, [None], cache)[0])
-    scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
-    return float(module.loss(answers, module.standardised(scores)))

@@ -1,0 +1,183 @@
+"""A backbone as a regressor over frames: aggregations, pixels, the first layer, weights of other models."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from network_helpers import first_convolution, made_model, predict, random_frames, save_weights
+from torch import nn
+
+from trailer_lib.errors import TrailerError
+from trailer_lib.networks.backbone import AGGREGATIONS, IMAGENET_MEAN, IMAGENET_SD
+from trailer_lib.networks.regressor import build
+
+# A network of each way of building; VGG takes two seconds to fill with random numbers, so it is built seldom.
+SMALL = ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121", "efficientnet_b0", "mnasnet0_5"]
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+@pytest.mark.parametrize("backbone", SMALL)
+def test_a_backbone_predicts_a_score_per_film(backbone: str, aggregate: str) -> None:
+    scores = predict(build(backbone, 2, aggregate, "none"), random_frames(3, 2))
+    assert scores.shape == (3,) and scores.dtype == torch.float32 and scores.isfinite().all()
+
+
+@pytest.mark.parametrize("aggregate, matters", [("channels", True), ("mean", False), ("attention", False)])
+def test_the_order_of_frames_matters_only_where_they_are_stacked(aggregate: str, matters: bool) -> None:
+    network, frames = build("resnet18", 3, aggregate, "none"), random_frames(2, 3)
+    nn.init.normal_(first_convolution(network).weight, std=0.05)  # as after training: at first all frames are alike
+    same = torch.allclose(predict(network, frames), predict(network, frames.flip(1)), atol=1e-6)
+    assert same != matters
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "attention"])
+def test_a_pooled_film_of_equal_frames_is_that_frame(aggregate: str) -> None:
+    network, network_of_one = (build("resnet18", frames, aggregate, "none") for frames in (4, 1))
+    network_of_one.load_state_dict(network.state_dict())
+    one = random_frames(2, 1)
+    assert torch.allclose(predict(network, one.repeat(1, 4, 1, 1, 1)), predict(network_of_one, one), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        ({"backbone": "resnet81"}, "unknown .*did you mean 'resnet18'"),
+        ({"backbone": "vgg61", "aggregate": "mean"}, "unknown .*did you mean 'vgg"),
+        ({"aggregate": "chanels"}, "unknown .*did you mean 'channels'"),
+        ({"aggregate": "mean", "first_conv": "random"}, "is for aggregate='channels', not 'mean'"),
+        ({"freeze": "6"}, "freeze='6': ResNet has 5 stages"),
+    ],
+)
+def test_a_wrong_choice_is_an_error_that_names_the_right_one(chosen: dict[str, str], message: str) -> None:
+    with pytest.raises(TrailerError, match=message):
+        build(**{"weights": "none"} | chosen)
+
+
+def test_the_summary_gives_size_first_convolution_and_weights() -> None:
+    end = "first convolution 15 -> 64 channels; weights='none': every layer starts at random"
+    assert build("resnet18", 5, "channels", "none").summary() == f"11.2 M parameters; {end}"
+    frozen = build("resnet18", 5, "channels", "none", freeze="backbone")
+    assert frozen.summary() == f"11.2 M parameters, 0.0 M trained; {end}"
+
+
+def test_normalise_takes_imagenets_mean_to_0_and_a_sd_above_to_1() -> None:
+    network = build("squeezenet1_1", 1, "mean", "none")
+    for sds in (0, 1):
+        colour = torch.tensor(IMAGENET_MEAN) + sds * torch.tensor(IMAGENET_SD)
+        frames = (255 * colour).round().to(torch.uint8).view(1, 1, 3, 1, 1).expand(2, 1, 3, 8, 8)
+        assert torch.allclose(network.normalise(frames), torch.tensor(float(sds)), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "shape, dtype",
+    [
+        ((2, 3, 3, 32, 32), torch.float32),
+        ((2, 3, 3, 32, 32), torch.int64),
+        ((2, 4, 3, 32, 32), torch.uint8),
+        ((2, 3, 32, 32, 3), torch.uint8),
+        ((3, 3, 32, 32), torch.uint8),
+    ],
+)
+def test_frames_of_another_shape_or_type_are_refused(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 \[films, 3, 3, height, width\]"):
+        build("squeezenet1_1", 3, "channels", "none")(torch.zeros(shape, dtype=dtype))
+
+
+def test_raw_pixels_are_bgr_from_0_to_255() -> None:
+    frames = random_frames(2, 3)
+    pixels = build("squeezenet1_1", 3, "channels", "none", pixels="raw").normalise(frames)
+    assert pixels.dtype == torch.float32 and torch.equal(pixels[:, :, 0], frames[:, :, 2].float())
+
+
+@pytest.mark.parametrize("backbone", ["googlenet", "inception_v3"])
+def test_inceptions_get_pixels_from_minus_1_to_1(backbone: str) -> None:
+    network = build(backbone, 2, "channels", "none")
+    assert torch.equal(network.normalise(torch.zeros(1, 2, 3, 4, 4, dtype=torch.uint8)).unique(), torch.tensor([-1.0]))
+    assert network.backbone.transform_input is False
+
+
+def test_pictures_are_resized_to_the_only_size_a_backbone_takes() -> None:
+    network = build("vit_b_32", 1, "mean", "none")
+    assert predict(network, random_frames(1, 1, 32)).isfinite().all()
+    assert "pictures are resized to 224 x 224" in network.summary()
+
+
+def test_a_random_first_layer_replaces_the_pretrained_one(tmp_path: Path) -> None:
+    file = save_weights("resnet18", tmp_path / "weights.pth")
+    network = build("resnet18", 3, "channels", str(tmp_path / "weights.pth"), first_conv="random")
+    kernel = first_convolution(network).weight
+    assert kernel.shape == (64, 9, 7, 7) and not torch.allclose(kernel[:, :3], kernel[:, 3:6])
+    assert not torch.allclose(kernel[:, :3] * 3, file["conv1.weight"])
+    assert torch.equal(network.backbone.layer1[0].conv1.weight, file["layer1.0.conv1.weight"])
+    assert network.report.endswith("at random: conv1, head")
+
+
+@pytest.mark.parametrize("backbone", SMALL)
+def test_a_file_of_weights_is_loaded_wholly(tmp_path: Path, backbone: str) -> None:
+    file = save_weights(backbone, tmp_path / "weights.pth")
+    network = build(backbone, 2, "mean", str(tmp_path / "weights.pth"))
+    loaded = network.backbone.state_dict()
+    assert set(file) - set(loaded) == {name for name in file if file[name].shape[:1] == (1000,)}
+    assert all(torch.equal(loaded[name], file[name]) for name in loaded)
+    assert network.report == f"weights.pth: {len(loaded)} tensors loaded; at random: head"
+
+
+def test_another_models_file_of_as_many_frames_gives_its_backbone_whole(tmp_path: Path) -> None:
+    model = made_model()
+    model.save(tmp_path / "best_model.pt")
+    network = build("squeezenet1_1", 3, "channels", str(tmp_path / "best_model.pt"))
+    before, after = model.network.backbone.state_dict(), network.backbone.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert network.report == "best_model.pt: 50 tensors loaded; at random: head"
+
+
+@pytest.mark.parametrize("aggregate, frames", [("channels", 5), ("channels", 1), ("mean", 3)])
+def test_another_models_file_of_other_frames_keeps_the_response_to_equal_ones(
+    tmp_path: Path, aggregate: str, frames: int
+) -> None:
+    model, one = made_model(), random_frames(2, 1)
+    model.save(tmp_path / "best_model.pt")
+    before = model.network.eval()
+    after = build("squeezenet1_1", frames, aggregate, str(tmp_path / "best_model.pt")).eval()
+    with torch.inference_mode():
+        expected = before.features(before.normalise(one.expand(-1, 3, -1, -1, -1)))
+        features = after.features(after.normalise(one.expand(-1, frames, -1, -1, -1)))
+    assert expected.std() > 1e-3 and torch.allclose(features, expected, atol=1e-4)
+    assert "the frames' kernels of its first layer were summed" in after.report
+
+
+@pytest.mark.parametrize(
+    "backbone, pixels, message", [("squeezenet1_1", "raw", "with pixels='raw'"), ("resnet18", "imagenet", "another")]
+)
+def test_the_file_of_a_model_of_another_kind_is_an_error(
+    tmp_path: Path, backbone: str, pixels: str, message: str
+) -> None:
+    made_model(pixels=pixels).save(tmp_path / "best_model.pt")
+    with pytest.raises(TrailerError, match=message):
+        build(backbone, 5, "channels", str(tmp_path / "best_model.pt"))
+
+
+@pytest.mark.parametrize(
+    "films, size, chosen, refused",
+    [
+        (1, 32, {}, True),
+        (2, 32, {}, False),
+        (1, 64, {}, False),
+        (1, 32, {"aggregate": "mean"}, False),
+        (1, 32, {"freeze": "backbone"}, False),
+        (1, 32, {"aggregate": "mean", "frames": 1, "depth": "stages"}, True),
+        (1, 32, {"backbone": "mobilenet_v2"}, True),
+        (1, 64, {"backbone": "squeezenet1_1"}, False),  # has no batch normalisation
+        (1, 16, {"backbone": "alexnet"}, False),  # can't take such pictures in any batch: another error
+    ],
+)
+def test_a_batch_is_refused_where_a_real_step_would_fail(films: int, size: int, chosen: dict, refused: bool) -> None:
+    network = build(**{"frames": 2, "weights": "none"} | chosen)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(TrailerError, match="set a larger batch") if refused else nullcontext():
+        network.require_batch(films, size)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    fails = refused or chosen.get("backbone") == "alexnet"
+    with pytest.raises((RuntimeError, ValueError)) if fails else nullcontext():
+        network.train()(random_frames(films, network.frames, size))

@@ -1,0 +1,150 @@
+"""Files of weights and downloads: what fills a network's trunk, and what is one line of error and nothing else."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from network_helpers import Bomb, predict, random_frames, save_weights
+from torchvision import models
+
+from trailer_lib.errors import TrailerError
+from trailer_lib.networks import weights
+from trailer_lib.networks.regressor import build, restore
+from trailer_lib.settings import TrainSettings
+
+
+def test_weights_in_half_precision_become_float32(tmp_path: Path) -> None:
+    file = save_weights("resnet18", tmp_path / "half.pth")
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in file.items()}
+    torch.save(half, tmp_path / "half.pth")
+    network = build("resnet18", 2, "mean", str(tmp_path / "half.pth"))
+    assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
+    assert predict(network, random_frames(1, 2)).isfinite().all()
+
+
+@pytest.mark.parametrize("backbone, size, features", [("alexnet", 64, 256), ("mobilenet_v3_small", 64, 576)])
+def test_a_file_of_the_trunk_alone_leaves_no_hidden_layers_at_random(
+    tmp_path: Path, backbone: str, size: int, features: int
+) -> None:
+    state = save_weights(backbone, tmp_path / "t")
+    torch.save({name: tensor for name, tensor in state.items() if not name.startswith("classifier.")}, tmp_path / "t")
+    network = build(backbone, 1, "mean", str(tmp_path / "t"))
+    assert network.head.in_features == features
+    assert [name for name, _ in network.backbone.named_parameters() if name.startswith("classifier.")] == []
+    settings = TrainSettings(backbone=backbone, frames=1, aggregate="mean", depth="last")
+    again, frames = restore(settings, network.report, network.state_dict()), random_frames(2, 1, size)
+    assert torch.equal(predict(network, frames), predict(again, frames))
+
+
+def test_a_whole_file_keeps_the_hidden_layers_of_a_classifier(tmp_path: Path) -> None:
+    save_weights("mobilenet_v3_small", tmp_path / "whole.pth")
+    network = build("mobilenet_v3_small", 1, "mean", str(tmp_path / "whole.pth"))
+    assert network.head.in_features == 1024 and network.report.endswith("at random: head")
+
+
+def save_cut_short(path: Path) -> None:
+    torch.save(models.resnet18().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def save_part_of_the_trunk(path: Path) -> None:
+    state = models.resnet18().state_dict()
+    torch.save({name: tensor for name, tensor in state.items() if not name.startswith("layer3.")}, path)
+
+
+def save_compressed(path: Path) -> None:
+    """A zip bomb: megabytes of zeros in kilobytes."""
+    whole = path.with_suffix(".whole")
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as small:
+        for entry in source.infolist():
+            small.writestr(entry.filename, source.read(entry))
+
+
+ODD = {
+    "another backbone": lambda path: torch.save(models.resnet34().state_dict(), path),
+    "another family": lambda path: torch.save(models.squeezenet1_1().state_dict(), path),
+    "text": lambda path: path.write_text("<!DOCTYPE html>"),
+    "nothing": lambda path: path.write_bytes(b""),
+    "missing": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "cut short": save_cut_short,
+    "part of the trunk": save_part_of_the_trunk,
+    "a list": lambda path: torch.save([torch.zeros(3)], path),
+    "an empty dict": lambda path: torch.save({}, path),
+    "numbers for names": lambda path: torch.save({3: torch.zeros(2)}, path),
+    "one level down": lambda path: torch.save({"state_dict": models.resnet18().state_dict()}, path),
+    "facts of text": lambda path: torch.save({"state_dict": {}, "trailer_lib": "hello"}, path),
+    "compressed": save_compressed,
+    # A number that claims to be a kernel of terabytes.
+    "expanded": lambda path: torch.save({"conv1.weight": torch.zeros(1, 1, 1, 1).expand(2**20, 6, 2**10, 2**10)}, path),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_file_that_does_not_fill_the_trunk_is_an_error(tmp_path: Path, kind: str) -> None:
+    ODD[kind](tmp_path / "odd.pth")
+    with pytest.raises(TrailerError, match=r"odd\.pth") as caught:
+        build("resnet18", 2, "channels", str(tmp_path / "odd.pth"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_weights("squeezenet1_1", tmp_path / "large.pth")
+    monkeypatch.setattr(weights, "MAX_BYTES", 1_000_000)
+    with pytest.raises(TrailerError, match=r"large\.pth: .*more than 1,000,000"):
+        build("squeezenet1_1", 2, "mean", str(tmp_path / "large.pth"))
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb, protocol=2))])
+def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path: Path, save: Callable) -> None:
+    canary = tmp_path / "canary"
+    save({"fc.weight": Bomb(canary)}, tmp_path / "bomb.pth")
+    with pytest.raises(TrailerError, match="not a file of tensors"):
+        build("resnet18", 2, "channels", str(tmp_path / "bomb.pth"))
+    assert not canary.exists()
+
+
+def test_the_hostile_file_would_run_where_it_is_trusted(tmp_path: Path) -> None:
+    torch.save({"fc.weight": Bomb(tmp_path / "canary")}, tmp_path / "bomb.pth")
+    torch.load(tmp_path / "bomb.pth", weights_only=False)
+    assert (tmp_path / "canary").exists()
+
+
+# Downloads.
+
+
+@pytest.fixture
+def empty_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: None) -> Path:
+    """torch's folder of downloads, empty, on a machine without a network."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def test_weights_that_can_not_be_downloaded_are_an_error_with_url_and_remedy(empty_hub: Path) -> None:
+    with pytest.raises(TrailerError) as caught:
+        build("resnet18", 2, "mean", "DEFAULT")
+    assert models.ResNet18_Weights.DEFAULT.url in str(caught.value)
+    assert "to a file of them" in str(caught.value) and "'none'" in str(caught.value)
+
+
+def downloaded(hub: Path, backbone: str) -> Path:
+    """Where torch keeps a backbone's weights."""
+    (hub / "checkpoints").mkdir(parents=True)
+    return hub / "checkpoints" / Path(models.get_model_weights(backbone).DEFAULT.url).name
+
+
+def test_weights_that_were_downloaded_before_need_no_network(empty_hub: Path) -> None:
+    save_weights("squeezenet1_1", downloaded(empty_hub, "squeezenet1_1"))
+    network = build("squeezenet1_1", 2, "mean", "DEFAULT")
+    assert network.report == "squeezenet1_1 IMAGENET1K_V1: 50 tensors loaded; at random: head"
+
+
+@pytest.mark.parametrize("kind", ["text", "nothing", "cut short"])
+def test_a_damaged_download_is_an_error(empty_hub: Path, kind: str) -> None:
+    ODD[kind](downloaded(empty_hub, "resnet18"))
+    with pytest.raises(TrailerError, match="no weights of resnet18"):
+        build("resnet18", 2, "mean", "DEFAULT")

@@ -1,0 +1,234 @@
+"""Many trailers give a table: one bad file costs one row, and nothing that is done is done again."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import pictures
+
+from trailer_lib import files
+from trailer_lib.errors import TrailerError
+from trailer_lib.predict import Predictor, many, predict_many
+from trailer_lib.predict.many import COLUMNS, PredictionTable, find_trailers
+from trailer_lib.training import BEST
+
+COPIES = 40
+
+
+@pytest.fixture(scope="module")
+def best(trained_root: Path) -> Path:
+    return trained_root / "models" / BEST
+
+
+@pytest.fixture(scope="module")
+def folder(make_video: Callable, trained_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos, a folder of pictures, a video of nothing but black, and a text that calls itself a video."""
+    made = tmp_path_factory.mktemp("trailers")
+    make_video(made / "one.mp4", list(pictures(7.0, 140, seed=1)))
+    make_video(made / "two tt8800003.mp4", list(pictures(3.0, 140, seed=2)))
+    make_video(made / "black.mp4", [np.zeros((36, 64, 3), np.uint8)] * 140)
+    (made / "bad.mp4").write_text("no video")
+    (made / "notes.txt").write_text("no trailer")
+    scraped = next(path for path in sorted((trained_root / "images").iterdir()) if path.is_dir())
+    os.symlink(scraped, made / scraped.name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path, best: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("table") / "out.csv"
+    return out, predict_many(folder, best, out)
+
+
+def rows_of(path: Path) -> dict[str, dict[str, str]]:
+    """The rows by the trailer's file name; each trailer has one."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["trailer"] for row in rows}) == len(rows)
+    return {Path(row["trailer"]).name: row for row in rows}
+
+
+def test_every_trailer_has_a_row_and_only_bad_ones_lack_a_score(table: tuple[Path, dict], folder: Path) -> None:
+    out, counts = table
+    rows = rows_of(out)
+    assert rows.keys() == {path.name for path in folder.iterdir()} - {"notes.txt"}
+    assert {name for name, row in rows.items() if not row["score"]} == {"bad.mp4", "black.mp4"}
+    assert "not a video" in rows["bad.mp4"]["reason"] and "all black" in rows["black.mp4"]["reason"]
+    assert counts == {"scored": 3, "failed": 2, "before": 0}
+    assert rows["two tt8800003.mp4"]["imdb_id"] == "tt8800003"
+
+
+def test_the_rows_are_those_of_single_predictions(table: tuple[Path, dict], best: Path) -> None:
+    predictor = Predictor.load(best)
+    for row in rows_of(table[0]).values():
+        if not row["score"]:
+            continue
+        single = predictor.predict(row["trailer"], {"imdb_id": row["imdb_id"]})
+        assert float(row["score"]) == pytest.approx(single.score, abs=1e-3)
+        assert row["warnings"] == " ".join(single.warnings)
+        assert (row["model"], row["version"]) == (single.model, single.version)
+        assert (int(row["sampled_frames"]), int(row["kept_frames"])) == (single.sampled_frames, single.kept_frames)
+        ends = [end for share in (80, 95) for end in single.intervals.get(share, (None, None))]
+        in_row = [float(row[name]) if row[name] else None for name in ("low80", "high80", "low95", "high95")]
+        assert in_row == pytest.approx(ends, abs=1e-3)
+
+
+def test_a_second_run_does_only_what_has_no_score(
+    table: tuple[Path, dict], folder: Path, best: Path, tmp_path: Path
+) -> None:
+    copy, text = tmp_path / "out.csv", table[0].read_text()
+    copy.write_text(text + text.splitlines()[-1][:20])  # a line that a crash cut
+    assert predict_many(folder, best, copy) == {"scored": 0, "failed": 2, "before": 3}
+    assert {n: r["score"] for n, r in rows_of(copy).items()} == {n: r["score"] for n, r in rows_of(table[0]).items()}
+
+
+def test_another_models_rows_stay(tmp_path: Path) -> None:
+    row = dict.fromkeys(COLUMNS, "") | {"trailer": "a\nb.mp4", "score": "5", "model": "one"}
+    PredictionTable(tmp_path / "out.csv", "one").append(row)
+    assert PredictionTable(tmp_path / "out.csv", "two").done == set()
+    assert PredictionTable(tmp_path / "out.csv", "one").done == {"a\nb.mp4"}
+
+
+def test_a_table_cut_anywhere_loses_at_most_its_last_row(tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    names, table = ["a.mp4", 'quoted ", name.mp4', "b.mp4"], PredictionTable(whole, "one")
+    for name in names:
+        table.append(dict.fromkeys(COLUMNS, "7") | {"model": "one", "trailer": name})
+    data, head = whole.read_bytes(), len(",".join(COLUMNS)) + 1
+    for end in range(head, len(data) + 1):
+        out.write_bytes(data[:end])
+        assert PredictionTable(out, "one").done == set(names[: data[head:end].count(b"\n")])
+
+
+def test_another_table_is_not_written_over(folder: Path, best: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("title,year\nHeat,1995\n")
+    with pytest.raises(TrailerError, match=r"mine\.csv: another table"):
+        predict_many(folder, best, tmp_path / "mine.csv")
+    assert (tmp_path / "mine.csv").read_text() == "title,year\nHeat,1995\n"
+
+
+def test_ctrl_c_ends_the_command_in_a_line(folder: Path, best: Path, tmp_path: Path) -> None:
+    copies, out = tmp_path / "trailers", tmp_path / "out.csv"
+    copies.mkdir()
+    for number in range(COPIES):  # so many that the run can't end before it is stopped
+        os.symlink(folder / "one.mp4", copies / f"{number}.mp4")
+    command = [sys.executable, "-m", "trailer_lib", "predict", copies, "--model", best, "--csv", out]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (out.exists() and out.read_text().count("\n") > 1):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 1 and "the same command resumes there" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert 0 < predict_many(copies, best, out)["scored"] < COPIES and len(rows_of(out)) == COPIES
+
+
+def test_a_second_run_into_the_same_table_is_refused(table: tuple[Path, dict], folder: Path, best: Path) -> None:
+    out, before = table[0], table[0].read_bytes()
+    with files.single_run(out), pytest.raises(TrailerError, match=r"out\.csv: .* is filling it"):
+        predict_many(folder, best, out)
+    assert out.read_bytes() == before
+
+
+def test_a_worker_that_dies_costs_a_row() -> None:
+    future = many.Future()
+    future.set_exception(RuntimeError("the worker\ndied"))
+    assert many._result(future) == ("RuntimeError: the worker died", 0.0)
+
+
+def test_a_worker_needs_no_torch() -> None:
+    code = "import sys, trailer_lib.predict.trailer_input; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+# Lists
+
+
+LIST = r"""#EXTM3U
+#EXTINF:120,A film
+a tt0000001.mp4
+
+https://example.org/b.mp4
+youtu.be/abcdefghij1
+"quoted #1 .mp4"
+'/data/c.mp4'
+~/d.mp4
+~nobody-here/e.mp4
+./#2.mp4
+a tt0000001.mp4
+"""
+
+
+@pytest.mark.parametrize(
+    "encoded", [LIST.encode(), LIST.replace("\n", "\r\n").encode("utf-8-sig"), LIST.encode("utf-16")], ids=len
+)
+def test_a_list_has_paths_from_where_it_lies_and_links(tmp_path: Path, encoded: bytes) -> None:
+    (tmp_path / "list.m3u8").write_bytes(encoded)
+    assert find_trailers(tmp_path / "list.m3u8") == {
+        str(tmp_path / "a tt0000001.mp4"): "tt0000001",
+        "https://example.org/b.mp4": "",
+        "youtu.be/abcdefghij1": "",
+        str(tmp_path / "quoted #1 .mp4"): "",
+        "/data/c.mp4": "",
+        str(Path.home() / "d.mp4"): "",
+        str(tmp_path / "~nobody-here/e.mp4"): "",
+        str(tmp_path / "#2.mp4"): "",
+    }
+
+
+def test_names_that_are_not_utf_8_are_scored_and_skipped_by_the_next_run(
+    folder: Path, best: Path, tmp_path: Path
+) -> None:
+    name, out = b"caf\xe9.mp4", tmp_path / "out.csv"
+    os.symlink(folder / "one.mp4", os.path.join(os.fsencode(tmp_path), name))
+    (tmp_path / "list.txt").write_bytes(name + b"\n")
+    for place, counts in ((tmp_path / "list.txt", (1, 0, 0)), (tmp_path, (0, 0, 1))):
+        assert tuple(predict_many(place, best, out).values()) == counts
+    assert list(rows_of(out)) == ["caf\\xe9.mp4"]
+
+
+def test_the_table_is_not_written_over_its_list_or_model(folder: Path, best: Path, tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(f"trailer\n{folder / 'one.mp4'}\n")
+    for out in (table, best):
+        before = out.read_bytes()
+        with pytest.raises(TrailerError, match="over an input"):
+            predict_many(table, best, out)
+        assert out.read_bytes() == before
+
+
+def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a.MP4", "b.m4v", "c.mpg", "._a.MP4", "notes.txt", ".hidden/0.jpg", "empty/notes.txt", "d/0.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [Path(name).name for name in find_trailers(tmp_path)] == ["a.MP4", "b.m4v", "c.mpg", "d"]
+
+
+def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("imdb_id;trailer\ntt0000007;a.mp4\n;/b.mp4\n")
+    assert find_trailers(tmp_path / "list.csv") == {str(tmp_path / "a.mp4"): "tt0000007", "/b.mp4": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("list.txt", b"", "no trailers in it"),
+        ("list.txt", b"\x7fELF\x00\x81", "not a text"),
+        ("list.csv", b"title\nHeat\n", "no column 'trailer'"),
+        ("none.txt", None, "no such folder or list"),
+        ("", None, "no trailers in it"),
+    ],
+)
+def test_a_list_without_trailers_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrailerError, match=reason):
+        find_trailers(tmp_path / name)

@@ -1,0 +1,282 @@
+"""A trailer and a model give a score: the same each time, the network's own, never without what speaks against it."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import fictional_film, pictures
+from PIL import Image
+
+import trailer_lib
+from trailer_lib import evaluation
+from trailer_lib.__main__ import main
+from trailer_lib.errors import TrailerError
+from trailer_lib.networks import ModelFile, read_model
+from trailer_lib.predict.prediction import Prediction
+from trailer_lib.predict.predictor import Predictor
+from trailer_lib.settings import ScrapeSettings
+from trailer_lib.training import BEST
+from trailer_lib.video import sample_informative
+
+BLACK = [np.zeros((36, 64, 3), np.uint8)] * 24
+
+
+@pytest.fixture(scope="module")
+def trailer(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve seconds, of which the first two are black."""
+    return make_video(tmp_path_factory.mktemp("video") / "trailer.mp4", [*BLACK, *pictures(7.0, 120, seed=1)])
+
+
+@pytest.fixture(scope="module")
+def best(trained_root: Path) -> Path:
+    return trained_root / "models" / BEST
+
+
+@pytest.fixture(scope="module")
+def predictor(best: Path) -> Predictor:
+    return Predictor.load(best)
+
+
+@pytest.fixture(scope="module")
+def prediction(trailer: Path, predictor: Predictor) -> Prediction:
+    return predictor.predict(trailer)
+
+
+@pytest.fixture
+def changed(best: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes the model with other facts; those that are None are left out."""
+
+    def write(**facts: object) -> Path:
+        model = read_model(best)
+        model.facts = {name: value for name, value in (model.facts | facts).items() if value is not None}
+        model.save(tmp_path / "changed.pt")
+        return tmp_path / "changed.pt"
+
+    return write
+
+
+def results(low: float, high: float, films: int = 40, collapsed: bool = False) -> dict:
+    metric = {"MAE": {"value": 0.9, "low": 0.8, "high": 1.1}}
+    gain = {"mean baseline": {"value": (low + high) / 2, "low": low, "high": high}}
+    result = {"films": films, "metrics": {"trailer": metric, "mean baseline": metric}, "nMSE minus": gain}
+    result |= {"collapsed": collapsed, "sd of predictions / sd of scores": 0.5}
+    return result | {"verdict": evaluation.verdict(result)}
+
+
+def test_a_prediction_is_the_same_each_time(trailer: Path, best: Path, prediction: Prediction) -> None:
+    again = Predictor.load(best).predict(trailer)
+    assert again.to_dict() == prediction.to_dict() and again.score == prediction.score
+    assert np.array_equal(again.frames, prediction.frames) and np.array_equal(again.heat, prediction.heat)
+    assert json.loads(json.dumps(prediction.to_dict())) == prediction.to_dict()
+
+
+def network_input(model: ModelFile, frames: np.ndarray) -> torch.Tensor:
+    small = [np.asarray(Image.fromarray(frame).resize((32, 32), Image.Resampling.BOX)) for frame in frames]
+    return model.network.normalise(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)[None])
+
+
+def test_score_and_contributions_are_the_networks_in_imdb_points(best: Path, prediction: Prediction) -> None:
+    model = read_model(best)
+    frames = network_input(model, prediction.frames)
+    without = frames.clone()
+    without[0, 1] = (frames[0, 0] + frames[0, 2]) / 2
+    with torch.inference_mode():
+        standardised = model.network.score(torch.cat([frames, without]))
+    score, score_without = standardised * model.facts["score_sd"] + model.facts["score_mean"]
+    assert prediction.score == pytest.approx(score.item(), abs=1e-5)
+    assert prediction.contributions[1] == pytest.approx((score - score_without).item(), abs=1e-4)
+    assert prediction.strongest[0] == np.abs(prediction.contributions).argmax()
+
+
+def test_a_model_of_several_test_time_views_predicts_with_several(changed: Callable, best: Path, trailer: Path) -> None:
+    predictor = Predictor.load(changed(settings=read_model(best).facts["settings"] | {"views": 4}))
+    prediction = predictor.predict(trailer)
+    assert 3 < len(prediction.frames) <= 12 and len(prediction.contributions) == len(prediction.frames)
+    assert (np.diff(prediction.seconds) > 0).all()
+    assert predictor.predict(trailer).to_dict() == prediction.to_dict()
+
+
+def test_the_frames_are_the_trailers_at_their_seconds_and_none_is_black(trailer: Path, prediction: Prediction) -> None:
+    every = sample_informative(trailer, "every frame", ScrapeSettings(count=400, filter="none"), 0).frames
+    for frame, second in zip(prediction.frames, prediction.seconds):
+        assert np.array_equal(frame, every.pixels[np.abs(every.seconds - second).argmin()])
+    assert len(prediction.frames) == 3 and (np.diff(prediction.seconds) > 0).all()
+    assert prediction.heat.shape == (3, *prediction.frames.shape[1:3])
+    assert prediction.sampled_frames == 20 and 3 <= prediction.kept_frames < 20
+    assert prediction.seconds.min() >= 1.9 and prediction.frames.mean((1, 2, 3)).min() > 50
+
+
+def test_heat_is_cold_outside_of_the_middle_that_was_cut_out(changed: Callable, best: Path, trailer: Path) -> None:
+    facts = read_model(best).facts["dataset"] | {"fit": "crop"}
+    heat = Predictor.load(changed(dataset=facts)).predict(trailer).heat
+    assert heat.shape[1:] == (36, 64) and not heat[..., :14].any() and not heat[..., 50:].any()
+    assert heat.max() == pytest.approx(1)
+
+
+def test_each_step_is_reported(trailer: Path, predictor: Predictor) -> None:
+    steps: list[tuple[float, str]] = []
+    predictor.predict(trailer, progress=lambda share, step: steps.append((share, step)))
+    assert [step for _, step in steps] == ["frames", "network", "similar"]
+    assert [share for share, _ in steps] == sorted(share for share, _ in steps)
+
+
+# What speaks against a prediction
+
+
+@pytest.mark.parametrize(
+    ("result", "warning"),
+    [
+        (results(-0.1, 0.1), "Not shown to be better than the "),
+        (results(0.1, 0.3), "Not shown to be better than the "),
+        (results(-0.3, -0.1, collapsed=True), "Collapsed"),
+        (results(-0.3, -0.1, films=9), "Too few test films"),
+        (results(-0.3, -0.1), ""),
+    ],
+)
+def test_a_model_that_is_no_better_than_the_mean_baseline_says_so_first(
+    changed: Callable, trailer: Path, result: dict, warning: str
+) -> None:
+    prediction = Predictor.load(changed(results=result)).predict(trailer)
+    if warning:
+        assert prediction.warnings[0].startswith(warning)
+        assert "Always predicting 5.9 may do as well" in prediction.warnings[0]
+        assert str(prediction).startswith(warning)
+    else:
+        assert prediction.warnings == [] and prediction.verdict in str(prediction)
+
+
+def test_a_trailer_like_no_training_film_is_doubted(
+    make_video: Callable, tmp_path: Path, predictor: Predictor, prediction: Prediction
+) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 255, (150, 36, 64, 3), dtype=np.uint8))
+    doubtful = predictor.predict(make_video(tmp_path / "noise.mp4", noise))
+    assert re.match(r"Nothing like the training films: \d+\.\d times as far", doubtful.warnings[-1])
+    assert not any("Nothing like" in warning for warning in prediction.warnings)
+
+
+def test_a_training_film_is_recognised_and_its_genres_are_looked_up(
+    trained_root: Path, best: Path, trailer: Path
+) -> None:
+    predictor = Predictor.load(best, trained_root)
+    film_id = predictor.info.index.films[0][0]
+    prediction = predictor.predict(next((trained_root / "images").glob(f"*{film_id}*")))
+    assert "The film is one of those that the model learnt from" in prediction.warnings[-1]
+    assert prediction.similar[0].imdb_id == film_id and prediction.genre is not None
+    assert predictor.predict(trailer).genre is None
+    assert Predictor.load(best).predict(trailer, {"genres": "Horror"}).genre < 5
+
+
+def test_unreadable_tables_do_not_cost_the_prediction(best: Path, tmp_path: Path, make_video: Callable) -> None:
+    (tmp_path / "excels").mkdir()
+    video = make_video(tmp_path / "tt8800001.mp4", list(pictures(7.0, 48, seed=1)))
+    assert "The film could not be looked up" in Predictor.load(best, tmp_path).predict(video).warnings[-1]
+
+
+def test_the_intervals_are_of_the_validation_films(changed: Callable, trailer: Path) -> None:
+    films = {"imdb_id": ["tt1"] * 100, "score": [5.0] * 100, "predicted": [5.0 + n / 100 for n in range(100)]}
+    prediction = Predictor.load(changed(validation=films)).predict(trailer)
+    assert prediction.intervals[80] == pytest.approx((prediction.score - 0.80, prediction.score + 0.80))
+    assert prediction.intervals[95] == pytest.approx((prediction.score - 0.95, prediction.score + 0.95))
+
+
+def test_a_file_without_index_genres_and_validation_says_so(changed: Callable, trailer: Path) -> None:
+    model = changed(validation=None, index=None, genre_ridge=None)
+    prediction = Predictor.load(model).predict(trailer, {"genres": "Drama"})
+    assert prediction.intervals == {} and "holds 0 validation films" in str(prediction)
+    assert prediction.similar == [] and any("no index of its training" in text for text in prediction.warnings)
+    assert prediction.genre is None
+
+
+def test_the_error_beside_the_score_is_the_models_own(trained_root: Path, prediction: Prediction) -> None:
+    metrics = json.loads((trained_root / "models" / "results.json").read_text())["metrics"]
+    assert prediction.test_mae == metrics["trailer"]["MAE"]["value"]
+    assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"]
+    assert prediction.test_mae != prediction.mean_baseline_mae
+    assert (prediction.test_films, prediction.train_films) == (7, 18)
+
+
+@pytest.mark.parametrize("name", ["X [{youtube_id}].mp4", "{youtube_id}.webm", "X ({imdb_id}).mp4"])
+def test_a_training_film_is_recognised_by_the_names_that_people_give_it(
+    trained_root: Path, best: Path, trailer: Path, tmp_path: Path, name: str
+) -> None:
+    predictor = Predictor.load(best, trained_root)
+    film = fictional_film(int(predictor.info.index.films[0][0][2:]) - 8800000)
+    video = shutil.copy(trailer, tmp_path / name.format(**film))
+    given = predictor.predict(video, {"genres": "Horror"})
+    assert "one of those that the model learnt from" in given.warnings[-1] and given.genre < 5
+    by_id_alone = any("learnt from" in warning for warning in Predictor.load(best).predict(video).warnings)
+    assert by_id_alone == ("imdb_id" in name)
+
+
+def test_a_prediction_names_the_model_and_the_version(best: Path, changed: Callable, prediction: Prediction) -> None:
+    assert prediction.model == hashlib.sha256(best.read_bytes()).hexdigest()[:16]
+    assert prediction.to_dict()["version"] == trailer_lib.__version__
+    for form in (str(prediction), prediction._repr_html_()):
+        assert f"Model {prediction.model}, trailer_lib {trailer_lib.__version__}." in form
+    assert Predictor.load(changed(score_mean=5.0)).model_hash != prediction.model
+
+
+def test_one_prediction_imports_nothing_that_takes_seconds_more(best: Path, trailer: Path) -> None:
+    heavy = "pandas scipy sklearn matplotlib lightning gradio".split()
+    code = f"""import sys
+from trailer_lib.predict import Predictor
+Predictor.load({str(best)!r}).predict({str(trailer)!r})
+print([name for name in {heavy} if name in sys.modules])"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_the_command_writes_no_figure_over_its_trailer(
+    best: Path, trailer: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = trailer.read_bytes()
+    os.symlink(trailer, trailer.parent / "picture.png")
+    assert main(["predict", str(trailer), "--model", str(best), "--figure", str(trailer.parent / "picture.png")]) == 1
+    assert "picture.png: would be written over an input" in capsys.readouterr().err
+    assert trailer.read_bytes() == before
+
+
+# Other people's files
+
+
+def assert_refused(path: Path, reason: str = ".") -> None:
+    with pytest.raises(TrailerError, match=reason) as caught:
+        Predictor.load(path)
+    assert path.name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
+    assert_refused(trained_root / "models" / "last_model.pt", "never tested")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"results": {}},
+        {"results": results(0, 1) | {"films": "many"}},
+        {"results": results(0, 1) | {"metrics": {"trailer": {}}}},
+        {"results": results(0, 1) | {"nMSE minus": {}}},
+        {"validation": {"score": [1.0]}},
+        {"validation": {"score": [1.0], "predicted": []}},
+        {"validation": {"score": [float("nan")], "predicted": [1.0]}},
+        {"index": {}},
+        {"genre_ridge": {"genres": ["Drama"], "coef": ["much"], "intercept": 0.0}},
+        {"splits": {}},
+        {"score_sd": 0.0},
+        {"score_mean": "six"},
+        {"dataset": {"size": "large"}},
+        {"scrape": {"count": 10**9}},
+        {"scrape": {"unheard_of": 1}},
+    ],
+    ids=str,
+)
+def test_damaged_facts_are_refused(changed: Callable, facts: dict) -> None:
+    assert_refused(changed(**facts))

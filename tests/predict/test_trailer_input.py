@@ -1,0 +1,206 @@
+"""What a user calls a trailer becomes frames: videos, folders and links; the rest is refused in one line."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import ffmpeg
+from conftest import add_folder, fictional_film, pictures
+from PIL import Image
+from server import Site, file
+
+from trailer_lib import download
+from trailer_lib.errors import SourceError, TrailerError
+from trailer_lib.predict import trailer_input
+from trailer_lib.predict.trailer_input import TrailerFrames, read_trailer, refuse_input
+from trailer_lib.scrape import sources, youtube
+from trailer_lib.settings import ScrapeSettings
+
+
+def read(trailer: str | Path, begin: Callable = print, **settings: object) -> TrailerFrames:
+    return read_trailer(trailer, ScrapeSettings(**({"count": 20, "filter": "none"} | settings)), begin)
+
+
+@pytest.fixture(scope="module")
+def clip(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("clip") / "clip.mp4", list(pictures(5.0, 150, seed=1)))
+
+
+def test_a_video_gives_frames_with_their_seconds(clip: Path) -> None:
+    frames = read(clip)
+    assert frames.name == "clip.mp4" and frames.pixels.shape == (20, 36, 64, 3) and frames.sampled_frames == 20
+    assert frames.seconds.min() >= 0 and frames.seconds.max() <= 12.5
+    assert frames.warnings == ()
+
+
+def test_odd_lengths_and_few_good_frames_are_doubted(
+    clip: Path, make_video: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = make_video(tmp_path / "short.mp4", list(pictures(5.0, 24, seed=1)))
+    assert read(short).warnings == ("The video is 2.0 s long: too short for a trailer.",)
+    assert "Only 4 of 4 frames passed the filter" in read(short, count=4).warnings[-1]
+    monkeypatch.setattr(trailer_input, "LONGEST", 11.0)
+    assert "is it the whole film?" in read(clip).warnings[0]
+
+
+def test_a_scraped_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    frames = read(add_folder(tmp_path, fictional_film(4)), filter="percentile")
+    assert len(frames.pixels) == frames.sampled_frames == 16
+    assert frames.seconds.tolist() == [1.5 * n for n in range(16)]
+
+
+def test_other_pictures_are_filtered_and_made_alike(tmp_path: Path) -> None:
+    for n, picture in enumerate([*pictures(5.0, 8, seed=1), np.zeros((36, 64, 3), np.uint8)]):
+        Image.fromarray(picture).resize((64 + n, 36)).save(tmp_path / f"frame {n}.png")
+    frames = read(tmp_path, filter="percentile")
+    assert frames.sampled_frames == 9 and 3 <= len(frames.pixels) < 9 and frames.pixels.mean((1, 2, 3)).min() > 50
+    assert frames.pixels.shape[1:] == (36, 64, 3) and np.isnan(frames.seconds).all()
+
+
+def test_a_folder_without_a_good_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(TrailerError, match="no pictures"):
+        read(tmp_path)
+    Image.fromarray(np.zeros((36, 64, 3), np.uint8)).save(tmp_path / "0.jpg")
+    with pytest.raises(TrailerError, match="kept none of 1 pictures"):
+        read(tmp_path, filter="percentile")
+    with pytest.raises(TrailerError, match=r"none\.mp4: No such file"):
+        read(tmp_path / "none.mp4")
+    (tmp_path / "0.jpg").write_bytes(b"hello")
+    with pytest.raises(TrailerError, match="not a readable picture"):
+        read(tmp_path)
+    (tmp_path / "0.jpg").unlink()
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(TrailerError, match=r"no pictures .* its videos are for --csv"):
+        read(tmp_path)
+
+
+def test_a_link_to_youtube_is_fetched_by_its_id(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def fetch(
+        youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf
+    ) -> Path:
+        calls.append((youtube_id, height, cookies, longest))
+        return clip
+
+    monkeypatch.setattr(youtube, "fetch_youtube", fetch)
+    frames = read("https://youtu.be/abcdefghij1?si=x", cookies="secret.txt")  # which a stranger's model file may name
+    assert frames.name == "abcdefghij1" and len(frames.pixels) == 20
+    assert calls == [("abcdefghij1", 360, None, trailer_input.MOST_SECONDS)]
+    with pytest.raises(TrailerError, match="no video's id"):
+        read("https://www.youtube.com/@channel")
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://localhost/a.mp4", "https://127.0.0.1/a.mp4", "https://[::1]/a", "https://10.0.0.7/a", "https://192.168.1.1/",
+     "https://169.254.169.254/latest/meta-data", "https://0x7f000001/", "https://user:pw@127.0.0.1:8443/a",
+     "http://example.com/a.mp4", "file:///etc/passwd"],
+)  # fmt: skip
+def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "fetch_trailer", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(SourceError, match=r"leads to a private address|only https: links are fetched") as caught:
+        read(link)
+    assert "pw" not in str(caught.value)
+
+
+def test_a_link_gives_the_frames_of_its_file(site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.pages["/a.mp4"] = file(clip.read_bytes())
+    link, steps = f"{site.url}/a.mp4?key=secret", []
+    with pytest.raises(SourceError, match="private"):
+        read(link)
+    assert site.requests == []
+    monkeypatch.setattr(download, "is_public", lambda host: True)
+    frames = read(link, steps.append)
+    assert steps == ["fetch", "frames"] and "secret" not in frames.name
+    assert np.array_equal(frames.pixels, read(clip).pixels)
+
+
+def test_a_link_to_too_long_a_video_is_refused(site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.pages["/a.mp4"] = file(clip.read_bytes())
+    monkeypatch.setattr(trailer_input, "MOST_SECONDS", 6.0)
+    monkeypatch.setattr(download, "is_public", lambda host: True)
+    with pytest.raises(TrailerError, match=r"/a\.mp4: 0 minutes long: at most 0 are taken"):
+        read(f"{site.url}/a.mp4")
+    assert len(read(clip).pixels)  # a file of one's own may be as long as it is
+
+
+def test_a_model_file_can_not_ask_for_more_pictures_than_fit(clip: Path) -> None:
+    with pytest.raises(TrailerError, match="the model asks for 179 GB of frames"):
+        read(clip, count=600, height=4320)
+
+
+# What people have
+
+
+def test_a_clips_length_is_its_own_and_not_its_last_sampled_frames(clip: Path) -> None:
+    frames = read(clip, count=1)
+    assert frames.seconds[-1] < 10 < 12.5
+    assert not any("too short for a trailer" in warning for warning in frames.warnings)
+
+
+def test_one_frame_is_a_short_video(make_video: Callable, tmp_path: Path) -> None:
+    assert read(make_video(tmp_path / "one.mp4", list(pictures(5.0, 1, seed=1)))).warnings == (
+        "The video is 0.1 s long: too short for a trailer.",
+    )
+    black = make_video(tmp_path / "black.mp4", [np.zeros((36, 64, 3), np.uint8)])
+    with pytest.raises(TrailerError, match="60 frames, 1 of them different: all black"):
+        read(black, filter="informative")
+
+
+def test_a_damaged_picture_is_named_and_hidden_files_are_ignored(tmp_path: Path) -> None:
+    for number, picture in enumerate(pictures(5.0, 6, seed=1)):
+        Image.fromarray(picture).save(tmp_path / f"{number}.{('jpg', 'webp', 'JPEG')[number % 3]}")
+        (tmp_path / f"._{number}.jpg").write_bytes(b"\0\5\x16\7")  # a Mac's
+    assert read(tmp_path).warnings == () and read(tmp_path).sampled_frames == 6
+    (tmp_path / "3.png").write_bytes(b"hello")
+    frames = read(tmp_path)
+    assert len(frames.pixels) == 6 and len(frames.warnings) == 1
+    assert (
+        frames.warnings[0].startswith("1 of 7 pictures left out: ") and "/3.png: not a readable" in frames.warnings[0]
+    )
+
+
+@pytest.mark.parametrize("suffix", ["ts", "MPG", "wmv"])
+def test_another_container_is_refused_with_the_remedy(clip: Path, tmp_path: Path, suffix: str) -> None:
+    other = tmp_path / f"my clip.{suffix}"
+    ffmpeg("-i", clip, *(["-c", "copy"] if suffix == "ts" else ["-r", 25]), other)
+    with pytest.raises(TrailerError, match=r"ffmpeg .*-i 'my clip\.\w+' -c copy 'my clip\.mkv'"):
+        read(other)
+
+
+def test_a_name_that_is_not_utf_8_is_read_and_printable(clip: Path, tmp_path: Path) -> None:
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    shutil.copy(clip, latin)
+    frames = read(latin)
+    assert frames.name == "caf\\xe9.mp4" and np.array_equal(frames.pixels, read(clip).pixels)
+
+
+@pytest.mark.parametrize("link", ["youtu.be/abcdefghij1", "www.youtube.com/watch?v=abcdefghij1"])
+def test_a_link_to_youtube_needs_no_https(link: str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(youtube, "fetch_youtube", lambda *_, **__: clip)
+    assert read(link).name == "abcdefghij1"
+    with pytest.raises(TrailerError, match="No such file"):
+        read(link.replace("youtu", "notyoutu"))
+
+
+def test_no_output_goes_over_an_input_or_among_its_pictures(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in ("a.mp4", "pictures/0.png"):
+        (tmp_path / name).touch()
+    os.link(tmp_path / "a.mp4", tmp_path / "same.mp4")
+    for out, trailer in (
+        ("a.mp4", "a.mp4"),
+        ("same.mp4", "a.mp4"),
+        ("pictures/0.png", "pictures"),
+        ("pictures/1.png", "pictures"),
+    ):
+        with pytest.raises(TrailerError, match="over an input"):
+            refuse_input(tmp_path / out, tmp_path / "none.pt", tmp_path / trailer)
+    for out in ("b.png", "new/0.png"):
+        refuse_input(tmp_path / out, tmp_path / "a.mp4", tmp_path / "pictures", Path("https://youtu.be/abcdefghij1"))

@@ -1,0 +1,257 @@
+"""Whole runs over films whose outcomes are made up: what is tried again and when, what stops a run, what it says."""
+
+import errno
+import os
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from film_set import GOOD, table
+
+from trailer_lib import Project, TrailerError, files
+from trailer_lib.errors import SourceError
+from trailer_lib.scrape import failures, ledger, pool, run, scrape, sources, status
+from trailer_lib.scrape.ledger import Entry
+from trailer_lib.scrape.run import Job, retry_delay
+from trailer_lib.settings import ScrapeSettings
+from trailer_lib.video import folder_name
+
+FILMS = table(*(f"tt{number:07d}" for number in range(50)))
+Outcome = Callable[[Job], tuple[str, str]]
+
+
+class Inline(Executor):
+    """An executor that works at once."""
+
+    def submit(self, function: Callable, *arguments: object) -> Future:
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def scraped(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A function that scrapes films with the status and the reason of `outcome`; it returns who was tried."""
+
+    def run_all(outcome: Outcome, films: object = FILMS, **chosen: object) -> list[str]:
+        run_all.tried = []
+
+        def scrape_film(job: Job) -> Entry:
+            run_all.tried.append(job.imdb_id)
+            state, reason = outcome(job)
+            if state == "ok":
+                (project.images / folder_name(job.imdb_id, job.title, job.year)).mkdir()
+            return Entry(job.imdb_id, job.youtube_id, state, reason, reason and f"said: {reason}")
+
+        monkeypatch.setattr(run, "scrape_film", scrape_film)
+        scrape(project, films, ScrapeSettings(**({"pause": 0.0, "workers": 1, "attempts": 1} | chosen)), Inline())
+        return run_all.tried
+
+    return run_all
+
+
+def mixed(job: Job) -> tuple[str, str]:
+    """Of five films one fails temporarily, one permanently."""
+    return {0: ("later", "network"), 1: ("failed", "private")}.get(int(job.imdb_id[2:]) % 5, ("ok", ""))
+
+
+def always_ok(job: Job) -> tuple[str, str]:
+    return "ok", ""
+
+
+def test_of_fifty_films_exactly_the_ten_that_failed_temporarily_are_retried(scraped: Callable) -> None:
+    assert len(scraped(mixed)) == 50
+    assert scraped(always_ok, retry_failed=True) == [imdb_id for imdb_id in FILMS.imdb_id if int(imdb_id[2:]) % 5 == 0]
+    assert scraped(always_ok, retry_failed=True) == []
+
+
+@pytest.mark.parametrize("reason", sorted(sources.STOPPING))
+def test_a_refusal_of_three_films_in_a_row_stops_the_run_and_says_how_to_resume(
+    project: Project, scraped: Callable, reason: str
+) -> None:
+    with pytest.raises(TrailerError) as caught:
+        scraped(lambda job: ("later", reason), pause=0.5, workers=3)
+    assert str(caught.value) == (
+        f"{reason} at 3 films in a row (said: {reason}): stopped, nothing is lost: {sources.remedy(reason)}; then: "
+        f"python -m trailer_lib scrape --root {project.root} workers=3 attempts=1 pause=0.5"
+    )
+    assert len(scraped.tried) == 3
+    assert Counter(status(project, FILMS).status) == {"open": 47, "later": 3}
+    assert scraped(always_ok) == FILMS.imdb_id.tolist()
+
+
+def test_refusals_now_and_then_or_of_one_film_alone_stop_nothing(scraped: Callable) -> None:
+    assert len(scraped(lambda job: ("ok", "") if job.imdb_id[-1] in "0369" else ("later", "rate limit"))) == 50
+    assert len(scraped(lambda job: ("later", "rate limit"), films=FILMS[1:3], attempts=4)) == 8
+
+
+def test_the_command_to_resume_gives_these_settings_again(project: Project) -> None:
+    (project.root / "settings.toml").write_text("[scrape]\ncount = 20\n")
+    chosen = project.settings("scrape", source="folder:my trailers", retry_failed=True, films=3)
+    words = shlex.split(run._resume_command(project, chosen))
+    assert words[:6] == ["python", "-m", "trailer_lib", "scrape", "--root", str(project.root)]
+    assert words[6:] == ["films=3", "source=folder:my trailers", "retry_failed=true"]
+
+
+def test_a_second_run_of_the_same_root_is_refused_and_touches_nothing(project: Project, scraped: Callable) -> None:
+    in_progress = project.images / f"{files.TEMPORARY}12345678-Film"
+    in_progress.mkdir(parents=True)
+    with files.single_run(project.images):
+        with pytest.raises(TrailerError, match="is filling it"):
+            scraped(mixed)
+        assert in_progress.exists() and scraped.tried == []
+    assert len(scraped(mixed)) == 50 and not in_progress.exists()
+
+
+@pytest.mark.parametrize("error", [TrailerError("a wrong setting"), files.DiskFull("full"), OSError(5, "I/O error")])
+def test_what_every_film_would_meet_ends_the_run(error: Exception, project: Project, scraped: Callable) -> None:
+    def outcome(job: Job) -> tuple[str, str]:
+        raise error
+
+    with pytest.raises(type(error)):
+        scraped(outcome)
+    assert len(scraped.tried) == 1 and not (project.images / ledger.LEDGER).exists()
+
+
+def test_a_film_without_a_trailer_costs_neither_a_worker_nor_a_pause(project: Project, scraped: Callable) -> None:
+    films = FILMS.head(3).assign(youtube_id=["", "y", ""])
+    assert scraped(always_ok, films, pause=1e6) == [FILMS.imdb_id[1]]
+    lines = (project.images / ledger.LEDGER).read_text()
+    result = status(project, films)
+    assert result.status.tolist() == ["failed", "ok", "failed"] and result.reason[0] == "missing"
+    assert "youtube_id, url or file in films.csv" in failures(result)
+    assert scraped(always_ok, films) == [] and (project.images / ledger.LEDGER).read_text() == lines
+    assert scraped(always_ok, films.assign(youtube_id="y"), retry_failed=True) == [FILMS.imdb_id[0], FILMS.imdb_id[2]]
+
+
+def test_a_permanent_failure_is_that_of_a_trailer_and_not_of_its_film(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def fetch(youtube_id: str, *_: object) -> Path:
+        tried.append(youtube_id)
+        raise SourceError("private", "private video", True)
+
+    monkeypatch.setattr(sources, "fetch_trailer", fetch)
+    for youtube_id in ("one", "one", "two", "", "two"):
+        films = FILMS.head(1).assign(youtube_id=youtube_id)
+        result = scrape(project, films, ScrapeSettings(pause=0.0), Inline())
+        assert result.reason.tolist() == ["private"]
+    assert tried == ["one", "two"]
+
+
+def test_of_many_failures_ten_are_listed_and_a_file_has_all(project: Project, scraped: Callable) -> None:
+    scraped(lambda job: ("failed", "private"))
+    *lines, more = failures(status(project, FILMS)).splitlines()
+    assert len(lines) == 10 and more == "... and 40 more: all are in images/failures.csv"
+    table = pd.read_csv(project.images / "failures.csv")
+    assert table.columns.tolist() == ["imdb_id", "title", "status", "reason", "detail"]
+    assert table.imdb_id.tolist() == FILMS.imdb_id.tolist() and set(table.detail) == {"said: private"}
+
+
+def test_a_download_that_finds_the_disk_full_ends_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sources, "fetch_trailer", fetch)
+    with pytest.raises(files.DiskFull, match="the disk is full: 500,000,000 bytes are needed"):
+        scrape(project, FILMS, ScrapeSettings(pause=0.0), Inline())
+
+
+def test_a_broken_executor_is_a_temporary_failure_of_its_films(scraped: Callable, project: Project) -> None:
+    def outcome(job: Job) -> tuple[str, str]:
+        raise BrokenExecutor("all workers died")
+
+    scraped(outcome, films=FILMS.head(2))
+    assert set(status(project, FILMS.head(2)).reason) == {sources.LOST}
+
+
+def test_a_source_error_is_the_films_entry(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: object) -> Path:
+        raise SourceError("rate limit", "HTTP Error 429 \udcff", False, retry_after=77.0)
+
+    monkeypatch.setattr(sources, "fetch_trailer", fetch)
+    entry = run.scrape_film(Job(GOOD, "y", "", "Film", 1999, project, ScrapeSettings()))
+    assert (entry.status, entry.reason, entry.retry_after) == ("later", "rate limit", 77.0)
+    assert entry.detail == "HTTP Error 429 \\udcff"  # can be printed
+
+
+def test_the_bar_shows_films_a_minute_and_outcomes(scraped: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+    monkeypatch.setattr("tqdm.tqdm.set_postfix_str", lambda bar, text, refresh: texts.append(text))
+    scraped(mixed)
+    assert texts[-1].partition("/min, ")[2] == "kept 30, network 10, private 10" and len(texts) == 50
+
+
+# When a film is tried again.
+
+
+def delay_of(
+    attempt: int = 1, imdb_id: str = GOOD, asked: float = 0.0, reason: str = "network", **chosen: object
+) -> float:
+    settings = ScrapeSettings(**({"pause": 10.0, "attempts": 4} | chosen))
+    job = Job(imdb_id, "y", "", "Film", 1999, Project("/"), settings, attempt=attempt)
+    state = "failed" if reason in ("private", "decode") else "later"
+    return retry_delay(job, Entry(imdb_id, "y", state, reason, retry_after=asked))
+
+
+def test_a_delay_doubles_and_is_random_but_reproducible() -> None:
+    for attempt, least in ((1, 10), (2, 20), (3, 40)):
+        delays = [delay_of(attempt, imdb_id) for imdb_id in FILMS.imdb_id]
+        assert least <= min(delays) < 1.1 * least and 1.4 * least < max(delays) <= 1.5 * least
+        assert delays == [delay_of(attempt, imdb_id) for imdb_id in FILMS.imdb_id]
+
+
+@pytest.mark.parametrize("asked", [5.0, 60.0, 900.0])
+def test_a_delay_is_never_shorter_than_the_server_asked_for(asked: float) -> None:
+    assert delay_of(asked=asked) >= max(asked, 10.0)
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"attempt": 4}, {"asked": 4000.0}, {"reason": "timeout"}, {"reason": "private"}, {"reason": "decode"}]
+)
+def test_what_is_in_vain_is_not_tried_again_in_the_same_run(chosen: dict) -> None:
+    assert delay_of(**chosen) is None
+
+
+@pytest.mark.parametrize("reason", ["crash", "killed", "error", sources.LOST])
+def test_the_machines_own_trouble_needs_no_politeness(reason: str) -> None:
+    assert delay_of(reason=reason) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("films", "reason", "source", "waits"),
+    [(2, "", "youtube", [10.0]), (2, "", "folder:", [0.0]),
+     (1, "network", "youtube", [delay_of(attempt, FILMS.imdb_id[0]) for attempt in (1, 2, 3)])],
+)  # fmt: skip
+def test_a_run_pauses_between_downloads_and_before_another_attempt(
+    films: int, reason: str, source: str, waits: list[float],
+    project: Project, scraped: Callable, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    now, starts = [0.0], []
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    monkeypatch.setattr(pool, "time", clock)
+
+    def outcome(job: Job) -> tuple[str, str]:
+        starts.append(now[0])
+        return ("later", reason) if reason else ("ok", "")
+
+    for youtube_id in FILMS.youtube_id[:films]:
+        (project.root / f"{youtube_id}.mp4").write_bytes(b"video")
+    scraped(outcome, FILMS.head(films), attempts=4, pause=10.0, source=source)
+    assert [late - early for early, late in pairwise(starts)] == pytest.approx(waits)

@@ -1,0 +1,102 @@
+"""Predictions on a split: means over views, the same every time, from cached features of an untrained backbone."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from training_runs import Copy, few_resamples, trained  # noqa: F401
+
+from trailer_lib.dataset.dataset import Dataset
+from trailer_lib.networks.backbone import AGGREGATIONS
+from trailer_lib.networks.model_file import ModelFile, read_model
+from trailer_lib.networks.regressor import build
+from trailer_lib.project import Project
+from trailer_lib.settings import TrainSettings
+from trailer_lib.training import frozen, scoring
+from trailer_lib.training.batches import split_loader
+from trailer_lib.training.module import BEST
+
+
+@pytest.fixture(scope="module")
+def data(dataset_root: Path) -> Dataset:
+    return Dataset.open(Project(dataset_root))
+
+
+def model_of(epoch: int = 3, depth: str = "last", **chosen: object) -> ModelFile:
+    """An untrained model that says it is of `epoch`, whose points are its standardised predictions."""
+    torch.manual_seed(0)
+    settings = TrainSettings(**{"backbone": "squeezenet1_1", "batch": 4, "depth": depth} | chosen)
+    network = build("squeezenet1_1", settings.frames, settings.aggregate, "none", depth=depth).eval()
+    facts = {"settings": settings.as_dict(), "history": [{"epoch": epoch}], "score_sd": 1.0, "score_mean": 5.0}
+    return ModelFile(network, facts)
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_a_prediction_is_the_mean_over_the_views(data: Dataset, tmp_path: Path, freeze: str, aggregate: str) -> None:
+    model = model_of(frames=3, views=5, freeze=freeze, aggregate=aggregate, depth="stages")
+    points = scoring.predict_points(model, data, "test", tmp_path)
+    settings, views = TrainSettings(frames=3, batch=4), []
+    with torch.inference_mode():
+        for view in range(5):
+            batches = split_loader(data, settings, "test", view)
+            views.append(torch.cat([model.network(frames) for frames, *_ in batches]))
+    torch.testing.assert_close(torch.from_numpy(points), torch.stack(views).mean(0) + 5)
+    assert not torch.allclose(views[0], views[1])
+    np.testing.assert_array_equal(points, scoring.predict_points(model, data, "test", tmp_path))
+
+
+@pytest.mark.parametrize("chosen", [{"freeze": "backbone"}, {"freeze": "none", "epoch": 0}], ids=str)
+def test_what_an_untrained_backbone_sees_is_computed_once(data: Dataset, tmp_path: Path, chosen: dict) -> None:
+    model = model_of(frames=3, views=2, **chosen)
+    first = scoring.predict_points(model, data, "test", tmp_path)
+    model.network.unpooled = None  # to run the backbone again would be an error
+    assert np.array_equal(scoring.predict_points(model, data, "test", tmp_path), first)
+    with pytest.raises(TypeError):
+        scoring.predict_points(model, data, "test", tmp_path / "elsewhere")
+
+
+def test_a_trained_backbone_has_no_cached_features(data: Dataset, tmp_path: Path) -> None:
+    scoring.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "features")
+    assert not (tmp_path / "features").exists()
+
+
+@pytest.mark.parametrize("chosen", [{"freeze": "backbone"}, {"freeze": "none"}], ids=str)
+def test_the_index_has_the_features_of_evenly_spaced_frames(data: Dataset, tmp_path: Path, chosen: dict) -> None:
+    model = model_of(frames=3, **chosen)
+    index, films = scoring.build_index(model, data, tmp_path), data.split("train")
+    frames = np.stack([data.film_frames(row, 3) for row in films.index])
+    with torch.inference_mode():
+        features = model.network.features(model.network.normalise(torch.from_numpy(frames).permute(0, 1, 4, 2, 3)))
+    assert index["imdb_id"] == films.imdb_id.tolist()
+    assert index["mean"].numpy() == pytest.approx(features.numpy().mean(0), abs=1e-5)
+
+
+def test_a_pictures_of_the_index_is_160_by_90_and_about_5_kb(data: Dataset, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scene = Image.fromarray(rng.integers(0, 256, (14, 14, 3), np.uint8)).resize((128, 128), Image.Resampling.BICUBIC)
+    jpeg = scoring._jpeg(np.asarray(scene))
+    assert Image.open(io.BytesIO(jpeg)).size == (160, 90)
+    assert 2_000 < len(jpeg) < 8_000
+
+
+def test_a_frozen_training_passes_no_frame_through_the_network_twice(
+    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fit, both losses, the test, the validation and the index all use the cached features."""
+    passed, compute = [], frozen._compute_features
+
+    def counting(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
+        passed.append(len(frames))
+        return compute(network, frames)
+
+    monkeypatch.setattr(frozen, "_compute_features", counting)
+    monkeypatch.setattr(scoring, "_run_network", None)
+    project = copy_of(dataset_root)
+    chosen = {"freeze": "backbone", "head": "ridge", "aggregate": "mean", "views": 2}
+    trained(project, **chosen)
+    assert sum(passed) == len(Dataset.open(project).frames)
+    assert len(read_model(project.models / BEST).facts["index"]["imdb_id"]) == 18
