@@ -19,7 +19,6 @@ from trailer_lib.video import (
     save_frames,
 )
 from trailer_lib.video.decode import Frames
-from trailer_lib.video.frame_folder import open_picture
 
 HOSTILE = ["..", "../../etc/x", "a" * 300, "é" * 300, "-rf", "-.tmp-1-x", "nul\0", "\u202e", "", "[tt0000001]", "x (1)"]
 REASONS = [None, "dark", None, "flat", None, "black"]
@@ -146,12 +145,6 @@ def test_a_picture_is_turned_upright(tmp_path: Path, kind: str) -> None:
     Image.fromarray(stored).save(tmp_path / "a", kind, exif=exif)
     upright = read_picture(tmp_path / "a")
     assert upright.shape == (60, 40, 3) and upright[:28].min() > 200 and upright[32:].max() < 50
-
-
-def test_a_jpeg_opened_for_a_small_side_is_decoded_at_a_part_of_its_size(tmp_path: Path) -> None:
-    Image.fromarray(plain(COLOURS[0])[0]).resize((1280, 960)).save(tmp_path / "a.jpg")
-    assert open_picture(tmp_path / "a.jpg", side=128).size == (320, 240)
-    assert open_picture(tmp_path / "a.jpg").size == (1280, 960)
 
 
 def cut_picture() -> bytes:

@@ -127,7 +127,7 @@ def _light(transfer: int) -> np.ndarray:
     if transfer == PQ:
         root = code ** (1 / 78.84375)
         nits = 10_000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
-    else:  # the scene's light, then the system gamma of a display of 1,000 cd/m2, of each colour by itself
+    else:  # with the system gamma of a display of 1,000 cd/m2
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
         nits = 1000 * scene**1.2
     return (nits / 203).astype(np.float32)

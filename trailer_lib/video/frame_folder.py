@@ -97,23 +97,13 @@ def read_dropped(folder: Path) -> list[DroppedFrame]:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """A picture as uint8 RGB [height, width, 3]; TrailerError when it is none."""
-    return np.asarray(open_picture(path))
-
-
-def open_picture(path: Path, side: int = 0) -> Image.Image:
-    """A picture file, whatever its name says, as an upright RGB image; TrailerError when it is none.
-
-    With a `side` a large JPEG may come at a half, a quarter or an eighth of its size, not under `side` pixels.
-    """
+    """A JPEG, PNG or WebP of any name, upright, as uint8 RGB [height, width, 3]; TrailerError when it is none."""
     try:
         with Image.open(path, formats=["JPEG", "PNG", "WEBP"]) as picture:
-            picture.draft("RGB", (side, side) if side else None)
             picture.load()
             if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            return ImageOps.exif_transpose(picture).convert("RGB")
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise TrailerError(
-            f"{path.parent.name}/{path.name}: not a readable picture: remove it or scrape the film again"
-        ) from error
+        name = f"{path.parent.name}/{path.name}"
+        raise TrailerError(f"{name}: not a readable picture: remove it or scrape the film again") from error
