@@ -24,7 +24,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.video import title_cards
 from trailer_lib.video.frame_folder import read_picture
-from trailer_lib.video.quality_filter import DARK_SHARE, DARKEST, _duplicates, common_box, measure_bars
+from trailer_lib.video.quality_filter import BLACK, DARKEST, _duplicates, common_box, measure_bars
 from trailer_lib.video.sampling import sample_frames
 
 SQUEEZENET = "weights/squeezenet1_1-caffe-imagenet1k-fp16.pth"
@@ -69,7 +69,7 @@ def trailer_frames(shared: Path) -> Iterator[tuple[Path, bool, str, str]]:
         path = next((shared / "real" / "whole_trailers").glob(f"{film}.*"))
         frames = sample_frames(path, 100, 0, film, 360)
         thumbnails = np.array([title_cards.thumbnail(picture) for picture in frames.pixels])
-        lit = np.flatnonzero((thumbnails < DARKEST).mean((1, 2, 3)) < DARK_SHARE)
+        lit = np.flatnonzero((thumbnails < DARKEST).mean((1, 2, 3)) < BLACK)
         box = common_box([measure_bars(frames.pixels[index]) for index in lit])
         for index in sorted(set(lit) - _duplicates(thumbnails, lit, box).keys()):
             card, surely = (_within(frames.seconds[index], labels["card"], margin) for margin in (MARGIN, -MARGIN))

@@ -35,10 +35,15 @@ def render(
     path: Path, options: str = f"{X264} -g 12 -bf 3", frames: int = FRAMES, rate: object = FPS, size: tuple = SIZE
 ) -> Path:
     """`frames` numbered pictures in the file `path`, coded as FFmpeg's `options` say."""
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", str(rate), "-i", "-"]
+    return write(path, [numbered(number, *size) for number in range(frames)], options, rate)
+
+
+def write(path: Path, pictures: list[np.ndarray], options: str, rate: object = FPS) -> Path:
+    height, width = pictures[0].shape[:2]
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
     command = [FFMPEG, "-v", "error", "-y", *source, *options.split(), str(path)]
-    pictures = b"".join(numbered(number, *size).tobytes() for number in range(frames))
-    subprocess.run(command, input=pictures, env=os.environ | {"SVT_LOG": "1"}, check=True)
+    data = b"".join(picture.tobytes() for picture in pictures)
+    subprocess.run(command, input=data, env=os.environ | {"SVT_LOG": "1"}, check=True)
     return path
 
 

@@ -1,15 +1,17 @@
 """Pictures as a player displays them: upright, with square pixels, of one size; damage; and the decoders' threads."""
 
+import struct
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from clips import FPS, FRAMES, SIZE, X264, as_ffmpeg_displays, ffmpeg, number_of, render
+from clips import FPS, FRAMES, SIZE, X264, as_ffmpeg_displays, ffmpeg, number_of, render, write
 
 from trailer_lib.video import decode
-from trailer_lib.video.container import MAX_PIXELS, OpenVideo, VideoError
+from trailer_lib.video.container import MAX_PIXELS, OpenVideo, Probe, VideoError
 from trailer_lib.video.sampling import Frames, random_times, sample_frames
 
 WIDTH, HEIGHT = SIZE
@@ -105,6 +107,82 @@ def test_more_pictures_than_memory_should_hold_are_refused_before_they_are_made(
     assert sample_frames(path, 100, 0, "key", height=360).pixels.shape == (100, 360, 683, 3)
 
 
+def with_clap(path: Path, target: Path, *fields: int) -> Path:
+    """`path`, whose moov is last, with a clean aperture: width, height, offset right, offset down (ISO 14496-12)."""
+    data, box = bytearray(path.read_bytes()), struct.pack(">I4s8i", 40, b"clap", *chain(*((n, 1) for n in fields)))
+    entry = data.find(b"avc1", data.find(b"stsd"))
+    end = entry - 4 + struct.unpack(">I", data[entry - 4 : entry])[0]
+    data[end:end] = box
+    for name in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        start = data.rfind(name, 0, entry + 4)
+        data[start - 4 : start] = struct.pack(">I", struct.unpack(">I", data[start - 4 : start])[0] + len(box))
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(("size", "offset"), [((32, 24), (-8, 4)), ((60, 48), (0, 0)), ((64, 48), (0, 0))])
+def test_what_the_container_crops_is_cropped(
+    picture_clip: Path, tmp_path: Path, suffix: str, size: tuple, offset: tuple
+) -> None:
+    path = with_clap(picture_clip, tmp_path / "cropped.mp4", *size, *offset)
+    if suffix == ".mkv":
+        ffmpeg("-i", path, "-c", "copy", path.with_suffix(".mkv"))
+    assert distance(path.with_suffix(suffix), as_ffmpeg_displays(path, size)) < 2
+    half = sample_frames(path.with_suffix(suffix), 3, 0, "key", height=size[1] // 2).pixels
+    assert half.shape == (3, size[1] // 2, size[0] // 2, 3)
+
+
+def test_one_rotation_a_file_also_where_the_stream_has_it_at_its_start_only(tmp_path: Path) -> None:
+    clip = render(tmp_path / "clip.mp4", f"{X264} -g {GOP} -bf 0")
+    for name, change in (("rotated", "display_orientation=insert:rotate=90"), ("plain", "level=3")):
+        change = f"h264_mp4toannexb,h264_metadata={change}"
+        ffmpeg("-i", clip, "-c", "copy", "-bsf:v", change, tmp_path / f"{name}.h264")
+    (tmp_path / "both.h264").write_bytes(b"".join((tmp_path / f"{n}.h264").read_bytes() for n in ("rotated", "plain")))
+    ffmpeg("-r", FPS, "-i", tmp_path / "both.h264", "-c", "copy", tmp_path / "both.mp4")
+    shapes = {sample_frames(tmp_path / "both.mp4", 1, seed, "key").pixels.shape for seed in range(8)}
+    assert shapes == {(1, WIDTH, HEIGHT, 3)}
+
+
+def moving(fields: bool) -> list[np.ndarray]:
+    """25 pictures of stripes that move to the right; of `fields` every other line is of the moment between two."""
+    columns = np.arange(160)
+    pictures = [np.repeat(np.where((columns - 4 * moment) % 40 < 20, 40, 210)[None], 96, 0) for moment in range(50)]
+    for whole, other in zip(pictures[::2], pictures[1::2]):
+        whole[1::2] = other[1::2] if fields else whole[1::2]
+    return [np.repeat(picture[..., None], 3, 2).astype(np.uint8) for picture in pictures[::2]]
+
+
+@pytest.mark.parametrize(
+    "coding", ["-c:v libx264 -x264-params interlaced=1:tff=1", "-c:v mpeg2video -flags +ildct+ilme -q:v 2"]
+)
+def test_interlaced_pictures_have_no_combs_and_others_stay_as_they_are(tmp_path: Path, coding: str) -> None:
+    def combs(path: Path, options: str, fields: bool) -> float:
+        write(path, moving(fields), f"{options} -pix_fmt yuv420p")
+        pixels = sample_frames(path, 10, 0, "key").pixels.astype(float)
+        return float(np.abs(pixels[:, 1:-1] - (pixels[:, :-2] + pixels[:, 2:]) / 2).mean())
+
+    assert combs(tmp_path / "interlaced.mkv", coding, True) < 4
+    assert combs(tmp_path / "unmarked.mkv", "-c:v libx264", True) > 20  # the combs are there, and nothing says so
+    write(tmp_path / "plain.mkv", moving(False), "-c:v libx264 -pix_fmt yuv420p")
+    assert distance(tmp_path / "plain.mkv", as_ffmpeg_displays(tmp_path / "plain.mkv", (160, 96))) < 2
+
+
+# Signals of 203 and 26 cd/m2, of black and of the brightest (ITU-R BT.2408), and what they become.
+HDR = [("smpte2084", 0.58, 247), ("smpte2084", 0.3795, 100), ("smpte2084", 0, 0), ("smpte2084", 1, 255)]
+HDR += [("arib-std-b67", 0.75, 247), ("arib-std-b67", 0.38, 100), ("bt709", 0.58, 148)]
+
+
+@pytest.mark.parametrize(("transfer", "signal", "expected"), HDR)
+def test_hdr_is_tone_mapped_and_sdr_is_not(tmp_path: Path, transfer: str, signal: float, expected: int) -> None:
+    colours = f"setparams=color_primaries=bt2020:colorspace=bt2020nc:color_trc={transfer}"
+    grey = f"format=yuv420p10le,geq=lum={round(64 + 876 * signal)}:cb=512:cr=512,{colours}"
+    source = ["-f", "lavfi", "-i", f"color=black:size=64x48:rate=25:duration=0.4,{grey}"]
+    ffmpeg(*source, "-c:v", "libx265", "-x265-params", "log-level=none", tmp_path / "grey.mkv")
+    pixels = sample_frames(tmp_path / "grey.mkv", 3, 0, "key").pixels
+    assert abs(pixels.mean() - expected) < 6 and np.ptp(pixels.reshape(-1, 3), axis=1).max() <= 4
+
+
 def damaged(path: Path, first: int, stop: int, target: Path) -> Path:
     """`path` with the coded pictures first..stop overwritten."""
     data = bytearray(path.read_bytes())
@@ -179,9 +257,9 @@ def test_an_error_in_one_of_the_threads_is_the_error_of_the_call(clip: Path, mon
 def test_reading_stops_at_the_last_wanted_frame_of_a_group(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups, decode_group, step = [], decode._decode_group, 512  # ticks of a frame at 25 a second
 
-    def counted(video: OpenVideo, keyframe: int, missing: set[int], skip: bool) -> object:
+    def counted(video: OpenVideo, info: Probe, start: int, missing: set[int], skip: bool) -> object:
         last = max(missing)
-        yield from decode_group(video, keyframe, missing, skip)
+        yield from decode_group(video, info, start, missing, skip)
         groups.append((last, next(video.container.demux(video.stream)).dts))
 
     monkeypatch.setattr(decode, "_decode_group", counted)

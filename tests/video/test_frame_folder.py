@@ -128,6 +128,25 @@ def test_a_picture_of_any_kind_is_read_as_rgb(tmp_path: Path, kind: str, mode: s
     assert (picture.shape, picture.dtype) == ((20, 30, 3), np.uint8) and close(picture, (77, 77, 77))
 
 
+def test_sixteen_bits_of_grey_are_scaled_and_inks_are_converted(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 60).astype(np.uint16)[None].repeat(40, 0)
+    Image.fromarray(levels).save(tmp_path / "grey.png")
+    Image.new("CMYK", (60, 40), (0, 255, 255, 0)).save(tmp_path / "red.jpg")
+    assert np.array_equal(read_picture(tmp_path / "grey.png")[0, :, 0], levels[0] >> 8)
+    assert close(read_picture(tmp_path / "red.jpg"), (254, 0, 0))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_is_turned_upright(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: the top of the picture is stored at its left
+    stored = np.zeros((40, 60, 3), np.uint8)
+    stored[:, :30] = 250
+    Image.fromarray(stored).save(tmp_path / "a", kind, exif=exif)
+    upright = read_picture(tmp_path / "a")
+    assert upright.shape == (60, 40, 3) and upright[:28].min() > 200 and upright[32:].max() < 50
+
+
 def cut_picture() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(buffer, "JPEG")

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
+import drawn
 import numpy as np
 import pytest
 from clips import FPS, FRAMES, X264, number_of, render
 
+from trailer_lib.errors import TrailerError
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import sampling
 from trailer_lib.video.container import VideoError
@@ -143,6 +146,34 @@ def test_an_all_black_film_is_an_error_with_the_filter_as_it_is(make_video: Call
     path = make_video(tmp_path / "black.mp4", [np.zeros((36, 64, 3), np.uint8)] * 24)
     with pytest.raises(sampling.NoInformativeFrames, match="kept none of 12 frames"):
         sampling.sample_informative(path, "tt0000001", ScrapeSettings(count=4), 0)
+
+
+def test_a_video_of_few_frames_says_how_many(make_video: Callable, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "few.mp4", [drawn.scene(seed) for seed in range(3)])
+    sample = sampling.sample_informative(path, "key", ScrapeSettings(count=20), 0)
+    assert sample.remark == "kept 3 of 60 frames, 3 of them different; asked for at least 10"
+    assert sample.frames.duration == pytest.approx(3 / 12)  # of the video, whatever frames were drawn
+    thumbnail = make_video(tmp_path / "thumbnail.mp4", [drawn.CARDS["title"]])
+    with pytest.raises(sampling.NoInformativeFrames, match="none of 60 frames, 1 of them different: all card"):
+        sampling.sample_informative(thumbnail, "key", ScrapeSettings(count=20), 0)
+
+
+def test_a_negative_height_is_refused(clip: Path) -> None:
+    with pytest.raises(TrailerError, match="height -5"):
+        sampling.sample_informative(clip, "key", ScrapeSettings(count=4), -5)
+
+
+def test_frames_before_the_first_keyframe_are_not_there(tmp_path: Path) -> None:
+    whole = render(tmp_path / "whole.mkv", f"{X264} -g 20 -bf 0")
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "cut.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts >= 240:  # without the first keyframe
+                packet.stream = stream
+                target.mux(packet)
+    frames = sample_frames(tmp_path / "cut.mkv", COUNT, 0, "key")
+    times = random_times(0, "key", (FRAMES - 20) / FPS, COUNT)
+    assert numbers(frames) == (20 + np.floor(times * FPS)).astype(int).tolist()
 
 
 def test_a_worker_gets_memory_for_many_large_pictures() -> None:

@@ -69,10 +69,7 @@ class OpenVideo:
 
 @contextmanager
 def open_video(path: Path, index: int | None = None) -> Iterator[OpenVideo]:
-    """Open `path` and choose a video stream, or take that of the `index`; VideoError for what is no video.
-
-    VideoError also for what cannot be read within the block.
-    """
+    """Open `path` and choose its video stream, or take that of `index`; VideoError, also for errors in the block."""
     container_format = _container_format(path)
     # "file:" keeps a name like "concat:a|b" a name; the whitelist keeps the file from opening anything else.
     options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
@@ -115,7 +112,7 @@ def _choose_stream(path: Path, container: InputContainer) -> av.VideoStream:
     if len(streams) == 1:
         return streams[0]
     frames = Counter(packet.stream_index for packet in container.demux(streams) if packet.size)
-    container.seek(0)
+    container.seek(0, any_frame=True)
 
     def rank(stream: av.VideoStream) -> tuple:
         codec, default = stream.codec_context, bool(stream.disposition & Disposition.default)
@@ -192,7 +189,7 @@ def _claimed_end(video: OpenVideo, start: float, end: float) -> float:
     claimed = (container.duration or 0) / av.time_base
     enough = start + COMPLETE * (claimed - start)
     if end < enough:
-        container.seek(0)
+        container.seek(0, any_frame=True)
         packets = (packet for packet in container.demux() if packet.pts is not None)
         last = max(float((packet.pts + (packet.duration or 0)) * packet.time_base) for packet in packets)
         return claimed if last < enough else end

@@ -52,7 +52,7 @@ def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return (True, c < 0, b < 0) if abs(b) + abs(c) > abs(a) + abs(d) else (False, a < 0, d < 0)
 
 
-def cropping_of(stream: av.VideoStream) -> tuple[int, int, int, int]:
+def cropping_of(stream: av.VideoStream) -> tuple[int, ...]:
     """Pixels that the container crops from the top, bottom, left and right of each stored picture.
 
     PyAV does not pass them on, but FFmpeg writes them into the header of a Matroska file (RFC 9559, 5.1.4.1.28.8).
@@ -61,36 +61,35 @@ def cropping_of(stream: av.VideoStream) -> tuple[int, int, int, int]:
     with suppress(av.FFmpegError, ValueError), av.open(header, "w", format="matroska") as container:
         container.add_stream_from_template(stream)
         container.start_encoding()
-        ids = b"\x54\xbb", b"\x54\xaa", b"\x54\xcc", b"\x54\xdd"
-        fields = (re.search(re.escape(name) + rb"(?s:\x81(.)|\x82(..))", header.getvalue()) for name in ids)
-        return tuple(int.from_bytes(field[1] or field[2], "big") if field else 0 for field in fields)
-    return 0, 0, 0, 0
+    names = b"\x54\xbb", b"\x54\xaa", b"\x54\xcc", b"\x54\xdd"
+    fields = [re.search(re.escape(name) + rb"(?s:\x81(.)|\x82(..))", header.getvalue()) for name in names]
+    return tuple(int.from_bytes(field[1] or field[2], "big") if field else 0 for field in fields)
 
 
 class Display:
-    """The pictures that a player makes of a video's frames: of one size and rotation, those of its `first` frame.
+    """The pictures that a player makes of a stream's frames: of one size and rotation, those of its `first` frame.
 
-    They have at most `height` lines, 0 for no limit. They are never enlarged, except in width where pixels are wider
-    than high (`aspect`, the sample aspect ratio). `cropping` is that of `cropping_of`. VideoError for more than
-    MAX_PIXELS.
+    They are cropped as the container says, and have at most `height` lines, 0 for no limit. They are never enlarged,
+    except in width where pixels are wider than high. VideoError for more than MAX_PIXELS.
     """
 
-    def __init__(
-        self, first: av.VideoFrame, aspect: Fraction | None, cropping: tuple[int, int, int, int], height: int
-    ) -> None:
+    def __init__(self, stream: av.VideoStream, first: av.VideoFrame, height: int) -> None:
         self.swap, self.mirror, self.flip = rotation_of(first)
-        top, bottom, left, right = cropping
-        stored_lines, stored_width = first.height - top - bottom, first.width - left - right
-        width, lines = max(1, round(stored_width * (aspect or 1))), stored_lines
+        top, bottom, left, right = cropping_of(stream)
+        lines, columns = first.height - top - bottom, first.width - left - right
+        if lines < 1 or columns < 1:
+            top, left, lines, columns = 0, 0, first.height, first.width
+        width = max(1, round(columns * (stream.sample_aspect_ratio or 1)))
         upright_lines = width if self.swap else lines
         scale = Fraction(height, upright_lines) if 0 < height < upright_lines else 1
         self.width, self.lines = max(1, round(width * scale)), max(1, round(lines * scale))
-        if self.width * self.lines > MAX_PIXELS:
+        # The whole frame is scaled, then cropped.
+        self.scaled = round(first.width * self.width / columns), round(first.height * self.lines / lines)
+        self.left = min(round(left * self.width / columns), self.scaled[0] - self.width)
+        self.top = min(round(top * self.lines / lines), self.scaled[1] - self.lines)
+        if self.scaled[0] * self.scaled[1] > MAX_PIXELS:
             raise VideoError(f"displayed at {self.width}x{self.lines}: at most {MAX_PIXELS} pixels a picture are made")
         self.shape = (self.width, self.lines, 3) if self.swap else (self.lines, self.width, 3)
-        # The whole frame is scaled, then cropped.
-        self.scaled = round(first.width * self.width / stored_width), round(first.height * self.lines / stored_lines)
-        self.top, self.left = round(top * self.lines / stored_lines), round(left * self.width / stored_width)
 
     def picture(self, frame: av.VideoFrame, scaler: VideoReformatter) -> np.ndarray:
         """uint8 RGB of `shape`; a frame of another size than the first is scaled to it."""
@@ -106,7 +105,7 @@ class Display:
 def _deinterlace(frame: av.VideoFrame) -> av.VideoFrame:
     """One field, and between its lines what they suggest: without the other field, which is of another moment."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
     graph.link_nodes(source, graph.add("estdif", "mode=frame:parity=tff"), graph.add("buffersink")).configure()
     graph.push(frame)
     graph.push(None)
@@ -128,7 +127,7 @@ def _light(transfer: int) -> np.ndarray:
     if transfer == PQ:
         root = code ** (1 / 78.84375)
         nits = 10_000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
-    else:  # the scene's light, then the system gamma of a display of 1,000 cd/m2, of each colour by itself
+    else:  # with the system gamma of a display of 1,000 cd/m2
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
         nits = 1000 * scene**1.2
     return (nits / 203).astype(np.float32)
@@ -169,8 +168,7 @@ def decode_frames(
     first = next(_decode(video, info, info.group_by_keyframe([info.pts[0], *info.keyframes]).items()), None)
     if first is None:
         raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
-    display = Display(first, stream.sample_aspect_ratio, cropping_of(stream), height)
-    pictures = _Pictures(video.path.name, wanted, display)
+    pictures = _Pictures(video.path.name, wanted, Display(stream, first, height))
     todo = iter(groups.items())  # shared by the threads; each takes the next group from it
     with ThreadPoolExecutor(MAX_THREADS) as pool:
         others = [
@@ -204,13 +202,11 @@ def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]
             yield from _decode_group(video, info, before, missing, skip=False)
 
 
-def _decode_group(
-    video: OpenVideo, info: Probe, keyframe: int, missing: set[int], skip: bool
-) -> Iterator[av.VideoFrame]:
+def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], skip: bool) -> Iterator[av.VideoFrame]:
     """The frames at the pts `missing`, which are removed from it; `skip` those that no other frame depends on."""
     codec, unsent, last = video.stream.codec_context, set(missing), max(missing)
     try:
-        _seek(video, keyframe)
+        _seek(video, start)
         for packet in video.container.demux(video.stream):
             packet.pts = info.pts_at.get(packet.pos, packet.pts)
             # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.

@@ -49,7 +49,9 @@ def save_frames(folder: Path, frames: Frames, reasons: list[str | None], facts: 
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
     content = {f"{number}.jpg": _jpeg(frames.pixels[index], QUALITY) for number, index in enumerate(kept)}
     if dropped:
-        content[STRIP] = _jpeg(np.concatenate([_thumbnail(frames.pixels[index]) for index in dropped]), 80)
+        size = max(1, round(frames.pixels.shape[2] * STRIP_HEIGHT / frames.pixels.shape[1])), STRIP_HEIGHT
+        thumbnails = [Image.fromarray(frames.pixels[index]).resize(size, Image.Resampling.BOX) for index in dropped]
+        content[STRIP] = _jpeg(np.concatenate(thumbnails), 80)
     record = facts | {
         "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
         "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
@@ -67,18 +69,13 @@ def _jpeg(picture: np.ndarray, quality: int) -> bytes:
     return data.getvalue()
 
 
-def _thumbnail(frame: np.ndarray) -> np.ndarray:
-    width = max(1, round(frame.shape[1] * STRIP_HEIGHT / frame.shape[0]))
-    return np.asarray(Image.fromarray(frame).resize((width, STRIP_HEIGHT), Image.Resampling.BOX))
-
-
 def picture_paths(folder: Path) -> list[Path]:
     """The pictures of a folder, 2.jpg before 10.jpg, then names that are no numbers; of a scraped film those kept."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
-    numbers = {path: int(path.stem) if path.stem.isdecimal() else None for path in paths if path.name != STRIP}
-    if (folder / RECORD).exists():
-        numbers = {path: number for path, number in numbers.items() if number is not None}
-    return sorted(numbers, key=lambda path: (numbers[path] is None, numbers[path] or 0, path.name))
+    scraped = (folder / RECORD).exists()
+    numbers = {path: path.stem.isdecimal() for path in paths if path.name != STRIP}
+    kept = [path for path, number in numbers.items() if number or not scraped]
+    return sorted(kept, key=lambda path: (not numbers[path], path.stem.zfill(20 * numbers[path]), path.name))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -100,23 +97,13 @@ def read_dropped(folder: Path) -> list[DroppedFrame]:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """A picture as uint8 RGB [height, width, 3]; TrailerError when it is none."""
-    return np.asarray(open_picture(path))
-
-
-def open_picture(path: Path, side: int = 0) -> Image.Image:
-    """A picture file, whatever its name says, as an upright RGB image; TrailerError when it is none.
-
-    With a `side` a large JPEG may come at a half, a quarter or an eighth of its size, not under `side` pixels.
-    """
+    """A JPEG, PNG or WebP of any name, upright, as uint8 RGB [height, width, 3]; TrailerError when it is none."""
     try:
         with Image.open(path, formats=["JPEG", "PNG", "WEBP"]) as picture:
-            picture.draft("RGB", (side, side) if side else None)
             picture.load()
             if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            return ImageOps.exif_transpose(picture).convert("RGB")
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise TrailerError(
-            f"{path.parent.name}/{path.name}: not a readable picture: remove it or scrape the film again"
-        ) from error
+        name = f"{path.parent.name}/{path.name}"
+        raise TrailerError(f"{name}: not a readable picture: remove it or scrape the film again") from error

@@ -18,13 +18,13 @@ LIT_SHARE = 0.1  # of a bar's line may be lit: channels put their mark in the ba
 NARROWER = 10  # per cent of the frames may have a narrower bar: a flash, a frame from another source
 WIDEST = 0.3  # of the side: a wider bar is taken for darkness, and nothing is cropped
 # "informative". The figures are of labelled frames of 1,124 trailers and five films.
-DARKEST, DARK_SHARE = 20, 0.96  # a frame is black if so many of its pixels are darker; of 1,236 scenes none is
-ALL_DARK = 0.99  # share of dark pixels of a frame on which there is no text either
+DARKEST = 20  # brightness under which a pixel is dark
+BLACK, TEXTLESS = 0.96, 0.99  # shares of dark pixels of a black frame, of 1,236 scenes none, and of one without text
 FLATTEST = 5.0  # standard deviation, of 255, of each colour under which a frame is blank: the flattest scene has 7
 CARD = 0.5  # more likely a card than not
 ALIKE = 0.90  # correlation of two frames of a shot; of 450,000 pairs of different trailers none has it
 TILES = (16, 9)  # what is correlated: too few pixels for noise and small movements to count
-BLACK = 8.0  # "percentile": mean brightness of 255 under which a frame is black, whatever the others are like
+BLACK_MEAN = 8.0  # "percentile": mean brightness of 255 under which a frame is black, whatever the others are like
 ORIGINAL_SHARE = 20  # per cent of the darkest and of the flattest frames that the original dropped
 
 
@@ -75,10 +75,9 @@ def common_box(bars: list[np.ndarray], margin: float = 0.004) -> LetterboxBox:
 
 @dataclass(frozen=True)
 class Verdict:
-    """None or the reason to drop a picture, and a score in [0, 1]: how certain it is that the picture is uninformative.
+    """None or the reason to drop a picture, and how certain it is that it is uninformative, 0 to 1.
 
-    The score is the probability of a card; of a duplicate, its correlation with the kept frame; 1 where there is no
-    doubt (black, blank, unreadable). Duplicates of a card have the card's verdict.
+    The probability of a card; of a duplicate, its correlation with the kept frame; 1 if black, blank or unreadable.
     """
 
     reason: str | None
@@ -137,7 +136,7 @@ def _percentile(pictures: Iterable[np.ndarray]) -> list[str | None]:
     if len(means):
         reasons[spreads < np.percentile(spreads, ORIGINAL_SHARE)] = "flat"
         reasons[means < np.percentile(means, ORIGINAL_SHARE)] = "dark"
-    reasons[means < BLACK] = "black"
+    reasons[means < BLACK_MEAN] = "black"
     return reasons.tolist()
 
 
@@ -145,7 +144,7 @@ def _judge(summaries: Iterable[Summary]) -> tuple[LetterboxBox, list[Verdict]]:
     """The box that nearly all kept frames share, and the verdicts. Of frames that are alike the network sees one."""
     thumbnails, bars = map(np.array, zip(*summaries, (np.zeros(SHAPE, np.uint8), np.zeros(4))))  # one more, black
     dark = (thumbnails < DARKEST).mean((1, 2, 3))
-    lit = np.flatnonzero(dark < ALL_DARK)
+    lit = np.flatnonzero(dark < TEXTLESS)
     duplicates = _duplicates(thumbnails, lit, common_box(bars[lit]))
     unique = np.array([index for index in lit if index not in duplicates], int)
     scores = card_probabilities(thumbnails[unique])
@@ -154,7 +153,7 @@ def _judge(summaries: Iterable[Summary]) -> tuple[LetterboxBox, list[Verdict]]:
     for index, score in zip(unique, scores.tolist()):
         if box.crop(thumbnails[index]).std((0, 1), dtype=np.float32).max() < FLATTEST:
             verdicts[index] = Verdict("blank", 1.0)
-        elif score >= CARD or dark[index] < DARK_SHARE:
+        elif score >= CARD or dark[index] < BLACK:
             verdicts[index] = Verdict("card" if score >= CARD else None, score)
     for index, (original, likeness) in duplicates.items():
         kept = verdicts[original].reason is None
