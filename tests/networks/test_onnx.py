@@ -13,6 +13,7 @@ from network_helpers import made_model, predict, random_frames
 from PIL import Image
 from torch import nn
 
+import trailer_lib
 from trailer_lib.dataset import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
@@ -108,6 +109,7 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert metadata.items() <= runner.get_modelmeta().custom_metadata_map.items()
     frames, size, results = model.network.frames, model.facts["dataset"]["size"], model.facts["results"]
     assert (int(metadata["frames"]), int(metadata["size"])) == (frames, size)
+    assert (metadata["model"], metadata["trailer_lib"]) == (model_file.fingerprint(best), trailer_lib.__version__)
     assert metadata["verdict"] == results["verdict"] and "uint8" in metadata["input"]
     assert json.loads(metadata["test"])["MAE"]["trailer"] == results["metrics"]["trailer"]["MAE"]["value"]
     assert [(node.name, node.shape[1:]) for node in runner.get_inputs()] == [("frames", [frames, 3, size, size])]

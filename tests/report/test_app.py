@@ -22,11 +22,10 @@ from conftest import pictures
 from disguises import Canary
 from server import Site, file
 
-from trailer_lib import download
+from trailer_lib import download, scrape
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor, trailer_input
 from trailer_lib.report import app
-from trailer_lib.scrape import youtube
 from trailer_lib.training import BEST
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -244,7 +243,7 @@ def test_links_and_long_videos(visits: app.Visits, site: Site, trailer: Path, mo
     site.pages["/a.mp4"] = file(trailer.read_bytes())
     monkeypatch.setattr(download, "is_public", lambda host: True)
     assert line(visits, None, f"{site.url}/a.mp4") == line(visits, trailer) == ""
-    monkeypatch.setattr(youtube, "fetch_youtube", lambda *_, **__: trailer)
+    monkeypatch.setattr(scrape, "fetch_youtube", lambda *_, **__: trailer)
     assert line(visits, None, " youtu.be/abcdefghij1 ") == ""
     monkeypatch.setattr(trailer_input, "MOST_SECONDS", 6.0)
     assert "trailer.mp4: 0 minutes long: at most 0 are taken" in line(visits, trailer)

@@ -129,13 +129,14 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
         raise TrailerError(f"{path}: the model was never tested: use best_model.pt of a finished training")
     try:
         network = _InPoints(model).eval()
-        metadata = {"model": fingerprint(path), "trailer_lib": __version__} | _metadata(model)
+        metadata = _metadata(model)
     except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
         raise TrailerError(f"{path}: what it says of its model is damaged ({error}): train again") from error
     size = sum(tensor.nbytes for tensor in model.network.state_dict().values())
     if size >= MAX_ONNX_BYTES:
         raise TrailerError(f"{path}: {size:,} bytes of weights: an ONNX file holds under {MAX_ONNX_BYTES:,}")
     program = _onnx_program(path, network, int(metadata["size"]))
+    metadata |= {"model": fingerprint(path), "trailer_lib": __version__}
     program.model.metadata_props.update(metadata)
     with files.reporting_full_disk(out, lambda: size), files.atomic_path(out) as temporary:
         program.save(temporary, external_data=False)

@@ -1,10 +1,10 @@
 """The page: drop a trailer or paste a link, and see its prediction. It makes no request to any other host."""
 
+import hashlib
 import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -39,16 +39,21 @@ footer {display: none !important}
 """
 
 
-def keep_upload(upload: str | None, before: str | None) -> str | None:
-    """A visitor's own link to an upload, which gradio may share with others, in place of `before` of another upload."""
-    if upload and before and Path(before).parent.parent == Path(upload).parent:
-        return before
-    drop_upload(before)
-    if upload is None:
-        return None
-    own = Path(tempfile.mkdtemp(dir=Path(upload).parent), Path(upload).name)
-    os.link(upload, own)
-    return str(own)
+def keep_upload(upload: str | None, before: str | None, session: str) -> str | None:
+    """The visitor's own link to an upload; the one `before` goes, unless it is the same.
+
+    gradio stores equal files of two visitors as one, which must not be deleted after the first one's prediction.
+    `session`: gradio's name of the visit, which a visitor may have made up.
+    """
+    folder = hashlib.sha256(session.encode()).hexdigest()[:16]
+    own = Path(upload).parent / folder / Path(upload).name if upload else None
+    if before and before != str(own):
+        drop_upload(before)
+    if own and not own.exists():
+        own.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # the upload and the click, at once
+            os.link(upload, own)
+    return own and str(own)
 
 
 def drop_upload(own: str | None) -> None:
@@ -142,6 +147,9 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
     def predict_example(progress: Any = gr.Progress()) -> tuple[str, ...]:  # noqa: B008
         return visits.predict(str(example), "", lambda share, step: progress(share, desc=STEPS[step]))
 
+    def keep(upload: str | None, own: str | None, request: gr.Request) -> str | None:
+        return keep_upload(upload, own, request.session_hash)
+
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS)) as page:
         gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {info.train_films} films. {info.verdict}")
         own = gr.State(None, time_to_live=KEPT_SECONDS, delete_callback=drop_upload)
@@ -158,7 +166,7 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
                 parts.append(gr.HTML(elem_id=element))
         one = {"api_visibility": "private", "show_progress_on": parts[0], "concurrency_id": "one"}
         for event in (upload.upload, upload.clear, button.click, link.submit):  # a click may overtake the upload
-            kept = event(keep_upload, [upload, own], own, api_visibility="private", show_progress="hidden", queue=False)
+            kept = event(keep, [upload, own], own, api_visibility="private", show_progress="hidden", queue=False)
             if event in (button.click, link.submit):
                 kept.success(predict, [own, link], [*parts, upload, own], **one)
         example_button.click(predict_example, None, parts, **one)
