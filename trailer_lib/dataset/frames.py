@@ -76,10 +76,6 @@ class Entry:
     sha256: str
     pictures: str
 
-    @property
-    def end(self) -> int:
-        return self.first + self.count
-
 
 def header(rows: int, side: int) -> bytes:
     """The first bytes of frames.npy: uint8 [rows, side, side, 3]."""
@@ -115,7 +111,7 @@ class FrameArray:
         entries = read_index(self.index)
         self.films = {entry.film: entry for entry in entries}
         # Also after the rows of replaced entries: until `close`, the dataset as it was reads them.
-        self.rows = max((entry.end for entry in entries), default=0)
+        self.rows = max((entry.first + entry.count for entry in entries), default=0)
         used = sum(entry.count for entry in self.films.values() if wanted.get(entry.film) == entry.pictures)
         if not self.path.exists() or not 0 < self.rows <= 2 * used:
             (folder / CARD).unlink(missing_ok=True)  # there is no dataset until the new one is complete
@@ -134,12 +130,12 @@ class FrameArray:
                 file.write(frames.data)
             with open(self.index, "ab") as file:
                 file.write(b"\n" + _line(entry))  # a line of its own, whatever a killed build left before it
-        self.films[film], self.rows = entry, max(self.rows, entry.end)
+        self.films[film], self.rows = entry, max(self.rows, entry.first + entry.count)
 
     def close(self, films: Iterable[str]) -> list[Entry]:
         """Remove all other films from the index and complete both files; the entries in the order of their rows."""
         entries = sorted((self.films[film] for film in films), key=lambda entry: entry.first)
-        rows = entries[-1].end
+        rows = entries[-1].first + entries[-1].count
         with open(self.path, "r+b") as file:
             file.write(header(rows, self.side))
             file.truncate(HEADER + rows * self.side**2 * 3)
