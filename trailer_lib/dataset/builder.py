@@ -24,11 +24,9 @@ from trailer_lib.video import folder_id, picture_paths
 
 MEMORY = 200_000_000  # bytes of frames that are decoded at once
 PAGE_TEXT = """# Dataset card
-Generated: do not edit.
-
 - `frames.npy`: the frames of all films, uint8 RGB; rows that no film names are unused.
 - `films.csv`: a row per film: its metadata, its split, its rows (`first`, `count`) and their SHA-256.
-- `dataset.json`: the facts below. `frames.jsonl`: the index from which the next build resumes.
+- `left_out.csv`: what was left out. `frames.jsonl`: for the next build. `dataset.json`: the facts below, generated.
 """
 
 
