@@ -193,7 +193,7 @@ def test_a_scrape_that_gives_no_film_is_an_error(frames_root: Path, copy_of: Cop
     project = copy_of(frames_root)
     shutil.rmtree(project.images)
     words = ["scrape", "--root", project.root, "--films", 2, "--source", "folder:none", "--workers", 1]
-    assert "folder:none" in error(*words)
+    assert "none: no such folder" in error(*words)
 
 
 @pytest.mark.parametrize("text", ["[train", "[trian]\nepochs = 3", "epochs = 3", "[train]\nepoch = 3"])

@@ -127,7 +127,8 @@ def test_weights_of_other_frames_keep_the_response_to_equal_ones(tmp_path: Path,
 def test_the_file_of_a_model_of_another_kind_is_an_error(tmp_path: Path, backbone: str, message: str) -> None:
     made_model(pixels="raw").save(tmp_path / "best_model.pt")
     with pytest.raises(TrailerError, match=message):
-        build(backbone, 5, "channels", str(tmp_path / "best_model.pt"))
+        pixels = "raw" if backbone == "resnet18" else "imagenet"
+        build(backbone, 5, "channels", str(tmp_path / "best_model.pt"), pixels=pixels)
 
 
 @pytest.mark.parametrize(

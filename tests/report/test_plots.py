@@ -54,6 +54,7 @@ def captions(figure: Figure) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def closed() -> Iterator[None]:
+    plt.close("all")  # of other tests
     yield
     assert plt.get_fignums() == []
 
