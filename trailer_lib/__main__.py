@@ -102,7 +102,7 @@ COMMANDS: dict[str, tuple] = {
     ),
     "evidence": (
         "Say what metadata and a table of features tell.", "--features features.npz", ROOT,
-        arg("--features", metavar="FILE", help=".npz, .csv or .tsv: a row a film, by IMDb id"),
+        arg("--features", metavar="FILE", help=".npz, .csv or .tsv: a row a film, by an id, or title and year"),
         FOLDS, repeats(3), JSON, figure("the table"),
     ),
     "predict": (

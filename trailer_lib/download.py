@@ -24,6 +24,7 @@ from trailer_lib.errors import SourceError
 from trailer_lib.progress import bar
 
 TRIES, REDIRECTS, CHUNK = 6, 5, 1 << 18
+SIZE_LIMIT = 500_000_000  # bytes of a trailer
 TIMEOUT = (15.0, 30.0)  # seconds to connect, and without a byte
 TEMPORARY, PERMANENT = {"network", "rate limit"}, {"refused", "unavailable", "too large"}
 STATUS_KINDS = {401: "forbidden", 403: "forbidden", 408: "network", 425: "network", 429: "rate limit"}

@@ -33,22 +33,12 @@ def flag() -> Image.Image:
 
 def test_squash_keeps_the_whole_picture() -> None:
     shrunk = resize_frame(flag(), DatasetSettings(size=16, fit="squash"))
-    assert shrunk.shape == (16, 16, 3)
     assert shrunk[:, 1].tolist() == [[255, 0, 0]] * 16 and shrunk[:, -2].tolist() == [[0, 0, 255]] * 16
 
 
 @pytest.mark.parametrize("picture", [flag(), flag().rotate(90, expand=True)])
 def test_crop_keeps_the_middle_square(picture: Image.Image) -> None:
     assert (resize_frame(picture, DatasetSettings(size=16, fit="crop")) == [0, 255, 0]).all()
-
-
-def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for number in range(FRAMES):
-        Image.new("RGB", (64, 36), (10 * number, 10 * number, 10 * number)).save(tmp_path / f"{number}.jpg")
-    assert (np.diff(load_film_frames(tmp_path, DatasetSettings(size=16)).mean((1, 2, 3))) > 0).all()
-
-
-# Black bars.
 
 
 def barred(folder: Path, count: int = FRAMES, bar: int = 12) -> np.ndarray:
@@ -99,9 +89,6 @@ def test_a_build_crops_bars_where_scraping_did_not(
     assert (data.film_frames(row)[:, 0].min() > 60) == cropped
 
 
-# The array.
-
-
 def made(count: int, value: int) -> np.ndarray:
     return np.full((count, 8, 8, 3), value, np.uint8)
 
@@ -150,7 +137,7 @@ def test_the_array_is_begun_anew_when_under_half_of_it_is_wanted(tmp_path: Path,
     assert (tmp_path / "dataset.json").exists() == (left > 0)
 
 
-@pytest.mark.parametrize("rows, side", [(0, 8), (10**12, 8), (1, 1024), (10**12, 1024)])
+@pytest.mark.parametrize("rows, side", [(0, 8), (10**12, 1024)])
 def test_the_header_has_one_length(rows: int, side: int) -> None:
     assert len(frames.header(rows, side)) == frames.HEADER
 

@@ -43,19 +43,6 @@ def nmse(train: pd.DataFrame, test: pd.DataFrame, name: str) -> float:
     return float(metrics.nmse(test.score.to_numpy(), predicted))
 
 
-def test_the_mean_and_the_median_are_the_train_films() -> None:
-    train, test = films(31, seed=2), films(3, seed=3)
-    predictions = baselines.baseline_predictions(train, test, ["mean baseline"])
-    assert list(predictions) == ["mean baseline"]
-    assert predictions["mean baseline"] == pytest.approx([train.score.mean()] * 3)
-    assert list(baselines.median_prediction(train, test)) == [train.score.median()] * 3
-
-
-@pytest.mark.parametrize("name", list(baselines.BASELINES)[1:])
-def test_a_baseline_learns_nothing_where_there_is_nothing(name: str) -> None:
-    assert nmse(films(seed=1), films(seed=2), name) > 0.9
-
-
 @pytest.mark.parametrize(
     "column, good, bad, first",
     [("genres", "Drama", "Horror", 1), ("runtime_minutes", 140, 90, 2), ("year", 1990, 2010, 2),
@@ -69,8 +56,8 @@ def test_a_baseline_learns_from_its_own_columns_alone(column: str, good: object,
         return films(200, seed, score=score, **{column: pd.Series(np.where(high, good, bad))})
 
     train, test = told_by_column(1), told_by_column(2)
-    low = [name for name in baselines.BASELINES if nmse(train, test, name) < 0.2]
-    assert low == list(baselines.BASELINES)[first:]
+    low = [name for name in baselines.BASELINES if nmse(train, test, name) < 0.9]
+    assert low == list(baselines.BASELINES)[first:] and nmse(train, test, low[0]) < 0.2
 
 
 def test_boosting_is_chosen_where_it_is_the_better(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,18 +127,14 @@ def test_unknown_genres_have_no_prediction(genres: str | list) -> None:
     assert metrics.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
 
 
-def track_record(train: pd.DataFrame, asked: pd.DataFrame) -> np.ndarray:
-    columns = ["director", "year"]
-    return baselines.TrackRecord().fit(train[columns], train.score.to_numpy()).transform(asked[columns])
-
-
 def test_a_track_record_is_of_strictly_earlier_train_films() -> None:
     train = films(3, director=["Ann", "Ann", "Bob"], year=[1990, 2000, 1990], score=[4.0, 8.0, 9.0])
     asked = films(5, director=["Ann", "Ann", "Bob", "Ann", ""], year=[1995, 2005, 1995, 1990, 2005])
-    mean = 7.0
+    mean, columns = 7.0, ["director", "year"]
     expected = [[(4 + 2 * mean) / 3, 1], [(12 + 2 * mean) / 4, 2], [(9 + 2 * mean) / 3, 1], [mean, 0], [mean, 0]]
-    assert track_record(train, asked) == pytest.approx(np.array(expected))
-    assert track_record(train, train)[:, 1].tolist() == [0, 1, 0]  # never the film itself
+    fitted = baselines.TrackRecord().fit(train[columns], train.score.to_numpy())
+    assert fitted.transform(asked[columns]) == pytest.approx(np.array(expected))
+    assert fitted.transform(train[columns])[:, 1].tolist() == [0, 1, 0]  # never the film itself
 
 
 def features(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ import json
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def refused(path: Path, reason: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_arrays_are_read_by_id(tmp_path: Path) -> None:
+def test_arrays_are_read_by_either_id(tmp_path: Path) -> None:
     ids = np.array(["tt0000002", "tt0000001", "tt0099999"])
     path = save(tmp_path, imdb_id=ids, embedding=np.arange(6, dtype=np.float16).reshape(3, 2), length=np.arange(3))
     table = evidence.read_features(path, LISTED)
@@ -58,6 +59,8 @@ def test_arrays_are_read_by_id(tmp_path: Path) -> None:
         "tt0000001": {"embedding 0": 2, "embedding 1": 3, "length 0": 1},
     }
     assert (table.dtypes == np.float32).all()
+    path = save(tmp_path, youtube_id=np.array([b"abcdefghij3", b"abcdefghij1"]), light=np.array([3, 1]))
+    assert evidence.read_features(path, LISTED)["light 0"].to_dict() == {"tt0000003": 3, "tt0000001": 1}
 
 
 @pytest.mark.parametrize(
@@ -77,11 +80,6 @@ def test_a_spreadsheet_is_read_by_id(
     assert "left out, as most of their cells are no numbers: note" in table.attrs["remarks"]
 
 
-def test_arrays_are_read_by_youtube_id(tmp_path: Path) -> None:
-    path = save(tmp_path, youtube_id=np.array([b"abcdefghij3", b"abcdefghij1"]), light=np.array([3, 1]))
-    assert evidence.read_features(path, LISTED)["light 0"].to_dict() == {"tt0000003": 3, "tt0000001": 1}
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_a_spreadsheet_with_decimal_commas_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.csv").write_text("sep=;\r\ntitle;year;light\r\nCédar: Part II;1992;-0,5\r\n", encoding=encoding)
@@ -90,63 +88,54 @@ def test_a_spreadsheet_with_decimal_commas_is_read_in_any_encoding(tmp_path: Pat
     assert ("read as Windows-1252" in " ".join(table.attrs["remarks"])) == (encoding == "cp1252")
 
 
-@pytest.mark.parametrize("cell", ["?", "NA", "none", "-", "not measured", ""])
+@pytest.mark.parametrize("cell", ["?", "NA", "none", "-", "not measured", "", "inf"])
 def test_one_cell_that_is_no_number_is_a_missing_value_of_its_film(tmp_path: Path, cell: str) -> None:
-    rows = f"tt0000001,1,True\ntt0000002,{cell},False\ntt0000003,1e-3,false\n"
-    table = evidence.read_features(write(tmp_path, f"imdb_id,light,big\n{rows}"), LISTED)
+    rows = f"tt0000001,1,True,\ntt0000002,{cell},False,\ntt0000003,1e-3,false,\n"
+    table = evidence.read_features(write(tmp_path, f"imdb_id,light,big,empty\n{rows}"), LISTED)
     assert table.light.fillna(9).tolist() == pytest.approx([1, 9, 0.001]) and table.big.tolist() == [1, 0, 0]
     assert table.attrs["remarks"] == [
+        "left out, as most of their cells are no numbers: empty",
         "3 of 3 rows are of films with a score; features: light, big", "missing values: 1 in light",
     ]  # fmt: skip
 
 
-def test_films_called_none_and_nan_are_films(tmp_path: Path) -> None:
-    table = evidence.read_features(write(tmp_path, "title,year,light\nNone,1993,1\nNaN,1994,2\nNA,1990,3\n"), LISTED)
-    assert table.light.to_dict() == {"tt0000004": 1, "tt0000005": 2}
-
-
 def test_a_spreadsheet_is_read_by_title_and_year(tmp_path: Path) -> None:
-    rows = '"Amber, The",1990,1\nBrook,1992,2\n"Cedar, Part 2",1992,3\nDune,1990,4\nBrook,,5\n'
-    table = evidence.read_features(write(tmp_path, f"title,year,light\n{rows}"), LISTED)
-    assert table.light.to_dict() == {"tt0000001": 1, "tt0000002": 2, "tt0000003": 3}  # Brook: the year off by one
+    rows = '"Amber, The",1990,1\nBrook,1992,2\n"Cedar, Part 2",1992,3\nDune,1990,4\nBrook,,5\nNone,1993,6\nNaN,1994,7\n'
+    table = evidence.read_features(write(tmp_path, f"title,year,light\n{rows}NA,1990,8\n"), LISTED)
+    assert table.light.to_dict() == {f"tt000000{number}": light for number, light in enumerate([1, 2, 3, 6, 7], 1)}
     twice = pd.concat([LISTED, LISTED[:1].assign(imdb_id="tt0000009")])  # two films of one title: the row is of neither
     path = write(tmp_path, "title,year,light\nThe Amber,1990,1\nBrook,1991,2\n")
     assert list(evidence.read_features(path, twice).index) == ["tt0000002"]
 
 
-def test_an_infinite_number_is_unknown_and_an_empty_column_none(tmp_path: Path) -> None:
-    table = evidence.read_features(write(tmp_path, "imdb_id,light,empty\ntt0000001,inf,\ntt0000002,2,\n"), LISTED)
-    assert list(table.columns) == ["light"] and np.isnan(table.light.iloc[0])
+ONE = np.array(["tt0000001"])
+REFUSED = [
+    ("table.csv", b"", "empty: expected a CSV table"),
+    ("table.csv", b"light,dark\n1,2\n", "no column imdb_id or youtube_id, nor title and year; it has light, dark"),
+    ("table.csv", b"imdb_id,light\ntt0099999,1\n", "none of its films is among the 5 with a score"),
+    ("table.csv", b"youtube_id,light\nshared_by_2,1\n,2\n", "none of its films is among the 5 with a score"),
+    ("table.csv", b"imdb_id,light,light\ntt0000001,1,2\n", "two columns 'light'"),
+    ("table.csv", b"imdb_id,light\ntt0000001,1\ntt0000001,2\n", "several rows of tt0000001"),
+    ("table.csv", b"imdb_id,note\ntt0000001,dark\n", "no column of numbers"),
+    ("none.npz", None, "expected a .npz, .csv or .tsv file"),
+    ("table.parquet", b"PAR1", "expected a .npz, .csv or .tsv file"),
+    ("table.npz", b"PK\x03\x04 and no more", "not a readable table"),
+    ("table.npz", pickle.dumps([1]), "not a readable table"),
+    ("table.npz", {"embedding": np.zeros((1, 2))}, "no array imdb_id or youtube_id of text"),
+    ("table.npz", {"imdb_id": np.arange(2), "embedding": np.zeros((2, 2))}, "no array imdb_id or youtube_id of text"),
+    ("table.npz", {"imdb_id": ONE, "embedding": np.zeros((2, 2))}, "embedding has 2 rows and the ids 1"),
+    ("table.npz", {"imdb_id": ONE, "embedding": np.zeros((1, 2, 2))}, "no column of numbers"),
+    ("table.npz", {"imdb_id": ONE, "embedding": np.array([{}])}, "not a readable table"),  # a pickle
+]
 
 
-@pytest.mark.parametrize(
-    "text, reason",
-    [
-        ("", "empty: expected a CSV table"),
-        ("light,dark\n1,2\n", "no column imdb_id or youtube_id, nor title and year; it has light, dark"),
-        ("imdb_id,light\ntt0099999,1\n", "none of its films is among the 5 with a score"),
-        ("youtube_id,light\nshared_by_2,1\n,2\n", "none of its films is among the 5 with a score"),
-        ("imdb_id,light,light\ntt0000001,1,2\n", "two columns 'light'"),
-        ("imdb_id,light\ntt0000001,1\ntt0000001,2\n", "several rows of tt0000001"),
-        ("imdb_id,note\ntt0000001,dark\n", "no column of numbers"),
-    ],
-)
-def test_a_spreadsheet_that_is_no_table_of_features_is_refused(tmp_path: Path, text: str, reason: str) -> None:
-    refused(write(tmp_path, text), reason)
-
-
-@pytest.mark.parametrize(
-    "arrays, reason",
-    [
-        ({"embedding": np.zeros((1, 2))}, "no array imdb_id or youtube_id of text"),
-        ({"imdb_id": np.array([1, 2]), "embedding": np.zeros((2, 2))}, "no array imdb_id or youtube_id of text"),
-        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((2, 2))}, "embedding has 2 rows and the ids 1"),
-        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.zeros((1, 2, 2))}, "no column of numbers"),
-        ({"imdb_id": np.array(["tt0000001"]), "embedding": np.array([{}])}, "not a readable table"),  # a pickle
-    ],
-)
-def test_arrays_that_are_no_table_are_refused(tmp_path: Path, arrays: dict, reason: str) -> None:
-    refused(save(tmp_path, **arrays), reason)
+@pytest.mark.parametrize("name, content, reason", REFUSED)
+def test_what_is_no_table_of_features_is_refused(tmp_path: Path, name: str, content: Any, reason: str) -> None:
+    if isinstance(content, dict):
+        save(tmp_path, **content)
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, reason)
 
 
 def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,18 +144,6 @@ def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkey
     monkeypatch.setattr(evidence, "MAX_BYTES", 100_000)
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it was unpacked"))
     refused(tmp_path / "table.npz", "bytes unpacked")
-
-
-@pytest.mark.parametrize(
-    "name, content, reason",
-    [("none.npz", None, "expected a .npz, .csv or .tsv file"), ("table.parquet", b"PAR1", "expected a .npz"),
-     ("a.npz", b"", "not a readable"), ("a.npz", b"PK\x03\x04 and no more", "not a readable"),
-     ("a.npz", pickle.dumps([1]), "not a readable")],
-)  # fmt: skip
-def test_another_kind_of_file_or_none_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    refused(tmp_path / name, reason)
 
 
 def films(count: int = 150) -> pd.DataFrame:
@@ -219,11 +196,8 @@ def test_only_films_with_features_take_part_and_too_few_are_refused(present: int
     assert found["films"] == 50
     with pytest.raises(TrailerError, match=f"^{present} films are too few for 10 folds"):
         evidence.evaluate_features(table, features(table, table.hidden)[:present], folds=10)
-
-
-def test_films_of_one_score_are_refused_with_the_reason() -> None:
     with pytest.raises(TrailerError, match=r"^all 60 films have the score 6\.1: without a variance no nMSE"):
-        evidence.evaluate_features(films(60).assign(score=6.1), folds=3)
+        evidence.evaluate_features(table.assign(score=6.1), folds=3)
 
 
 def test_without_features_the_baselines_are_evaluated() -> None:

@@ -41,16 +41,8 @@ def made_model(backbone: str = "squeezenet1_1", **chosen: Any) -> ModelFile:
     """A model as a training leaves it, with random weights: the kernels of its stacked frames differ."""
     base = {"backbone": backbone, "weights": "none", "frames": 3, "aggregate": "channels", "depth": "last"}
     s = TrainSettings(**base | {"freeze": "none"} | chosen)
-    network = build(
-        backbone,
-        s.frames,
-        s.aggregate,
-        "none",
-        first_conv=s.first_conv,
-        pixels=s.pixels,
-        freeze=s.freeze,
-        depth=s.depth,
-    )
+    options = {name: getattr(s, name) for name in ("first_conv", "pixels", "freeze", "depth")}
+    network = build(backbone, s.frames, s.aggregate, "none", **options)
     nn.init.normal_(first_convolution(network).weight, std=0.05)
     facts = {"format": FORMAT, "settings": s.as_dict(), "dataset": DatasetSettings(size=32).as_dict()}
     return ModelFile(network, facts | {"weights": network.report, "score_mean": 6.0, "score_sd": 1.5})

@@ -102,9 +102,7 @@ def one_step(network: FilmRegressor) -> tuple[dict, dict]:
 
 @pytest.mark.parametrize("freeze, parts", [("none", ()), ("2", ("conv1.", "bn1.", "layer1.")), ("backbone", ("",))])
 @pytest.mark.parametrize("aggregate, depth", [("channels", "last"), ("mean", "stages")])
-def test_a_step_changes_all_but_the_frozen_parts(
-    freeze: str, parts: tuple[str, ...], aggregate: str, depth: str
-) -> None:
+def test_a_step_changes_all_but_frozen_parts(freeze: str, parts: tuple[str, ...], aggregate: str, depth: str) -> None:
     torch.manual_seed(0)
     before, after = one_step(build("resnet18", 2, aggregate, "none", freeze=freeze, depth=depth))
     changed = {name for name in before if not torch.equal(before[name], after[name])}

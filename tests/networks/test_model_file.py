@@ -62,10 +62,6 @@ def test_a_saved_model_is_read_as_it_was(tmp_path: Path, chosen: dict) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 
-def test_points_are_imdb_points_clipped_to_1_and_10() -> None:
-    assert made_model().points(np.array([-9.0, 0.0, 1.0, 9.0])).tolist() == [1.0, 6.0, 7.5, 10.0]
-
-
 @pytest.mark.parametrize("share", np.linspace(0, 0.999, 11).round(3))
 def test_a_file_that_is_cut_short_is_refused(whole: bytes, tmp_path: Path, share: float) -> None:
     (tmp_path / "cut.pt").write_bytes(whole[: int(share * len(whole))])
@@ -87,8 +83,7 @@ def test_a_hostile_file_is_refused_and_runs_nothing(content: dict, tmp_path: Pat
 @pytest.mark.parametrize(
     "version, message",
     [
-        (1, rf"format 1, and this version reads {FORMAT}: train again"),
-        (FORMAT - 1, rf"format {FORMAT - 1}, .* train again"),
+        (FORMAT - 1, rf"format {FORMAT - 1}, and this version reads {FORMAT}: train again"),
         (FORMAT + 1, rf"format {FORMAT + 1}, .* update trailer_lib"),
         (str(FORMAT), "not a model of this library"),
         (None, "not a model of this library"),
@@ -121,7 +116,6 @@ DAMAGE: dict[str, Callable[[dict, dict], object]] = {  # of the state and the fa
     "an unknown backbone": lambda state, facts: facts["settings"].update(backbone="resnet81"),
     "another depth": lambda state, facts: facts["settings"].update(depth="stages"),
     "more frames": lambda state, facts: facts["settings"].update(frames=9),
-    "frames of text": lambda state, facts: facts["settings"].update(frames="three"),
 }
 
 
@@ -132,9 +126,7 @@ def test_tensors_that_do_not_fit_their_settings_are_refused(content: dict, tmp_p
     assert "its tensors are not those of its network" in assert_refused(tmp_path / "odd.pt")
 
 
-def test_a_save_that_fails_midway_leaves_the_previous_file(
-    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_the_previous_file(whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(value: object, file: IO[bytes]) -> None:
         file.write(b"half")
         raise OSError(28, "No space left on device")

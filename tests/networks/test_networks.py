@@ -11,8 +11,8 @@ from torch import nn
 from torchvision import models
 from torchvision.models.regnet import BlockParams
 
-from trailer_lib.networks.backbone import AGGREGATIONS, Trunk, widen_first_layer
-from trailer_lib.networks.regressor import FilmRegressor, build
+from trailer_lib.networks.backbone import Trunk, widen_stem
+from trailer_lib.networks.regressor import AGGREGATIONS, FilmRegressor, build
 
 NAMES = models.list_models(module=models)
 # The smallest of each way of building.
@@ -60,10 +60,6 @@ def one_step(network: FilmRegressor, frames: int) -> torch.Tensor:
     return scores
 
 
-def test_there_are_about_eighty() -> None:
-    assert len(NAMES) >= 80 and set(FAMILIES) < set(NAMES)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_built_and_its_first_layer_takes_equal_frames_as_one(name: str, shapes_only: None) -> None:
     network = build(name, 15, "channels", "none", depth="stages")
@@ -78,7 +74,7 @@ def test_each_is_built_and_its_first_layer_takes_equal_frames_as_one(name: str, 
             nn.init.normal_(original.bias)
     for frames in (1, 5, 15):
         trunk = Trunk(nn.ModuleDict({"first": original.float()}), 1, ("first",))
-        widen_first_layer(trunk, frames, "repeat", {})
+        widen_stem(trunk, frames, "repeat", {})
         assert_equal_frames_give_the_response_of_one(original, trunk.network["first"], frames)
 
 
@@ -88,7 +84,6 @@ def test_each_takes_a_step_with_each_aggregation(name: str, aggregate: str, shap
     frames = (1, 5, 15)[place % 3]
     network = build(name, frames, aggregate, "none", depth=("last", "stages")[place % 2])
     assert one_step(network, frames).shape == (2,)
-    assert network.head.in_features == network.width
 
 
 @pytest.mark.skipif(not TORTURE, reason="takes minutes: set TORTURE=1")

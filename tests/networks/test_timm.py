@@ -8,8 +8,7 @@ import torch
 from network_helpers import predict, random_frames
 
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks.backbone import AGGREGATIONS
-from trailer_lib.networks.regressor import build, restore
+from trailer_lib.networks.regressor import AGGREGATIONS, build, restore
 from trailer_lib.settings import TrainSettings
 
 timm = pytest.importorskip("timm", reason="the extra timm is not installed")
@@ -66,13 +65,10 @@ def test_the_features_are_timms_own(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "name, hint",
     [
-        ("test_resnot", "did you mean 'test_resnet'"),
-        ("zzzzzz", "timm.list_models"),
-        ("hf-hub:someone/something", "unknown backbone"),
-        ("local-dir:/tmp", "unknown backbone"),
-        ("test_vit.nonsense", "timm:test_vit.nonsense"),
+        ("test_resnot", "did you mean 'test_resnet'"), ("zzzzzz", "timm.list_models"), ("local-dir:/tmp", "unknown"),
+        ("hf-hub:someone/something", "unknown"), ("test_vit.nonsense", "timm:test_vit.nonsense"),
     ],
-)
+)  # fmt: skip
 def test_an_unknown_name_is_an_error(name: str, hint: str) -> None:
     with pytest.raises(TrailerError, match=hint) as caught:
         build(f"timm:{name}", 1, "mean", "none")
@@ -85,9 +81,8 @@ def test_a_kernel_that_standardises_itself_can_not_be_repeated() -> None:
     assert build("timm:test_nfnet", 5, "channels", "none", first_conv="random").frames == 5
 
 
-def test_without_a_network_a_download_is_an_error_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: None
-) -> None:
+@pytest.mark.usefixtures("no_network")
+def test_without_a_network_a_download_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(TrailerError, match=r"no weights of timm:test_resnet.*'none'") as caught:

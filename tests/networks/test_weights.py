@@ -1,8 +1,6 @@
 """Files of weights and downloads: what fills a network's trunk, and what is one line of error and nothing else."""
 
-import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,24 +23,16 @@ def test_weights_in_half_precision_become_float32(tmp_path: Path) -> None:
     assert predict(network, random_frames(1, 2)).isfinite().all()
 
 
-@pytest.mark.parametrize("backbone, size, features", [("alexnet", 64, 256), ("mobilenet_v3_small", 64, 576)])
-def test_a_file_of_the_trunk_alone_leaves_no_hidden_layers_at_random(
-    tmp_path: Path, backbone: str, size: int, features: int
-) -> None:
+@pytest.mark.parametrize("backbone, features", [("alexnet", 256), ("mobilenet_v3_small", 576)])
+def test_a_file_of_the_trunk_alone_leaves_no_hidden_layers(tmp_path: Path, backbone: str, features: int) -> None:
     state = save_weights(backbone, tmp_path / "t")
     torch.save({name: tensor for name, tensor in state.items() if not name.startswith("classifier.")}, tmp_path / "t")
     network = build(backbone, 1, "mean", str(tmp_path / "t"))
     assert network.head.in_features == features
     assert [name for name, _ in network.backbone.named_parameters() if name.startswith("classifier.")] == []
     settings = TrainSettings(backbone=backbone, frames=1, aggregate="mean", depth="last")
-    again, frames = restore(settings, network.report, network.state_dict()), random_frames(2, 1, size)
+    again, frames = restore(settings, network.report, network.state_dict()), random_frames(2, 1)
     assert torch.equal(predict(network, frames), predict(again, frames))
-
-
-def test_a_whole_file_keeps_the_hidden_layers_of_a_classifier(tmp_path: Path) -> None:
-    save_weights("mobilenet_v3_small", tmp_path / "whole.pth")
-    network = build("mobilenet_v3_small", 1, "mean", str(tmp_path / "whole.pth"))
-    assert network.head.in_features == 1024 and network.report.endswith("at random: head")
 
 
 def save_cut_short(path: Path) -> None:
@@ -66,14 +56,12 @@ def save_compressed(path: Path) -> None:
 
 ODD = {
     "another backbone": lambda path: torch.save(models.resnet34().state_dict(), path),
-    "another family": lambda path: torch.save(models.squeezenet1_1().state_dict(), path),
     "text": lambda path: path.write_text("<!DOCTYPE html>"),
     "nothing": lambda path: path.write_bytes(b""),
     "missing": lambda path: None,
     "a folder": lambda path: path.mkdir(),
     "cut short": save_cut_short,
     "part of the trunk": save_part_of_the_trunk,
-    "a list": lambda path: torch.save([torch.zeros(3)], path),
     "an empty dict": lambda path: torch.save({}, path),
     "numbers for names": lambda path: torch.save({3: torch.zeros(2)}, path),
     "one level down": lambda path: torch.save({"state_dict": models.resnet18().state_dict()}, path),
@@ -99,22 +87,13 @@ def test_a_file_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.M
         build("squeezenet1_1", 2, "mean", str(tmp_path / "large.pth"))
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb, protocol=2))])
-def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path: Path, save: Callable) -> None:
-    canary = tmp_path / "canary"
-    save({"fc.weight": Bomb(canary)}, tmp_path / "bomb.pth")
+def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    torch.save({"fc.weight": Bomb(tmp_path / "canary")}, tmp_path / "bomb.pth")
     with pytest.raises(TrailerError, match="not a file of tensors"):
         build("resnet18", 2, "channels", str(tmp_path / "bomb.pth"))
-    assert not canary.exists()
-
-
-def test_the_hostile_file_would_run_where_it_is_trusted(tmp_path: Path) -> None:
-    torch.save({"fc.weight": Bomb(tmp_path / "canary")}, tmp_path / "bomb.pth")
-    torch.load(tmp_path / "bomb.pth", weights_only=False)
+    assert not (tmp_path / "canary").exists()
+    torch.load(tmp_path / "bomb.pth", weights_only=False)  # it would run where it is trusted
     assert (tmp_path / "canary").exists()
-
-
-# Downloads.
 
 
 @pytest.fixture
@@ -125,10 +104,8 @@ def empty_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_network: None)
 
 
 def test_weights_that_can_not_be_downloaded_are_an_error_with_url_and_remedy(empty_hub: Path) -> None:
-    with pytest.raises(TrailerError) as caught:
+    with pytest.raises(TrailerError, match=r"https://\S+resnet18\S+\.pth .*to a file of them, or to 'none'"):
         build("resnet18", 2, "mean", "DEFAULT")
-    assert models.ResNet18_Weights.DEFAULT.url in str(caught.value)
-    assert "to a file of them" in str(caught.value) and "'none'" in str(caught.value)
 
 
 def downloaded(hub: Path, backbone: str) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.networks import FilmRegressor, read_model
-from trailer_lib.networks.backbone import Trunk, stage_widths, widen_first_layer
+from trailer_lib.networks.backbone import Trunk, widen_stem
 from trailer_lib.predict.explanation import PICTURE, Index, attribute, view_features
 from trailer_lib.project import Project
 from trailer_lib.training import BEST
@@ -41,7 +41,7 @@ def regressor(aggregate: str, seed: int = 0) -> FilmRegressor:
     first = nn.Conv2d(3, FEATURES, 3, padding=1, padding_mode="reflect")
     trunk = Trunk(nn.Sequential(first, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()), FEATURES, ("0",))
     if aggregate == "channels":
-        widen_first_layer(trunk, FRAMES, "repeat", {})
+        widen_stem(trunk, FRAMES, "repeat", {})
     network = FilmRegressor(trunk, FRAMES, aggregate, "made").eval().requires_grad_(False)
     nn.init.normal_(network.head.weight)
     if network.attention is not None:
@@ -150,7 +150,7 @@ def test_heat_of_all_stages_is_where_the_stage_saw_it(stage: int) -> None:
     nn.init.ones_(first.weight[:, 2])  # blue
     layers = nn.Sequential(first, nn.ReLU(inplace=True), second, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     trunk = Trunk(layers, 2, ("0",))
-    network = FilmRegressor(trunk, FRAMES, "mean", "made", blocks=stage_widths(trunk, 3)).eval().requires_grad_(False)
+    network = FilmRegressor(trunk, FRAMES, "mean", "made", depth="stages").eval().requires_grad_(False)
     nn.init.zeros_(network.head.weight)
     network.head.weight[0, 2 * stage] = 1.0
     film, index = cornered()

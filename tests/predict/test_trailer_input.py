@@ -13,11 +13,10 @@ from conftest import add_folder, fictional_film, pictures
 from PIL import Image
 from server import Site, file
 
-from trailer_lib import download
+from trailer_lib import download, scrape
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.predict import trailer_input
 from trailer_lib.predict.trailer_input import TrailerFrames, read_trailer, refuse_input
-from trailer_lib.scrape import sources, youtube
 from trailer_lib.settings import ScrapeSettings
 
 
@@ -88,7 +87,7 @@ def test_a_link_to_youtube_is_fetched_by_its_id(clip: Path, monkeypatch: pytest.
         calls.append((youtube_id, height, cookies, longest))
         return clip
 
-    monkeypatch.setattr(youtube, "fetch_youtube", fetch)
+    monkeypatch.setattr(scrape, "fetch_youtube", fetch)
     frames = read("https://youtu.be/abcdefghij1?si=x", cookies="secret.txt")  # which a stranger's model file may name
     assert frames.name == "abcdefghij1" and len(frames.pixels) == 20
     assert calls == [("abcdefghij1", 360, None, trailer_input.MOST_SECONDS)]
@@ -103,7 +102,7 @@ def test_a_link_to_youtube_is_fetched_by_its_id(clip: Path, monkeypatch: pytest.
      "http://example.com/a.mp4", "file:///etc/passwd"],
 )  # fmt: skip
 def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "fetch_trailer", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setattr(scrape, "fetch_trailer", lambda *_: pytest.fail("fetched"))
     with pytest.raises(SourceError, match=r"leads to a private address|only https: links are fetched") as caught:
         read(link)
     assert "pw" not in str(caught.value)
@@ -183,7 +182,7 @@ def test_a_name_that_is_not_utf_8_is_read_and_printable(clip: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("link", ["youtu.be/abcdefghij1", "www.youtube.com/watch?v=abcdefghij1"])
 def test_a_link_to_youtube_needs_no_https(link: str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(youtube, "fetch_youtube", lambda *_, **__: clip)
+    monkeypatch.setattr(scrape, "fetch_youtube", lambda *_, **__: clip)
     assert read(link).name == "abcdefghij1"
     with pytest.raises(TrailerError, match="No such file"):
         read(link.replace("youtu", "notyoutu"))

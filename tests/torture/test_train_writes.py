@@ -6,12 +6,11 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 from conftest import amount
-from test_full_disk import full_at
 from training_runs import content, few_resamples, trained  # noqa: F401
 
 from trailer_lib import files
@@ -21,6 +20,7 @@ from trailer_lib.project import Project
 from trailer_lib.training import module
 from trailer_lib.training.module import BEST, LAST
 
+SAVE = torch.save
 WRITES = [1, *range(2, 60, 60 // amount(19, 3))][: amount(20, 4)]
 
 
@@ -28,6 +28,19 @@ WRITES = [1, *range(2, 60, 60 // amount(19, 3))][: amount(20, 4)]
 def project(trained_root: Path, tmp_path: Path) -> Project:
     """A root with the models of three epochs, to be changed."""
     return Project(Path(shutil.copytree(trained_root, tmp_path / "root")))
+
+
+class FullDisk:
+    """A file whose write number `number` writes half of the data and finds the disk full."""
+
+    def __init__(self, file: BinaryIO, number: int) -> None:
+        self.file, self.writes, self.flush = file, iter([file.write] * (number - 1)), file.flush
+
+    def write(self, data: bytes) -> int:
+        if write := next(self.writes, None):
+            return write(data)
+        self.file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def both(project: Project) -> dict[str, bytes]:
@@ -51,10 +64,10 @@ def test_a_disk_full_at_a_write_keeps_the_models_of_the_epoch_before(
     before, whole = both(project), model_file.save_tensors
 
     def full(path: Path, saved: dict) -> None:
-        if path.name != name:
-            return whole(path, saved)
-        with full_at(number, project.models):
-            return whole(path, saved)
+        with pytest.MonkeyPatch.context() as disk:
+            if path.name == name:
+                disk.setattr(torch, "save", lambda value, file: SAVE(value, FullDisk(file, number)))
+            whole(path, saved)
 
     with monkeypatch.context() as patch, pytest.raises(files.DiskFull) as caught:
         patch.setattr(module, "save_tensors", full)

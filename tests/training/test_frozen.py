@@ -12,8 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks.backbone import AGGREGATIONS
-from trailer_lib.networks.regressor import FilmRegressor, build
+from trailer_lib.networks.regressor import AGGREGATIONS, FilmRegressor, build
 from trailer_lib.training import frozen
 
 SIZE, FRAMES = 32, 3

@@ -10,9 +10,8 @@ from PIL import Image
 from training_runs import Copy, few_resamples, trained  # noqa: F401
 
 from trailer_lib.dataset.dataset import Dataset
-from trailer_lib.networks.backbone import AGGREGATIONS
 from trailer_lib.networks.model_file import ModelFile, read_model
-from trailer_lib.networks.regressor import build
+from trailer_lib.networks.regressor import AGGREGATIONS, build
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import frozen, scoring

@@ -1,7 +1,6 @@
 """images/ -> dataset/: one array of all films' frames, a table of films with scores and splits, and a dataset card.
 
-`builder` makes it from images/, `original_pickle` from the original project's file; `frames` has the pictures and the
-array; `dataset` opens and checks it and has the splits.
+`builder` makes it from images/, `original_pickle` from the original's file; `frames`: pictures; `dataset`: splits.
 """
 
 import lazy_loader

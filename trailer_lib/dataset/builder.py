@@ -1,6 +1,5 @@
 """images/ -> dataset/: folders matched to films, frames brought up to date film by film, the table and the card."""
 
-import hashlib
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog import COLUMNS, load, normal_title, trailer_keys
-from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, split_facts, split_of
+from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, sha256, split_facts, split_of
 from trailer_lib.dataset.frames import CARD, FRAMES, FrameArray, damaged_films, fingerprint, load_film_frames
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
@@ -25,16 +24,14 @@ from trailer_lib.video import folder_id, picture_paths
 
 MEMORY = 200_000_000  # bytes of frames that are decoded at once
 PAGE_TEXT = """# Dataset card
-Generated: do not edit.
-
 - `frames.npy`: the frames of all films, uint8 RGB; rows that no film names are unused.
 - `films.csv`: a row per film: its metadata, its split, its rows (`first`, `count`) and their SHA-256.
-- `dataset.json`: the facts below. `frames.jsonl`: the index from which the next build resumes.
+- `left_out.csv`: what was left out. `frames.jsonl`: for the next build. `dataset.json`: the facts below, generated.
 """
 
 
 def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """The folders of images/ matched to the catalogue: folder, pictures, imdb_id ("" when unmatched), reason, detail.
+    """A row for each folder of images/: folder, pictures, imdb_id ("" when unmatched), reason, detail.
 
     A folder is matched by the id in its name, else (the original's layout) by its title if only one film has it.
     """
@@ -77,8 +74,8 @@ def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
 def build(project: Project, settings: DatasetSettings) -> Dataset:
     """Bring dataset/ up to date with images/ and open it. Folders that can't be used are left out, with a reason.
 
-    Films already built with the same settings and pictures are checked, not decoded again. A build that was killed and
-    is run again ends with the same bytes; until then the dataset as it was can be opened.
+    Films built with the same settings and pictures are not decoded again. A build resumes a killed one with the same
+    result; until it ends the dataset as it was can be opened.
     """
     catalogue = load(project)
     folders = match_folders(project, catalogue.films)
@@ -94,7 +91,7 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     scraped = _scrape_settings(project)
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
-        array, damaged = _update(project, films, settings, scraped.get("filter") == "informative")
+        array, damaged = _update(project, films, settings, scraped.get("filter", ""))
         folders.loc[folders.folder.isin(damaged), "reason"] = "a picture is damaged"
         folders["detail"] = [damaged.get(name, text) for name, text in zip(folders.folder, folders.detail)]
         films = films[~films.folder.isin(damaged)]
@@ -114,15 +111,13 @@ def _scrape_settings(project: Project) -> dict[str, Any]:
 
 
 def _update(
-    project: Project, films: pd.DataFrame, settings: DatasetSettings, bars_cropped: bool
+    project: Project, films: pd.DataFrame, settings: DatasetSettings, rule: str
 ) -> tuple[FrameArray, dict[str, str]]:
-    """The array with all films in it; of each folder with a damaged picture the error.
-
-    `bars_cropped`: the scrape cropped the black bars of the films that it made, those with a film.json.
-    """
+    """The array with all films in it; of each folder with a damaged picture the error. `rule`: the scrape's filter."""
     folders = {film.imdb_id: project.images / film.folder for film in films.itertuples()}
-    crops = {film: not (bars_cropped and (folder / "film.json").exists()) for film, folder in folders.items()}
-    prints = {film: fingerprint(folder, settings, crops[film]) for film, folder in folders.items()}
+    # A scrape with this filter cropped the black bars of the films that it made, those with a film.json.
+    scraped = {film for film, folder in folders.items() if (folder / "film.json").exists() and rule == "informative"}
+    prints = {film: fingerprint(folder, settings, film not in scraped) for film, folder in folders.items()}
     array = FrameArray(project.dataset, settings.size, prints)
     repair = damaged_films(array.path, array.side, array.films.values())
     built = {film: entry.pictures for film, entry in array.films.items() if film not in repair}
@@ -130,7 +125,7 @@ def _update(
 
     def read(film: str) -> np.ndarray | None:
         try:
-            return load_film_frames(folders[film], settings, crops[film])
+            return load_film_frames(folders[film], settings, film not in scraped)
         except TrailerError as error:
             damaged[folders[film].name] = str(error)
 
@@ -166,8 +161,8 @@ def finish(
         "shape": [int((table["first"] + table["count"]).max()), settings.size, settings.size, 3],
         "train_score": {"mean": float(scores.mean()), "sd": float(scores.std(ddof=0))},
         "hashes": {
-            FILMS: hashlib.sha256((project.dataset / FILMS).read_bytes()).hexdigest(),
-            FRAMES: hashlib.sha256("\n".join(table.sha256).encode()).hexdigest(),
+            FILMS: sha256((project.dataset / FILMS).read_bytes()),
+            FRAMES: sha256("\n".join(table.sha256).encode()),
         },
         **split_facts(table),
     }

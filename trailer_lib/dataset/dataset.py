@@ -19,9 +19,13 @@ SPLITS = ("train", "val", "test")
 FEWEST = {"train": 2, "val": 1, "test": 2}  # films; one film alone has no standard deviation
 
 
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def hash_position(text: str) -> float:
     """The hash of a text as a number in [0, 1), uniform over many texts."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    return int(sha256(text.encode())[:16], 16) / 2**64
 
 
 def split_of(key: str, settings: DatasetSettings) -> str:
@@ -60,7 +64,7 @@ def require_splits(split: pd.Series) -> None:
 def split_hash(films: pd.DataFrame) -> str:
     """A short hash of the films, their scores and splits: two runs with the same one may be compared."""
     lines = sorted(f"{film.imdb_id} {film.split} {film.score}" for film in films.itertuples())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+    return sha256("\n".join(lines).encode())[:12]
 
 
 def split_facts(films: pd.DataFrame) -> dict[str, Any]:
@@ -100,13 +104,11 @@ class Dataset:
             text = " ".join(str(error).split())
             raise TrailerError(f"{folder}: damaged ({text}): build the dataset again") from error
         if verify:
-            columns = (films[name] for name in ("imdb_id", "first", "count", "sha256"))
-            entries = [Entry(*row, pictures="") for row in zip(*columns)]
-            if damaged := damaged_films(folder / FRAMES, frames.shape[1], entries):
-                film, others = films[films.imdb_id.isin(damaged)].iloc[0], len(damaged) - 1
-                text = (
-                    f"the frames of {film.title} ({film.imdb_id}){f' and {others} more' if others else ''} are damaged"
-                )
+            rows = films[["imdb_id", "first", "count", "sha256"]].itertuples(index=False)
+            if damaged := damaged_films(folder / FRAMES, frames.shape[1], [Entry(*row, "") for row in rows]):
+                film = films[films.imdb_id.isin(damaged)].iloc[0]
+                more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+                text = f"the frames of {film.title} ({film.imdb_id}){more} are damaged"
                 raise TrailerError(f"{folder}: {text}: build the dataset again, it repairs them alone")
         return cls(frames, films, card)
 
@@ -126,7 +128,7 @@ class Dataset:
 
 
 def card_hash(card: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(card, sort_keys=True).encode())
 
 
 def _read(folder: Path) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:
@@ -134,7 +136,7 @@ def _read(folder: Path) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:
     card = json.loads((folder / CARD).read_text(encoding="utf-8-sig"))
     if card.pop("hash", "") != card_hash(card):
         raise ValueError(f"{CARD} is not as it was written, or an earlier version's")
-    if hashlib.sha256((folder / FILMS).read_bytes()).hexdigest() != card["hashes"][FILMS]:
+    if sha256((folder / FILMS).read_bytes()) != card["hashes"][FILMS]:
         raise ValueError(f"{FILMS} is not as it was written")
     with open(folder / FRAMES, "rb") as file:
         if file.read(HEADER) != header(*card["shape"][:2]):

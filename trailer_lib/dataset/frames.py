@@ -1,7 +1,6 @@
 """A film's pictures as frames of one size, and frames.npy, the array of all films' frames, with its index.
 
-The index, frames.jsonl, has one line per film, written after the film's frames: a CRC-32, then an `Entry` as JSON. A
-film whose line is torn or damaged is built again.
+The index, frames.jsonl, has one line per film, written after its frames: a CRC-32, then an `Entry` as JSON.
 """
 
 import hashlib
@@ -9,7 +8,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,8 +55,8 @@ def resize_frame(picture: Image.Image, settings: DatasetSettings, box: Letterbox
 
 def fingerprint(folder: Path, settings: DatasetSettings, crop_bars: bool) -> str:
     """A hash of what a folder's frames depend on: the pictures' names, sizes and times, and the settings."""
-    stats = [(path.name, path.stat()) for path in picture_paths(folder)]
-    pictures = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    stats = {path.name: path.stat() for path in picture_paths(folder)}
+    pictures = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()]
     text = json.dumps([VERSION, settings.size, settings.fit, crop_bars, pictures])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -76,10 +75,6 @@ class Entry:
     sha256: str
     pictures: str
 
-    @property
-    def end(self) -> int:
-        return self.first + self.count
-
 
 def header(rows: int, side: int) -> bytes:
     """The first bytes of frames.npy: uint8 [rows, side, side, 3]."""
@@ -88,7 +83,7 @@ def header(rows: int, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def damaged_films(path: Path, side: int, entries: Iterable[Entry]) -> set[str]:
+def damaged_films(path: Path, side: int, entries: Collection[Entry]) -> set[str]:
     """The films whose rows in the array at `path` do not have their hash. Reads every row, on all cores."""
 
     def is_damaged(entry: Entry) -> bool:
@@ -97,7 +92,6 @@ def damaged_films(path: Path, side: int, entries: Iterable[Entry]) -> set[str]:
         frames = np.fromfile(path, np.uint8, entry.count * row, offset=HEADER + entry.first * row)
         return hashlib.sha256(frames).hexdigest() != entry.sha256
 
-    entries = list(entries)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         damaged = bar(pool.map(is_damaged, entries), total=len(entries), desc="checking", unit="film", delay=1)
         return {entry.film for entry, found in zip(entries, damaged) if found}
@@ -115,7 +109,7 @@ class FrameArray:
         entries = read_index(self.index)
         self.films = {entry.film: entry for entry in entries}
         # Also after the rows of replaced entries: until `close`, the dataset as it was reads them.
-        self.rows = max((entry.end for entry in entries), default=0)
+        self.rows = max((entry.first + entry.count for entry in entries), default=0)
         used = sum(entry.count for entry in self.films.values() if wanted.get(entry.film) == entry.pictures)
         if not self.path.exists() or not 0 < self.rows <= 2 * used:
             (folder / CARD).unlink(missing_ok=True)  # there is no dataset until the new one is complete
@@ -134,12 +128,12 @@ class FrameArray:
                 file.write(frames.data)
             with open(self.index, "ab") as file:
                 file.write(b"\n" + _line(entry))  # a line of its own, whatever a killed build left before it
-        self.films[film], self.rows = entry, max(self.rows, entry.end)
+        self.films[film], self.rows = entry, max(self.rows, entry.first + entry.count)
 
     def close(self, films: Iterable[str]) -> list[Entry]:
         """Remove all other films from the index and complete both files; the entries in the order of their rows."""
         entries = sorted((self.films[film] for film in films), key=lambda entry: entry.first)
-        rows = entries[-1].end
+        rows = entries[-1].first + entries[-1].count
         with open(self.path, "r+b") as file:
             file.write(header(rows, self.side))
             file.truncate(HEADER + rows * self.side**2 * 3)

@@ -1,7 +1,7 @@
 """The original project's `Dataset` file, out and in: a pickled list of [uint8 array (45, H, W), score].
 
-The 45 channels are 15 frames of blue, green and red: it read its pictures with OpenCV. A pickle is a program, and
-strangers' programs are not run: every call it asks for is recorded, and the arrays are made of the records.
+The 45 channels are 15 frames of blue, green and red: it read its pictures with OpenCV. A pickle is a program that is
+not run: every call it asks for is recorded, and the arrays are made of the records.
 """
 
 import hashlib
@@ -128,11 +128,10 @@ def _array(value: Any) -> np.ndarray:
 
 
 def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Dataset:
-    """Make dataset/ of the original's pickle instead of images/, and open it.
+    """Make dataset/ of the original's pickle instead of images/, and open it. A file that is refused changes nothing.
 
-    The file names no film: a film's key is the hash of its frames, which also decides its split, so that equal frames
-    stay together and films added later move none. Title and year stay unknown ("film 1", 0). A file that is refused
-    changes nothing.
+    It names no film: a film's key is the hash of its frames, which also decides its split, so that equal frames stay
+    together and films added later move none. Title and year stay unknown ("film 1", 0).
     """
     read = read_pickle(path)
     # Keys like those of the catalogue's films without an IMDb id.
@@ -141,9 +140,9 @@ def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Da
     films["title"] = [f"film {number + 1}" for number in films.index]
     films["split"] = [split_of(key, settings) for key in keys]
     films = films.assign(year=0, shared=False, joined_by="the original's pickle")
-    films["reason"] = films.imdb_id.duplicated().map({True: "the same frames as an earlier film", False: ""})
-    left_out = films.assign(folder=films.title, detail="")
-    films = films[films.reason == ""]
+    twice = films.imdb_id.duplicated()
+    left_out = films[twice].assign(folder=films.title, reason="the same frames as an earlier film", detail="")
+    films = films[~twice]
     require_splits(films.split)
     project.dataset.mkdir(exist_ok=True)
     with files.single_run(project.dataset):

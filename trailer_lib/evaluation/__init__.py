@@ -1,7 +1,7 @@
 """Predictions in, numbers that can be believed out: metrics with intervals, beside baselines that see no trailer.
 
-`metrics`: metrics, paired comparisons, verdict, intervals of one prediction. `baselines`: what metadata alone predicts.
-`evidence`: what a table of trailer features adds to that.
+`metrics`: metrics, verdict, intervals of one prediction. `baselines`: what metadata alone predicts, and a result beside
+it. `evidence`: what a table of trailer features adds.
 """
 
 import lazy_loader
@@ -9,10 +9,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions fit_genres genre_loss"
-        " median_prediction missing_baselines".split(),
+        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions compare_with_baselines fit_genres"
+        " genre_loss median_prediction metric_table missing_baselines".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features".split(),
-        "metrics": "LEVELS Metric collapsed compare_with_baselines conformal_intervals evaluate_all genre_prediction"
-        " is_better metric_table paired_difference result_warnings verdict".split(),
+        "metrics": "LEVELS Metric collapsed conformal_intervals evaluate_all genre_prediction is_better"
+        " paired_difference result_warnings verdict".split(),
     },
 )

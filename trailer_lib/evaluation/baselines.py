@@ -1,6 +1,7 @@
 """Baselines, which see no trailer: the mean score, and models of genres, running time, year and other metadata."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from trailer_lib.catalog import IMDB_ID, METADATA, parse_number, read_rows
 from trailer_lib.dataset import Dataset
+from trailer_lib.evaluation.metrics import Metric, collapsed, evaluate_all, paired_difference
 from trailer_lib.project import Project
 
 CATEGORIES = ["content_rating", "country", "language", "colour"]
@@ -61,11 +63,9 @@ def add_metadata(project: Project, films: pd.DataFrame) -> pd.DataFrame:
 
 
 class FoldPredictions(NamedTuple):
-    """By the model named so; `inner` float [train films], each by a fit without it, and `outer` float [test films]."""
-
-    model: str
-    inner: np.ndarray
-    outer: np.ndarray
+    model: str  # its name
+    inner: np.ndarray  # float [train films], each by a fit without it
+    outer: np.ndarray  # float [test films]
 
 
 def best_predictions(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray, test: Any) -> FoldPredictions:
@@ -83,15 +83,15 @@ def stack(predictions: Sequence[FoldPredictions], scores: np.ndarray) -> np.ndar
 
 
 def fit_genres(films: pd.DataFrame) -> dict[str, Any]:
-    """The "genre only" baseline of train films (columns genres, score) as plain numbers, for the model file.
-
-    {"genres": names of genres and of pairs, "coef": the IMDb points that each adds, "intercept"}.
-    """
+    """The "genre only" baseline as {"genres": single ones and pairs, "coef": the IMDb points of each, "intercept"}."""
     if not any(map(genre_terms, films.genres)):
         return {"genres": [], "coef": [], "intercept": float(films.score.mean())}
-    *_, counts, ridge = candidates(films, "genre only")["ridge"].fit(films, films.score)
-    names, points = counts.get_feature_names_out().tolist(), ridge.coef_.tolist()
-    return {"genres": names, "coef": points, "intercept": float(ridge.intercept_)}
+    columns, ridge = candidates(films, "genre only")["ridge"].fit(films, films.score)
+    return {
+        "genres": columns.get_feature_names_out().tolist(),
+        "coef": ridge.coef_.tolist(),
+        "intercept": float(ridge.intercept_),
+    }
 
 
 def genre_terms(genres: str | Iterable[str], pairs: bool = True) -> list[str]:
@@ -102,10 +102,7 @@ def genre_terms(genres: str | Iterable[str], pairs: bool = True) -> list[str]:
 
 
 class TrackRecord(TransformerMixin, BaseEstimator):
-    """Of each film the mean score of its people's earlier train films, and their number: float [films, 2].
-
-    Strictly earlier, by year: later films, and the film itself, were not known at its release.
-    """
+    """Mean score and number of the train films that each film's people made in earlier years: float [films, 2]."""
 
     def fit(self, films: pd.DataFrame, scores: np.ndarray) -> "TrackRecord":
         self.mean_ = float(np.mean(scores))
@@ -147,52 +144,64 @@ def median_prediction(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
 
 def missing_baselines(train: pd.DataFrame) -> dict[str, str]:
     """The baselines that cannot be fitted on `train`, and why: the columns that are not there, or empty."""
-    present = _present(train)
+    present = {column for column in train if not (train[column].isna() | (train[column] == "")).all()}
     reasons = {name: [column for column in needed if column not in present] for name, needed in BASELINES.items()}
-    # All metadata is whatever is there, beyond the baseline above it.
-    reasons["all metadata"] = reasons["genre + runtime + year"] or ([] if present & {*COLUMNS} else COLUMNS)
+    reasons["all metadata"] = reasons["genre + runtime + year"] or (
+        [] if present & {*COLUMNS} else COLUMNS
+    )  # any of them
     return {name: f"no {', '.join(columns)} of the train films" for name, columns in reasons.items() if columns}
-
-
-def _present(films: pd.DataFrame) -> set[str]:
-    return {column for column in films if not (films[column].isna() | (films[column] == "")).all()}
 
 
 def candidates(train: pd.DataFrame, name: str) -> dict[str, BaseEstimator]:
     """The models to choose from for a baseline: ridge, and boosting where there are enough train films."""
     if name == "mean baseline":
         return {"mean": DummyRegressor()}
+    columns, ridge = _columns(train, name), RidgeCV(alphas=ALPHAS)
     if name == "genre only":  # pairs of genres do for ridge what boosting would: nMSE 0.80, without them 0.81
-        column = FunctionTransformer(lambda films: films.genres)
-        return {"ridge": make_pipeline(column, _genre_counts(train, pairs=True), RidgeCV(alphas=ALPHAS))}
-    models = {"ridge": RidgeCV(alphas=ALPHAS)}
-    if len(train) >= BOOSTING_FILMS:
-        # Small random steps, for hundreds to thousands of films (Friedman 2002, stochastic gradient boosting).
-        models["boosting"] = GradientBoostingRegressor(
-            n_estimators=300, learning_rate=0.04, max_depth=4, subsample=0.5, max_features=0.3, min_samples_leaf=10,
-            random_state=0,
-        )  # fmt: skip
-    return {kind: make_pipeline(_columns(train, name), StandardScaler(), model) for kind, model in models.items()}
+        return {"ridge": make_pipeline(columns, ridge)}
+    # Small random steps, for hundreds to thousands of films (Friedman 2002, stochastic gradient boosting).
+    boosting = GradientBoostingRegressor(
+        n_estimators=300, learning_rate=0.04, max_depth=4, subsample=0.5, max_features=0.3, min_samples_leaf=10,
+        random_state=0,
+    )  # fmt: skip
+    models = {"ridge": ridge} | ({"boosting": boosting} if len(train) >= BOOSTING_FILMS else {})
+    return {kind: make_pipeline(columns, StandardScaler(), model) for kind, model in models.items()}
 
 
 def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
     """The baseline's columns of a table of films as numbers, float [films, n]."""
-    present = [column for column in BASELINES[name] if column in _present(train)]
+    present = [column for column in BASELINES[name] if column in train]
+    terms = partial(genre_terms, pairs=name == "genre only")
+    genres = CountVectorizer(lowercase=False, analyzer=terms, vocabulary=sorted(set().union(*map(terms, train.genres))))
     numbers = SimpleImputer(add_indicator=True, keep_empty_features=True)
     categories = OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")
     people = {role: [column for column in present if column.startswith(role)] for role in ("director", "actor")}
     steps = [
-        ("genres", _genre_counts(train, pairs=False), "genres"),
+        ("genres", genres, "genres"),
         ("numbers", numbers, [column for column in present if column in ("runtime_minutes", "year", *NUMBERS)]),
         ("categories", categories, [column for column in present if column in CATEGORIES]),
         *((role, TrackRecord(), [*names, "year"]) for role, names in people.items() if names),
     ]
-    return ColumnTransformer(steps, sparse_threshold=0)
+    return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
 
 
-def _genre_counts(train: pd.DataFrame, pairs: bool) -> CountVectorizer:
-    terms = partial(genre_terms, pairs=pairs)
-    return CountVectorizer(lowercase=False, analyzer=terms, vocabulary=sorted(set().union(*map(terms, train.genres))))
+def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str) -> dict:
+    """The test result as plain numbers; `train` and `test`: a row a film, with its score and the baselines' columns."""
+    baselines, truth = baseline_predictions(train, test), test.score.to_numpy()
+    return {
+        "films": len(test),
+        "train_mean": float(train.score.mean()),
+        "metrics": evaluate_all(truth, {name: predicted, **baselines}, median_prediction(train, test)),
+        "nMSE minus": {row: asdict(paired_difference(truth, predicted, other)) for row, other in baselines.items()},
+        "left out": missing_baselines(train),
+        "sd of predictions / sd of scores": float(np.std(predicted) / max(train.score.std(ddof=0), 1e-9)),
+        "collapsed": collapsed(predicted, train.score.to_numpy()),
+    }
+
+
+def metric_table(results: dict) -> pd.DataFrame:
+    """The metrics of a result as a table: a row each, "value [low, high]" in the cells."""
+    return pd.DataFrame(results["metrics"]).map(lambda metric: str(Metric(**metric))).T
 
 
 def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:

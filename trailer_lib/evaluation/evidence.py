@@ -21,7 +21,7 @@ from trailer_lib import catalog
 from trailer_lib.dataset import assign_folds
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines
-from trailer_lib.evaluation.metrics import Metric, evaluate_all, metric_table, paired_difference
+from trailer_lib.evaluation.metrics import Metric, evaluate_all, paired_difference
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 
@@ -29,16 +29,14 @@ MAX_BYTES = 4_000_000_000  # 25,000 films of 40,000 columns
 IDS = ["imdb_id", "tconst", "imdbid", "const", "youtube_id", "youtubeid", "ytid"]
 NO_FEATURES = {*IDS, "title", "year", "movieid", "tag"}
 MISSING = {"", "?", "-", "na", "n/a", "#n/a", "nan", "none", "null"}
-LOGICAL = {"true": 1.0, "false": 0.0}
 
 
 def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
     """The features of those `films` (imdb_id, youtube_id, title, year) that a file has: float32, by imdb_id.
 
     .npz: `imdb_id` or `youtube_id`, text [n], and arrays of numbers [n, columns] or [n]. .csv, .tsv or .txt: a row a
-    film, by one of IDS, or title and year; a column of which most cells are numbers, or true and false, is a feature.
-    Any other cell of it, or an infinite number, is nan. `attrs["remarks"]`: lines on what is used, missing and left
-    out. TrailerError for another file, none of the films, or two rows of one film.
+    film, by one of IDS, or title and year; a column mostly of numbers, or true and false, is a feature, any other cell
+    of it nan. `attrs["remarks"]`: lines on what is used, missing, left out. TrailerError: no such file, film, feature.
     """
     kind = path.suffix.casefold()
     if kind not in (".npz", ".csv", ".tsv", ".txt") or not path.is_file():
@@ -52,8 +50,9 @@ def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
     if not len(table):
         raise TrailerError(f"{path}: none of its films is among the {len(films)} with a score: are the ids IMDb's?")
     if table.index.has_duplicates:
-        repeated = table.index[table.index.duplicated()][0]
-        raise TrailerError(f"{path}: several rows of {repeated}: expected a row a film: average or remove them")
+        raise TrailerError(
+            f"{path}: several rows of {table.index[table.index.duplicated()][0]}: average or remove them"
+        )
     table = table.replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
     if not table.shape[1]:
         raise TrailerError(f"{path}: no column of numbers beside the films' ids")
@@ -63,9 +62,9 @@ def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _first(names: Iterable[str], most: int = 10) -> str:
+def _first(names: Iterable[str]) -> str:
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _read_arrays(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -107,21 +106,28 @@ def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        return LOGICAL.get(text.casefold(), catalog.parse_number(text))
+        return {"true": 1.0, "false": 0.0}.get(text.casefold(), catalog.parse_number(text))
 
 
 def _film_ids(rows: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
     """The imdb_id of the film of each row, by IMDb id, else YouTube id, else title and year; None where not clear."""
     by_video = dict(zip(films.youtube_id, films.imdb_id.where(~films.youtube_id.duplicated(keep=False)))) | {"": None}
-    ids, titled = pd.Series(None, rows.index, dtype=object), {"title", "year"} <= {*rows}
-    columns = [name for name in IDS if name in rows]
-    if not columns and not titled:
+    ids, columns = pd.Series(None, rows.index, dtype=object), [name for name in IDS if name in rows]
+    if not columns and not {"title", "year"} <= {*rows}:
         raise ValueError(f"no column imdb_id or youtube_id, nor title and year; it has {_first(rows)}")
     for name in columns:
         videos = rows[name].map(catalog.video_id)
         films_of_videos = videos.map(by_video).mask(videos.duplicated(keep=False))
         ids = ids.fillna(rows[name].map(_imdb_id)).fillna(films_of_videos)
-    return ids.fillna(_match_titles(rows[ids.isna()], films[~films.imdb_id.isin(ids)])) if titled else ids
+    if {"title", "year"} <= {*rows}:  # as the catalogue matches trailers
+        rest, others = rows[ids.isna()], films[~films.imdb_id.isin(ids)]
+        years = rest.year.map(catalog.parse_number).fillna(0)
+        titles = zip(rest.index, (f"{title} ({year:.0f})" for title, year in zip(rest.title, years)))
+        listed = [{"row": row, "title": title, "movieId": "", "youtubeId": "-" * 11} for row, title in titles]
+        matches, _ = catalog.match_titles(others[["imdb_id", "title", "year"]].to_dict("records"), listed)
+        by_row = {row["row"]: imdb_id for imdb_id, (row, _) in zip(others.imdb_id, matches) if row}
+        ids = ids.fillna(pd.Series(by_row, dtype=object))
+    return ids
 
 
 def _imdb_id(text: str) -> str | None:
@@ -131,28 +137,8 @@ def _imdb_id(text: str) -> str | None:
     return f"tt{digits[1]:0>7}" if digits else found[0] if found else None
 
 
-def _match_titles(rows: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
-    """The imdb_id of the film of each row, as the catalogue matches trailers."""
-    listed = [
-        {
-            "row": number,
-            "title": f"{title} ({catalog.parse_number(year) or 0:.0f})",
-            "movieId": "",
-            "youtubeId": "-" * 11,
-        }
-        for number, title, year in zip(rows.index, rows.title, rows.year)
-    ]
-    matches, _ = catalog.match_titles(films[["imdb_id", "title", "year"]].to_dict("records"), listed)
-    by_row = {row["row"]: imdb_id for imdb_id, (row, _) in zip(films.imdb_id, matches) if row}
-    return pd.Series(by_row, dtype=object).reindex(rows.index)
-
-
 def evidence_films(project: Project) -> pd.DataFrame:
-    """Every film with a score in excels/, with or without a trailer, with its metadata.
-
-    Columns imdb_id, youtube_id ("" where none is known), title, year, score, genres, runtime_minutes, key and those of
-    `baselines.COLUMNS` that are there.
-    """
+    """Each film with a score in excels/, also without a trailer (youtube_id ""), and those of `baselines.COLUMNS`."""
     if (project.excels / catalog.METADATA).is_file():
         table = pd.DataFrame(catalog.scored_films(project.excels)).astype({"runtime_minutes": "Int64"})
         table["key"], table["youtube_id"] = table.imdb_id, ""
@@ -171,12 +157,13 @@ def evaluate_features(
 ) -> dict:
     """Metrics of predictions out of fold, and what the features add to each baseline, as plain numbers.
 
-    `films` from `evidence_films`, `features` from `read_features`, or None for the baselines alone. Only films with
-    features take part. The head of the features and the weights are chosen within the train films of each fold.
+    `films` from `evidence_films`, `features` from `read_features`: only films that have some take part; None for the
+    baselines alone. The head of the features and the weights are chosen within the train films of each fold.
     """
+    matrix, remarks = None, []
     if features is not None:
         films = films[films.imdb_id.isin(features.index)].reset_index(drop=True)
-    matrix = None if features is None else features.loc[films.imdb_id].to_numpy()
+        matrix, remarks = features.loc[films.imdb_id].to_numpy(), features.attrs.get("remarks", [])
     rows, heads = defaultdict(lambda: np.full((repeats, len(films)), np.nan)), Counter()
     for repeat, fold in bar(list(product(range(repeats), range(folds))), desc="evidence", unit="fold"):
         assigned = assign_folds(films.key, folds, repeat)
@@ -189,8 +176,14 @@ def evaluate_features(
         for row, predicted in predictions.items():
             rows[row][repeat, assigned == fold] = predicted
     facts = {"folds": folds, "repeats": repeats, "left out": baselines.missing_baselines(films), "chosen": dict(heads)}
-    facts["remarks"] = [] if features is None else features.attrs.get("remarks", [])
-    return _evaluate_rows(films.score.to_numpy(), rows) | facts
+    rows = {row: predicted for row, predicted in rows.items() if np.isfinite(predicted).all()}
+    truth, median, differences = films.score.to_numpy(), rows.pop("median"), {}
+    for row in list(rows)[1:]:
+        extended = row.removesuffix(" + trailer")
+        than = extended if row != extended else "mean baseline"
+        differences[row] = {"than": than} | asdict(paired_difference(truth, rows[row], rows[than]))
+    results = {"films": len(films), "metrics": evaluate_all(truth, rows, median), "nMSE minus": differences}
+    return results | facts | {"remarks": remarks}
 
 
 def fold_rows(films: pd.DataFrame, features: np.ndarray | None, test: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
@@ -214,21 +207,9 @@ def feature_heads() -> dict[str, BaseEstimator]:
     return {"ridge": make_pipeline(*steps), "ridge on roots": make_pipeline(steps[0], roots, *steps[1:])}
 
 
-def _evaluate_rows(truth: np.ndarray, rows: dict[str, np.ndarray]) -> dict:
-    """Metrics of every row, and its nMSE minus that of the baseline it extends, else of the mean baseline."""
-    rows = {row: predicted for row, predicted in rows.items() if np.isfinite(predicted).all()}
-    median, differences = rows.pop("median"), {}
-    for row in list(rows)[1:]:
-        extended = row.removesuffix(" + trailer")
-        than = extended if row != extended else "mean baseline"
-        differences[row] = {"than": than} | asdict(paired_difference(truth, rows[row], rows[than]))
-    return {"films": len(truth), "metrics": evaluate_all(truth, rows, median), "nMSE minus": differences}
-
-
 def evidence_table(results: dict) -> pd.DataFrame:
     """`evaluate_features` as a table: "value [low, high]" in the cells, the nMSE minus that of another row."""
-    table = metric_table(results)
-    for row, gain in results["nMSE minus"].items():
-        table.loc[row, "nMSE minus"] = f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}"
-        table.loc[row, "that of"] = gain["than"]
-    return table.fillna("")
+    gains = results["nMSE minus"]
+    minus = {row: f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}" for row, gain in gains.items()}
+    columns = {"nMSE minus": minus, "that of": {row: gain["than"] for row, gain in gains.items()}}
+    return baselines.metric_table(results).join(pd.DataFrame(columns)).fillna("")

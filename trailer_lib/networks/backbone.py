@@ -1,8 +1,7 @@
 """A pretrained network without its last layer: its first layer for stacked frames, its stages and their features."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,7 +12,6 @@ from torch.func import functional_call
 from trailer_lib.errors import TrailerError
 
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-AGGREGATIONS = ("channels", "mean", "attention")
 # The parts of torchvision's and timm's networks that hold stages instead of being one.
 CONTAINERS = ("features", "layers", "blocks", "stages", "encoder", "trunk_output")
 VARIANCE_FLOOR = 1e-6  # the sd's gradient is infinite at 0, and an ImageNet feature's own sd is near 1
@@ -38,7 +36,7 @@ class Trunk:
     behind: tuple[str, ...] = ()
 
 
-def widen_first_layer(trunk: Trunk, frames: int, first_conv: str, stacked: dict[str, Tensor]) -> None:
+def widen_stem(trunk: Trunk, frames: int, first_conv: str, stacked: dict[str, Tensor]) -> None:
     """Let the trunk take `frames` frames as its channels.
 
     "repeat" repeats the first convolution's kernel over the frames and divides it by their number, so that equal frames
@@ -47,32 +45,25 @@ def widen_first_layer(trunk: Trunk, frames: int, first_conv: str, stacked: dict[
     """
     for name in trunk.first:
         old = trunk.network.get_submodule(name)
-        new = _widened(old, frames)
+        new = copy.deepcopy(old)
+        new.in_channels = old.in_channels * frames
+        new.weight = nn.Parameter(old.weight.detach().repeat(1, frames, 1, 1) / frames)
         trained = stacked.get(f"{name}.weight")
         if first_conv == "random":
             new.reset_parameters()
         elif trained is not None and trained.shape == new.weight.shape:
             new.weight = nn.Parameter(trained)
         elif not new.weight.is_meta and not _same_response(old, new, frames):
-            raise TrailerError(
-                f"{type(trunk.network).__name__}: its first layer ({name}, {type(old).__name__}) can't be repeated over"
-                " frames: set aggregate='mean', or first_conv='random'"
-            )
+            layer = f"{type(trunk.network).__name__}: its first layer ({name}, {type(old).__name__})"
+            raise TrailerError(f"{layer} can't be repeated over frames: set aggregate='mean', or first_conv='random'")
         trunk.network.set_submodule(name, new)
-
-
-def _widened(old: nn.Conv2d, frames: int) -> nn.Conv2d:
-    new = copy.deepcopy(old)
-    new.in_channels = old.in_channels * frames
-    new.weight = nn.Parameter(old.weight.detach().repeat(1, frames, 1, 1) / frames)
-    return new
 
 
 def _same_response(old: nn.Conv2d, new: nn.Conv2d, frames: int) -> bool:
     """False for a layer that standardises its own kernel, which undoes the division."""
     side = 2 * max(old.kernel_size)
-    picture = torch.linspace(-1, 1, old.in_channels * side * side, device=old.weight.device)
-    picture = picture.view(1, old.in_channels, side, side)
+    values = torch.linspace(-1, 1, old.in_channels * side**2, device=old.weight.device)
+    picture = values.view(1, old.in_channels, side, side)
     with torch.inference_mode():
         expected = old(picture)
         difference = (new(picture.repeat(1, frames, 1, 1)) - expected).abs().max()
@@ -112,10 +103,9 @@ def freeze_parts(network: nn.Module, freeze: str) -> list[nn.Module]:
     parts, count = stages(network), 0 if freeze == "none" else int(freeze)
     if count > len(parts):
         raise TrailerError(f"freeze={freeze!r}: {type(network).__name__} has {len(parts)} stages: name fewer")
-    if count:
-        network.requires_grad_(False)
-        for part in chain(*parts[count:]):
-            part.requires_grad_(True)
+    network.requires_grad_(count == 0)
+    for part in chain(*parts[count:]):
+        part.requires_grad_(True)
     return list(chain(*parts[:count]))
 
 
@@ -125,19 +115,14 @@ def stage_features(network: nn.Module, pictures: Tensor, maps: list[Tensor] | No
     They are taken of the map that each stage gets from the one before, over its places; the network's own features come
     last. A list `maps` is filled with those maps, detached, so that a gradient in them is that of these features alone.
     """
-    blocks: list[Tensor] = []
-    with _hooks(network, blocks, maps):
-        blocks.append(network(pictures))  # after all others
-    return torch.cat(blocks, 1)
+    return torch.cat(_blocks(network, lambda: network(pictures), maps), 1)
 
 
 def stage_widths(trunk: Trunk, channels: int) -> tuple[int, ...]:
     """How many features each stage gives for pictures of `channels` channels, the network's own last."""
     size = trunk.size or PROBE_SIZE
-    blocks: list[Tensor] = []
-    with _hooks(trunk.network, blocks, None):
-        features = run_on_shapes(trunk.network, torch.empty(2, channels, size, size, device="meta"))
-    return (*(block.shape[1] for block in blocks), features.shape[1])
+    pictures = torch.empty(2, channels, size, size, device="meta")
+    return tuple(block.shape[1] for block in _blocks(trunk.network, lambda: run_on_shapes(trunk.network, pictures)))
 
 
 def run_on_shapes(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -147,9 +132,9 @@ def run_on_shapes(network: nn.Module, inputs: Tensor) -> Tensor:
         return functional_call(network, {name: tensor.detach().to("meta") for name, tensor in tensors}, (inputs,))
 
 
-@contextmanager
-def _hooks(network: nn.Module, blocks: list[Tensor], maps: list[Tensor] | None) -> Iterator[None]:
-    """While it is open, a forward pass fills `blocks`. Inputs are used: a layer may change its output in place."""
+def _blocks(network: nn.Module, run: Callable[[], Tensor], maps: list[Tensor] | None = None) -> list[Tensor]:
+    """Each stage's features, of its input (a layer may change its output in place), and the output of `run`."""
+    blocks: list[Tensor] = []
 
     def pool(module: nn.Module, inputs: tuple) -> None:
         map_ = _channels_first(module, inputs)
@@ -161,10 +146,11 @@ def _hooks(network: nn.Module, blocks: list[Tensor], maps: list[Tensor] | None) 
 
     handles = [part[0].register_forward_pre_hook(pool) for part in stages(network)[1:]]
     try:
-        yield
+        output = run()
     finally:
         for handle in handles:
             handle.remove()
+    return [*blocks, output]
 
 
 def _channels_first(module: nn.Module, inputs: tuple) -> Tensor | None:

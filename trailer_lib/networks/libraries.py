@@ -10,9 +10,7 @@ from trailer_lib.networks.backbone import Trunk
 from trailer_lib.networks.weights import Weights
 
 TIMM = "timm:"
-CLASSES = 1000
-# Their ImageNet weights were trained with pixels from -1 to 1.
-INCEPTIONS = ("googlenet", "inception_v3")
+INCEPTIONS = ("googlenet", "inception_v3")  # their ImageNet weights were trained with pixels from -1 to 1
 
 
 class Torchvision:
@@ -33,32 +31,19 @@ class Torchvision:
             raise _no_weights(f"{self.name} from {choice.url}", error) from error
 
     def trunk(self, loaded: Collection[str]) -> Trunk:
-        """The network without its last layer, with random weights.
-
-        `loaded`: the names of the tensors that will be loaded, none if it stays random.
-        """
+        """The network without its last layer, with random weights; `loaded` names the tensors that will be loaded."""
         # The two auxiliary outputs in training, and another normalisation, are for training on ImageNet.
         extra = {"aux_logits": False, "init_weights": True, "transform_input": False}
         network = models.get_model(self.name, weights=None, **extra if self.name in INCEPTIONS else {})
         if loaded:
             _drop_random_classifier(network, loaded)
-        first = next(name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
-        last, layer = _last_layer(network)
+        layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        (first, _), (last, classifier) = layers[0], layers[-1]  # SqueezeNet's classifier is a convolution
         network.set_submodule(last, nn.Identity())
-        features = layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features
+        features = classifier.in_channels if isinstance(classifier, nn.Conv2d) else classifier.in_features
         half = {"mean": (0.5, 0.5, 0.5), "sd": (0.5, 0.5, 0.5)} if self.name in INCEPTIONS else {}
-        # Position embeddings, or MaxViT's windows, are made for one size.
-        size = 224 if self.name == "maxvit_t" else getattr(network, "image_size", 0)
+        size = 224 if self.name == "maxvit_t" else getattr(network, "image_size", 0)  # of windows or embeddings
         return Trunk(network, features, (first,), size=size, behind=(last.split(".")[0] + ".",), **half)
-
-
-def _last_layer(network: nn.Module) -> tuple[str, nn.Module]:
-    """The layer that gives the 1000 classes, and its name: a linear layer, or SqueezeNet's convolution."""
-    return [
-        (name, layer)
-        for name, layer in network.named_modules()
-        if CLASSES in (getattr(layer, "out_features", None), getattr(layer, "out_channels", None))
-    ][-1]
 
 
 def _drop_random_classifier(network: nn.Module, loaded: Collection[str]) -> None:
@@ -73,7 +58,7 @@ def _drop_random_classifier(network: nn.Module, loaded: Collection[str]) -> None
     if len(linear) > 1:
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         channels = [layer for layer in network.features.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
-        network.classifier = nn.Sequential(nn.Linear(channels, CLASSES))
+        network.classifier = nn.Sequential(nn.Linear(channels, 1000))
 
 
 class Timm:
@@ -100,7 +85,7 @@ class Timm:
         return Weights(f"timm:{self.name} pretrained", state)
 
     def trunk(self, loaded: Collection[str]) -> Trunk:
-        """The network without its classifier, with random weights, as timm's own configuration describes it."""
+        """As Torchvision.trunk, as timm's own configuration describes the network."""
         try:
             network = self.create_model(self.name)
             network.reset_classifier(0)

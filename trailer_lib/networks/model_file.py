@@ -23,9 +23,8 @@ LOWEST, HIGHEST = 1.0, 10.0  # IMDb points
 
 @dataclass
 class ModelFile:
-    """`network` in eval mode, and `facts` about it.
-
-    Facts: settings, dataset, scrape, score_mean, score_sd, split_hash, splits, weights, history; results once tested.
+    """`network` in eval mode, and `facts`: settings, dataset, scrape, score_mean, score_sd, split_hash, splits,
+    weights, history, and results once it was tested.
     """
 
     network: FilmRegressor
@@ -42,13 +41,10 @@ class ModelFile:
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """torch.save, whole or not at all; DiskFull when there is no room."""
-    with (
-        files.reporting_full_disk(path, lambda: _bytes(content)),
-        files.atomic_path(path) as temporary,
-        open(temporary, "wb") as file,
-    ):
+    with files.reporting_full_disk(path, lambda: _bytes(content)), files.atomic_path(path) as temporary:
         try:
-            torch.save(content, file)
+            with open(temporary, "wb") as file:
+                torch.save(content, file)
         except RuntimeError as error:
             if isinstance(error.__context__, OSError):  # torch's own error hides the disk's
                 raise error.__context__ from None
@@ -133,13 +129,14 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
         raise TrailerError(f"{path}: the model was never tested: use best_model.pt of a finished training")
     try:
         network = _InPoints(model).eval()
-        metadata = {"model": fingerprint(path), "trailer_lib": __version__} | _metadata(model)
+        metadata = _metadata(model)
     except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
         raise TrailerError(f"{path}: what it says of its model is damaged ({error}): train again") from error
     size = sum(tensor.nbytes for tensor in model.network.state_dict().values())
     if size >= MAX_ONNX_BYTES:
         raise TrailerError(f"{path}: {size:,} bytes of weights: an ONNX file holds under {MAX_ONNX_BYTES:,}")
     program = _onnx_program(path, network, int(metadata["size"]))
+    metadata |= {"model": fingerprint(path), "trailer_lib": __version__}
     program.model.metadata_props.update(metadata)
     with files.reporting_full_disk(out, lambda: size), files.atomic_path(out) as temporary:
         program.save(temporary, external_data=False)

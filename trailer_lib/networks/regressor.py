@@ -6,38 +6,32 @@ import torch
 from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError, suggestion
-from trailer_lib.networks.backbone import (
-    AGGREGATIONS,
-    Trunk,
-    freeze_parts,
-    run_on_shapes,
-    stage_features,
-    stage_widths,
-    widen_first_layer,
-)
-from trailer_lib.networks.libraries import Timm, Torchvision, library_of
+from trailer_lib.networks.backbone import Trunk, freeze_parts, run_on_shapes, stage_features, stage_widths, widen_stem
+from trailer_lib.networks.libraries import library_of
 from trailer_lib.networks.weights import Weights, fill, load, loading_report, read_weights
 from trailer_lib.settings import TrainSettings
+
+AGGREGATIONS = ("channels", "mean", "attention")
 
 
 class FilmRegressor(nn.Module):
     """frames of a film -> one standardised score.
 
     Input uint8 [films, frames, 3, height, width] RGB; output float32 [films], in sd of the train scores.
-    `report` says in a line what was loaded and what starts at random. `frozen` lists the parts of the backbone that are
-    not trained: they have no gradients and stay in eval mode while the rest is trained. So does the whole backbone
-    under a `fitted` head, which was fitted on its features in that mode. `blocks` are the numbers of features of each
-    stage if the head gets those of all stages (stage_widths); by default it gets the last ones alone.
+    `report`: what was loaded and what starts at random. `frozen`: the parts of the backbone that are not trained; they
+    have no gradients and stay in eval mode, as does the whole backbone under a `fitted` head. `blocks`: the number of
+    features of each stage if the head gets those of all stages (stage_widths), else of the last alone.
     """
 
     def __init__(
         self, trunk: Trunk, frames: int, aggregate: str, report: str, pixels: str = "imagenet", freeze: str = "none",
-        blocks: tuple[int, ...] = (),
+        depth: str = "last",
     ) -> None:  # fmt: skip
         super().__init__()
         self.backbone, self.size = trunk.network, trunk.size
         self.frames, self.aggregate, self.pixels, self.report = frames, aggregate, pixels, report
-        self.blocks = blocks or (trunk.features,)
+        channels = 3 * frames if aggregate == "channels" else 3
+        self.blocks = stage_widths(trunk, channels) if depth == "stages" else (trunk.features,)
         self.width = sum(self.blocks)
         self.frozen, self.fitted = freeze_parts(trunk.network, freeze), False
         self.head = nn.Linear(self.width, 1)
@@ -49,14 +43,10 @@ class FilmRegressor(nn.Module):
         self.train()
 
     def normalise(self, frames: Tensor) -> Tensor:
-        """uint8 frames as floats, as in the backbone's pretraining: mean 0 and sd 1 in each channel.
-
-        With pixels="raw" BGR from 0 to 255, as in the original.
-        """
+        """uint8 frames as floats of mean 0 and sd 1 in each channel; with pixels="raw" BGR from 0 to 255."""
         if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[1:3] != (self.frames, 3):
-            raise ValueError(
-                f"expected uint8 [films, {self.frames}, 3, height, width], got {frames.dtype} {list(frames.shape)}"
-            )
+            given = f"{frames.dtype} {list(frames.shape)}"
+            raise ValueError(f"expected uint8 [films, {self.frames}, 3, height, width], got {given}")
         return self.to_float(frames)
 
     def to_float(self, pictures: Tensor) -> Tensor:
@@ -71,17 +61,12 @@ class FilmRegressor(nn.Module):
         Stacked frames ("channels") have one row of features: [films, 1, n]. `maps`: see stage_features.
         """
         stacked = self.aggregate == "channels"
-        pictures = self._resized(frames.flatten(1, 2) if stacked else frames.flatten(0, 1))
-        one_block = len(self.blocks) == 1
-        features = self.backbone(pictures) if one_block else stage_features(self.backbone, pictures, maps)
+        pictures = frames.flatten(1, 2) if stacked else frames.flatten(0, 1)
+        if self.size not in (0, pictures.shape[-1]):  # position embeddings are made for one size
+            smaller = self.size < pictures.shape[-1]
+            pictures = nn.functional.interpolate(pictures, (self.size,) * 2, mode="bilinear", antialias=smaller)
+        features = stage_features(self.backbone, pictures, maps) if len(self.blocks) > 1 else self.backbone(pictures)
         return features.unsqueeze(1) if stacked else features.unflatten(0, frames.shape[:2])
-
-    def _resized(self, pictures: Tensor) -> Tensor:
-        """Pictures in the only size the backbone takes, if it has one: position embeddings are made for it."""
-        if self.size in (0, pictures.shape[-1]):
-            return pictures
-        smaller = self.size < pictures.shape[-1]
-        return nn.functional.interpolate(pictures, (self.size, self.size), mode="bilinear", antialias=smaller)
 
     def features(self, frames: Tensor) -> Tensor:
         """Normalised frames [films, frames, 3, height, width] -> the head's input: float [films, n]."""
@@ -121,10 +106,10 @@ class FilmRegressor(nn.Module):
         parameters = sum(tensor.numel() for tensor in self.parameters())
         trained = sum(tensor.numel() for tensor in self.parameters() if tensor.requires_grad)
         first = next(layer for layer in self.backbone.modules() if isinstance(layer, nn.Conv2d))
-        shape = f"{first.in_channels} -> {first.out_channels} channels"
         share = "" if trained == parameters else f", {trained / 1e6:.1f} M trained"
         size = f"; pictures are resized to {self.size} x {self.size}" if self.size else ""
-        return f"{parameters / 1e6:.1f} M parameters{share}; first convolution {shape}{size}; {self.report}"
+        convolution = f"first convolution {first.in_channels} -> {first.out_channels} channels"
+        return f"{parameters / 1e6:.1f} M parameters{share}; {convolution}{size}; {self.report}"
 
 
 def build(
@@ -133,27 +118,29 @@ def build(
 ) -> FilmRegressor:  # fmt: skip
     """A regressor over `frames` frames on a torchvision classifier, or with "timm:NAME" on a model of timm.
 
-    `aggregate="channels"`, the original's way, stacks the frames into the first convolution (widen_first_layer), whose
+    `aggregate="channels"`, the original's way, stacks the frames into the first convolution (widen_stem), whose
     kernel is repeated or random by `first_conv`. "mean" and "attention" average the features of single frames.
-    `weights`: "DEFAULT" (the library's own, downloaded), "none", a file, or another model's best_model.pt; what can't
-    be had is an error. `freeze`: "none", "backbone", or a number of first stages, like "2" (backbone.stages). `depth`:
-    the head gets the features of the "last" layer, or of all "stages".
+    `weights`: "DEFAULT" (the library's own, downloaded), "none", a file, or another model's best_model.pt. `freeze`:
+    "none", "backbone", or a number of first stages (backbone.stages). `depth`: features of the "last" or all "stages".
     """
     if aggregate not in AGGREGATIONS:
         raise TrailerError(f"unknown aggregate {aggregate!r}: {suggestion(aggregate, AGGREGATIONS)}")
     if first_conv == "random" and aggregate != "channels":
         raise TrailerError(f"first_conv='random' is for aggregate='channels', not {aggregate!r}: leave it 'repeat'")
     library = library_of(backbone)
-    loaded = _weights(library, weights, pixels)
+    if weights == "none":
+        loaded = Weights("weights='none'", {})
+    else:
+        loaded = library.download() if weights == "DEFAULT" else read_weights(Path(weights), pixels)
     trunk = library.trunk(loaded.state)
     stacked = fill(trunk, loaded)
     report = loading_report(loaded, trunk.network, trunk.first if first_conv == "random" else ())
     if aggregate == "channels":
-        widen_first_layer(trunk, frames, first_conv, stacked)
+        widen_stem(trunk, frames, first_conv, stacked)
     kernels = trunk.network.state_dict()
     if first_conv == "repeat" and any(kernels[name].shape != kernel.shape for name, kernel in stacked.items()):
         report += "; the frames' kernels of its first layer were summed"
-    return FilmRegressor(trunk, frames, aggregate, report, pixels, freeze, _blocks(trunk, frames, aggregate, depth))
+    return FilmRegressor(trunk, frames, aggregate, report, pixels, freeze, depth)
 
 
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
@@ -161,23 +148,7 @@ def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> F
     frames, aggregate = settings.frames, settings.aggregate
     trunk = library_of(settings.backbone).trunk({name.removeprefix("backbone.") for name in state})
     if aggregate == "channels":
-        widen_first_layer(trunk, frames, "random", {})  # the state replaces it
-    blocks = _blocks(trunk, frames, aggregate, settings.depth)
-    regressor = FilmRegressor(trunk, frames, aggregate, report, settings.pixels, settings.freeze, blocks)
+        widen_stem(trunk, frames, "random", {})  # the state replaces it
+    regressor = FilmRegressor(trunk, frames, aggregate, report, settings.pixels, settings.freeze, settings.depth)
     load(regressor, state, strict=True)
     return regressor
-
-
-def _blocks(trunk: Trunk, frames: int, aggregate: str, depth: str) -> tuple[int, ...]:
-    return stage_widths(trunk, 3 * frames if aggregate == "channels" else 3) if depth == "stages" else ()
-
-
-def _weights(library: Torchvision | Timm, choice: str, pixels: str) -> Weights:
-    """The weights of this choice; TrailerError for those of a model that was trained with other pixels."""
-    if choice == "none":
-        return Weights("weights='none'", {})
-    weights = library.download() if choice == "DEFAULT" else read_weights(Path(choice))
-    before = weights.settings.get("pixels", pixels)
-    if before != pixels:
-        raise TrailerError(f"{weights.source} was trained with pixels={before!r}: set pixels to it, or other weights")
-    return weights

@@ -2,7 +2,8 @@
 
 import zipfile
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,17 @@ from torch import Tensor, nn
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.backbone import Trunk
 
-# A larger file is refused. The largest torchvision network with Adam's two moments takes 8 GB.
-MAX_BYTES = 16 * 2**30
+MAX_BYTES = 16 * 2**30  # of a file; the largest torchvision network with Adam's two moments takes 8 GB
 STACKED = range(6, 301, 3)  # channels of 2 to 100 frames
 BACKBONE = "network.backbone."  # how the names of a backbone's tensors begin in a model file of this library
 
 
 @dataclass(frozen=True)
 class Weights:
-    """`state`, tensors by name, from `source`, and the settings of the model file if they are from one."""
+    """`state`, tensors by name, from `source`."""
 
     source: str
     state: dict[str, Tensor]
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def load_file(path: Path) -> Any:
@@ -42,13 +41,13 @@ def load_file(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def read_weights(path: Path) -> Weights:
-    """The weights in a .pth file, a .safetensors file, or a model file of this library."""
+def read_weights(path: Path, pixels: str) -> Weights:
+    """The weights in a .pth file, a .safetensors file, or a model file of this library trained with these `pixels`."""
     if not path.is_file():
         raise TrailerError(f"weights {path}: no such file: name a file, 'DEFAULT' or 'none'")
     try:
-        content = _read_safetensors(path) if path.suffix == ".safetensors" else load_file(path)
-        named, settings = _tensors_and_settings(content)
+        read = import_module("safetensors.torch").load_file if path.suffix == ".safetensors" else load_file
+        named, before = _tensors_and_pixels(read(path))
     except ImportError as error:
         raise TrailerError(f"weights {path.name}: needs the package safetensors: pip install safetensors") from error
     except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
@@ -59,7 +58,9 @@ def read_weights(path: Path) -> Weights:
         raise TrailerError(f"weights {path.name}: no tensors by name in it: expected a state_dict by torch.save")
     if not is_bounded(state):
         raise TrailerError(f"weights {path.name}: a tensor claims more numbers than are in the file: use another file")
-    return Weights(path.name, state, settings)
+    if before not in ("", pixels):
+        raise TrailerError(f"{path.name} was trained with pixels={before!r}: set pixels to it, or other weights")
+    return Weights(path.name, state)
 
 
 def is_bounded(state: dict[str, Tensor]) -> bool:
@@ -67,19 +68,13 @@ def is_bounded(state: dict[str, Tensor]) -> bool:
     return all(tensor.nbytes <= tensor.untyped_storage().nbytes() for tensor in state.values())
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file  # comes with timm
-
-    return load_file(path)
-
-
-def _tensors_and_settings(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values by name in a file; of a model file of this library the backbone's, and the settings."""
+def _tensors_and_pixels(content: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The values by name in a file; of a model file of this library the backbone's, and the setting `pixels`."""
     if "trailer_lib" not in content:
-        return {str(name): value for name, value in content.items()}, {}
+        return {str(name): value for name, value in content.items()}, ""
     state = {str(name): value for name, value in content["state_dict"].items()}
     backbone = {name.removeprefix(BACKBONE): value for name, value in state.items() if name.startswith(BACKBONE)}
-    return backbone, dict(content["trailer_lib"]["settings"])
+    return backbone, dict(content["trailer_lib"]["settings"]).get("pixels", "")
 
 
 def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
@@ -90,23 +85,21 @@ def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
     """
     if not weights.state:
         return {}
-    stacked = _stacked_kernels(weights.state, trunk.first)
+    names = [f"{layer}.weight" for layer in trunk.first]
+    first = {name: weights.state[name].float() for name in names if name in weights.state}
+    stacked = {name: kernel for name, kernel in first.items() if kernel.ndim == 4 and kernel.shape[1] in STACKED}
     state = weights.state | {name: kernel.unflatten(1, (-1, 3)).sum(1) for name, kernel in stacked.items()}
     expected, children = trunk.network.state_dict(), dict(trunk.network.named_children())
     differ = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     differ += [name for name in state if name not in expected and name.split(".")[0] in children]
     differ = [name for name in differ if not name.startswith(trunk.behind) and not name.endswith("num_batches_tracked")]
     if differ:
-        example = f"{len(differ)} tensors do not fit, {differ[0]} first"
-        raise TrailerError(f"{weights.source}: {example}: is it the file of another backbone?")
+        raise TrailerError(
+            f"{weights.source}: {len(differ)} tensors do not fit, {differ[0]} first: another backbone's?"
+        )
     fitting = {name: value for name, value in state.items() if name in expected and expected[name].shape == value.shape}
     load(trunk.network, fitting, strict=False)
     return stacked
-
-
-def _stacked_kernels(state: dict[str, Tensor], first: tuple[str, ...]) -> dict[str, Tensor]:
-    kernels = {name: state[name] for name in (f"{layer}.weight" for layer in first) if name in state}
-    return {name: kernel.float() for name, kernel in kernels.items() if kernel.ndim == 4 and kernel.shape[1] in STACKED}
 
 
 def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:

@@ -4,7 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={
-        "app": ["run_app"], "model_card": ["write_card"], "plots": ["scheme_table", "scrape_outcomes"],
-    },
-)  # fmt: skip
+    submod_attrs={"app": ["run_app"], "model_card": ["write_card"], "plots": ["scheme_table", "scrape_outcomes"]},
+)

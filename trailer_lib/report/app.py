@@ -1,16 +1,17 @@
 """The page: drop a trailer or paste a link, and see its prediction. It makes no request to any other host."""
 
+import hashlib
 import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trailer_lib import download, files
@@ -38,19 +39,21 @@ footer {display: none !important}
 """
 
 
-def keep_upload(upload: str | None, before: str | None) -> str | None:
-    """A visitor's own link to an upload, in place of the one `before`, unless that is of the same upload.
+def keep_upload(upload: str | None, before: str | None, session: str) -> str | None:
+    """The visitor's own link to an upload; the one `before` goes, unless it is the same.
 
     gradio stores equal files of two visitors as one, which must not be deleted after the first one's prediction.
+    `session`: gradio's name of the visit, which a visitor may have made up.
     """
-    if upload and before and Path(before).parent.parent == Path(upload).parent:
-        return before
-    drop_upload(before)
-    if upload is None:
-        return None
-    own = Path(tempfile.mkdtemp(dir=Path(upload).parent), Path(upload).name)
-    os.link(upload, own)
-    return str(own)
+    folder = hashlib.sha256(session.encode()).hexdigest()[:16]
+    own = Path(upload).parent / folder / Path(upload).name if upload else None
+    if before and before != str(own):
+        drop_upload(before)
+    if own and not own.exists():
+        own.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # the upload and the click, at once
+            os.link(upload, own)
+    return own and str(own)
 
 
 def drop_upload(own: str | None) -> None:
@@ -73,11 +76,11 @@ class Visits:
     def predict(self, upload: str | None, link: str, progress: Callable[[float, str], object]) -> tuple[str, ...]:
         """HTML of the prediction for an upload, else for a link, of its frames and similar films; else of one line."""
         try:
-            if not upload and not link.strip():
+            if not upload and not (link := link.strip()):
                 raise TrailerError("Drop a trailer, or paste a link to one.")
             if upload:
                 refuse_long_video(Path(upload), Path(upload).name)
-            trailer = upload or (link.strip() if LINK.match(link.strip()) else download.require_https(link))
+            trailer = upload or (link if LINK.match(link) else download.require_https(link))
             view = self.predictor.predict(trailer, progress=progress).view()
             view = replace(view, alerts=[self.without_folders(text) for text in view.alerts])
             return tuple(map(html_element, html_parts(view)))
@@ -110,8 +113,12 @@ def serving(predictor: Predictor, host: str, port: int) -> Iterator[str]:
     """Serve the page while the block runs; yields its address."""
     with files.scratch_folder() as scratch:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(scratch)}
-        page = build_page(Visits(predictor, scratch))
-        theme = _gradio().themes.Default(font=["system-ui"], font_mono=["monospace"])  # no font to fetch
+        try:
+            import gradio as gr
+        except ImportError as error:
+            raise TrailerError("the page needs gradio: pip install 'trailer_lib[app]'") from error
+        page = build_page(gr, Visits(predictor, scratch))
+        theme = gr.themes.Default(font=["system-ui"], font_mono=["monospace"])  # no font to fetch
         try:
             _, address, _ = page.launch(
                 server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, share=False, inbrowser=False,
@@ -126,9 +133,9 @@ def serving(predictor: Predictor, host: str, port: int) -> Iterator[str]:
             page.close(verbose=False)
 
 
-def build_page(visits: Visits) -> Any:
+def build_page(gr: ModuleType, visits: Visits) -> Any:
     """The page as gradio's Blocks, not served yet."""
-    gr, info, root = _gradio(), visits.predictor.info, visits.predictor.root
+    info, root = visits.predictor.info, visits.predictor.root
     example = min((root / "held_out").glob("*.mp4"), default=None) if root else None  # the samples have one
 
     def predict(own: str | None, link: str, progress: Any = gr.Progress()) -> tuple:  # noqa: B008  # gradio looks there
@@ -139,6 +146,9 @@ def build_page(visits: Visits) -> Any:
 
     def predict_example(progress: Any = gr.Progress()) -> tuple[str, ...]:  # noqa: B008
         return visits.predict(str(example), "", lambda share, step: progress(share, desc=STEPS[step]))
+
+    def keep(upload: str | None, own: str | None, request: gr.Request) -> str | None:
+        return keep_upload(upload, own, request.session_hash)
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS)) as page:
         gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {info.train_films} films. {info.verdict}")
@@ -156,16 +166,8 @@ def build_page(visits: Visits) -> Any:
                 parts.append(gr.HTML(elem_id=element))
         one = {"api_visibility": "private", "show_progress_on": parts[0], "concurrency_id": "one"}
         for event in (upload.upload, upload.clear, button.click, link.submit):  # a click may overtake the upload
-            kept = event(keep_upload, [upload, own], own, api_visibility="private", show_progress="hidden", queue=False)
+            kept = event(keep, [upload, own], own, api_visibility="private", show_progress="hidden", queue=False)
             if event in (button.click, link.submit):
                 kept.success(predict, [own, link], [*parts, upload, own], **one)
         example_button.click(predict_example, None, parts, **one)
     return page.queue(max_size=WAITING, api_open=False)
-
-
-def _gradio() -> Any:
-    try:
-        import gradio
-    except ImportError as error:
-        raise TrailerError("the page needs gradio: pip install 'trailer_lib[app]'") from error
-    return gradio

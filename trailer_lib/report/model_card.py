@@ -23,19 +23,16 @@ metrics: [mse, mae, r_squared, spearmanr]
 # license: your choice, say mit
 ---"""
 USE = """\
-To study how much of a film's IMDb score shows in its trailer, and to try such models out. It predicts the score that a
-film with such a trailer would have among films like those it was trained on.
-
+To study how much of a film's IMDb score shows in its trailer, among films like those the model was trained on.
 Not for decisions on people, on money, or on which films get made or shown; not for videos other than film trailers."""
 LIMITS = """\
-- nMSE is the mean squared error over the variance of the test films' scores: 0 is perfect, 1 is what their own mean
-  would get. The mean baseline always predicts the train films' mean; a model that does not beat it is worth no more.
+- nMSE is the mean squared error over the variance of the test films' scores: 0 is perfect, 1 is their own mean's.
+- The mean baseline always predicts the train films' mean; a model that does not beat it is worth no more.
 - Brackets are 95 % bootstrap intervals over the test films; another seed, split or kind of film is not covered.
 - The validation films chose the saved epoch, so its val loss is a little too good.
 - A score is for a whole film; a trailer is a few minutes chosen to sell it: much of a score cannot be seen in it."""
 ETHICS = """\
-- The votes are of people who chose to vote on one site. The model learns their taste, and is less right for countries,
-  languages and years of which it saw few films.
+- Votes come from one site. The model learns its voters' taste, and is less right for kinds of which it saw few films.
 - Frames show people. The model does not recognise anyone, and its prediction is no statement on anyone in them.
 - Trailers belong to their owners. Of the frames, the model file has one small one of each train film."""
 
@@ -62,8 +59,7 @@ def write_card(project: Project) -> Path:
         text = card_text(data, results, history, schemes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        again = f"run `python -m trailer_lib train --root {project.root}` again"
-        raise TrailerError(f"{models}: no model card of what a training left here ({reason}): {again}") from error
+        raise TrailerError(f"{models}: no model card ({reason}): train again (train --root {project.root})") from error
     for name, figure in figures.items():
         with files.atomic_path(models / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)

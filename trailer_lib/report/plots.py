@@ -61,8 +61,7 @@ def scrape_outcomes(status: pd.DataFrame) -> Figure:
     counts = pd.DataFrame({"outcome": reasons, "status": status.status}).value_counts()
     names = [f"{reason}, to be tried again" if state == "later" else reason for reason, state in counts.index]
     figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 0.9 + 0.35 * len(counts)), layout="constrained")
-    axis.barh(names, counts.values, color=[OUTCOMES[state] for _, state in counts.index])
-    axis.bar_label(axis.containers[0], padding=3)
+    axis.bar_label(axis.barh(names, counts, color=[OUTCOMES[state] for _, state in counts.index]), padding=3)
     axis.invert_yaxis()
     axis.set_xlabel("films")
     return _finished(figure)
@@ -83,10 +82,7 @@ def score_histogram(films: pd.DataFrame) -> Figure:
 def learning_curve(
     history: pd.DataFrame, baseline: dict[str, float], epochs: int, loss: str, genre: float | None = None
 ) -> Figure:
-    """Train and val loss by epoch, and those of `baseline_losses`: above its dashed line a curve has learnt nothing.
-
-    `genre`: `genre_loss`, a dotted line. Epoch 0 is a head fitted on frozen features.
-    """
+    """Losses by epoch (0: a head fitted on frozen features), `baseline_losses` (dashed), `genre_loss` (dotted)."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 3.2), layout="constrained")
     constant = "median" if loss == "l1" else "mean"
     for split, colour in list(COLOURS.items())[:2]:
@@ -98,9 +94,9 @@ def learning_curve(
     axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
     first, top = min(1, int(history.epoch.iloc[0])), 2 * max(baseline.values()) or 1.0
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
-    axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.03 * top, top))
-    axis.set(xlabel="epoch" if first else "epoch (0: the fitted head)", ylabel=f"{loss} of standardised scores")
-    axis.set_title(f"epoch {int(history.epoch.iloc[-1])} of {epochs}")
+    axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.03 * top, top), ylabel=f"{loss} of standardised scores")
+    title = f"epoch {int(history.epoch.iloc[-1])} of {epochs}"
+    axis.set(xlabel="epoch" if first else "epoch (0: the fitted head)", title=title)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False, fontsize=8, ncols=2)
     return _finished(figure)
@@ -122,10 +118,7 @@ class LiveCurve:
 def predicted_against_true(
     predictions: pd.DataFrame, results: dict, others: dict[str, np.ndarray] | None = None
 ) -> Figure:
-    """Each test film's predicted score against its true one, with the diagonal (perfect) and the mean baseline.
-
-    `others`: baseline -> its predictions for the same films, float [films], a panel each beside it on the same scale.
-    """
+    """Predicted against true scores of the test films; `others`: of baselines, float [films], a panel each."""
     panels = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
     points = np.concatenate([predictions.score, *panels.values()])
     ends = points.min() - 0.3, points.max() + 0.3
@@ -135,8 +128,8 @@ def predicted_against_true(
         axis.scatter(predictions.score, predicted, s=18, color=colour, label="test films")
         axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
         axis.axhline(results["train_mean"], color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
-        nmse = Metric(**results["metrics"][name]["nMSE"])
-        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=f"{name}: nMSE {nmse}")
+        title = f"{name}: nMSE {Metric(**results['metrics'][name]['nMSE'])}"
+        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=title)
     axes[0, 0].set_ylabel("predicted")
     axes[0, 0].legend(frameon=False, fontsize=8)
     return _finished(figure)
@@ -144,7 +137,7 @@ def predicted_against_true(
 
 def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, count: int = 5) -> Figure:
     """`count` frames of each of the `films` test films with the largest errors."""
-    worst = predictions.reindex(predictions.error.abs().sort_values(ascending=False).index).head(films)
+    worst = predictions.loc[predictions.error.abs().nlargest(films).index]
     pictures, captions = [], []
     for film in worst.itertuples():
         pictures += list(data.film_frames(film.Index, count))
@@ -156,18 +149,17 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     """nMSE with its interval of every row of `compare` or `evaluate_features`; the baselines grey."""
     metrics = {row: Metric(**found["nMSE"]) for row, found in results["metrics"].items()}
     figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
-    for place, (row, metric) in enumerate(metrics.items()):
-        colour = COLOURS["mean baseline" if row.split(": ")[-1] in BASELINES else "test"]
-        axis.plot((metric.low, metric.high), (place, place), color=colour)
-        axis.plot(metric.value, place, "o", markersize=5, color=colour)
-    axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
-    axis.set_yticks(range(len(metrics)), metrics, parse_math=False)
-    axis.invert_yaxis()
     # A scheme that diverged can be off by hundreds; it must not flatten the rest.
     near = [metric for metric in metrics.values() if metric.value < OFF_SCALE] or list(metrics.values())
     left, right = (np.nanmin([1, *(m.low for m in near)]) - 0.02, np.nanmax([1, *(m.high for m in near)]) + 0.02)
     axis.set(xlim=(left, right), xlabel="nMSE, 95 % interval", title=title)
-    for place, metric in enumerate(metrics.values()):
+    axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
+    axis.set_yticks(range(len(metrics)), metrics, parse_math=False)
+    axis.invert_yaxis()
+    for place, (row, metric) in enumerate(metrics.items()):
+        colour = COLOURS["mean baseline" if row.split(": ")[-1] in BASELINES else "test"]
+        axis.plot((metric.low, metric.high), (place, place), color=colour)
+        axis.plot(metric.value, place, "o", markersize=5, color=colour)
         if not metric.value <= right:
             axis.text(right, place, f"{metric} →", ha="right", va="bottom", fontsize=8)
     return _finished(figure)

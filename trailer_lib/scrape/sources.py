@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trailer_lib import files
 from trailer_lib.catalog import explain_files
-from trailer_lib.download import download
+from trailer_lib.download import SIZE_LIMIT, download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
@@ -15,7 +15,6 @@ from trailer_lib.video import VIDEO_SUFFIXES, is_video_name
 if TYPE_CHECKING:
     import pandas as pd
 
-SIZE_LIMIT = 500_000_000  # bytes of a download
 LISTED = 10  # films or files in a message; thousands would bury the rest
 OTHERS = "unmatched_videos.txt"
 LOST = "worker lost"

@@ -129,7 +129,6 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
         "score_mean": float(scores.mean()),
         "score_sd": float(scores.std(ddof=0)) or 1.0,
         "weights": network.report,
-        "blocks": list(network.blocks),
     }
     return TrailerModule(network, settings, facts)
 
