@@ -93,7 +93,7 @@ def judged_by(bench: Bench, rule: str, known: np.ndarray, judged: np.ndarray, al
     if rule == "informative":
         bench.with_head(known)
     pictures = [read_picture(path) for path, wanted in zip(bench.real.paths, judged) if wanted]
-    if alone and rule != "percentile":  # which compares the pictures
+    if alone:
         return np.array([drop_reasons([picture], rule) == [None] for picture in pictures])
     return np.array([reason is None for reason in drop_reasons(pictures, rule)])
 
@@ -190,7 +190,7 @@ def speed(shared: Path, rounds: int = 7) -> dict:
             for name, job in jobs.items():
                 start = time.process_time()  # of the processor: others may be at work on the machine
                 job()
-                taken[name].append((time.process_time() - start) / len(sampled) * 1000)
+                taken[name].append((time.process_time() - start) / len(sampled.seconds) * 1000)
     return {name: round(float(np.median(values)), 3) for name, values in taken.items()}
 
 
