@@ -93,7 +93,7 @@ def judged_by(bench: Bench, rule: str, known: np.ndarray, judged: np.ndarray, al
     if rule == "informative":
         bench.with_head(known)
     pictures = [read_picture(path) for path, wanted in zip(bench.real.paths, judged) if wanted]
-    if alone:
+    if alone and rule != "percentile":  # which compares the pictures
         return np.array([drop_reasons([picture], rule) == [None] for picture in pictures])
     return np.array([reason is None for reason in drop_reasons(pictures, rule)])
 
