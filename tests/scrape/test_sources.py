@@ -58,7 +58,7 @@ def test_a_video_is_of_the_film_that_its_name_tells(
     name: str, film: int, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert matched(tmp_path, name) == {FILMS.imdb_id[film]: name}
-    assert capsys.readouterr().out == f"{tmp_path / 'trailers'}: 1 videos; 1 of 5 films have one (1 by {how})\n"
+    assert capsys.readouterr().out == f"trailers: 1 videos; 1 of 5 films have one (1 by {how})\n"
 
 
 def test_what_matches_no_film_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,8 @@ def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[s
     names.sort(key=lambda name: (VIDEO_SUFFIXES.index(Path(name).suffix.lower()), name))
     matches = explain_files(names, films)
     how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
-    print(f"{printable(folder)}: {len(names)} videos; {len(matches)} of {len(films)} films have one ({how or 'none'})")
+    found = f"{len(matches)} of {len(films)} films have one ({how or 'none'})"
+    print(f"{printable(folder.name)}: {len(names)} videos; {found}")
     matched = {name for name, _ in matches.values()}
     others = [printable(name) for name in names if name not in matched]
     if len(others) > LISTED:
