@@ -7,12 +7,11 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 from clips import ffmpeg, render
+from server import Request, raw, serving
 
 
 @dataclass
@@ -20,8 +19,8 @@ class Canary:
     """What must not be touched: `file`, a real video with a text in it, and `url`, which serves it and counts."""
 
     file: Path
-    url: str = ""
-    requests: list[str] = field(default_factory=list)
+    url: str
+    requests: list[Request]
 
     def set_up(self) -> None:
         self.requests.clear()
@@ -34,24 +33,10 @@ class Canary:
 @contextmanager
 def laid(folder: Path) -> Iterator[Canary]:
     """A canary whose file lies in `folder`, on loopback while the block runs."""
-    bait = Canary(render(folder / "canary.mp4", frames=25))
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            bait.requests.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(bait.file.read_bytes())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    bait.url = f"http://127.0.0.1:{server.server_port}/canary.mp4"
-    yield bait
-    server.shutdown()
-    server.server_close()
+    path = render(folder / "canary.mp4", frames=25)
+    with serving() as site:
+        site.pages["/canary.mp4"] = raw(path.read_bytes())
+        yield Canary(path, f"{site.url}/canary.mp4", site.requests)
 
 
 TEXTS = {

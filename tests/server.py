@@ -111,11 +111,7 @@ def file(
     body: bytes, length: bool = True, ranges: bool = True, kind: str = "application/octet-stream",
     upto: float | None = None, stall: bool = False,
 ) -> Answer:  # fmt: skip
-    """`body`, as a good server gives it unless told otherwise.
-
-    `version`: its ETag, "" for neither tag nor date. `upto`: the share of what is left after which the connection is
-    cut, or with `stall` stays silent.
-    """
+    """`body`, as a good server gives it; the connection is cut after the share `upto`, or with `stall` stays silent."""
 
     def answer(handler: Handler, _: int) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", "")) if ranges else None

@@ -3,9 +3,6 @@
 import os
 import random
 import resource
-import signal
-import subprocess
-import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -51,27 +48,20 @@ def test_the_file_its_date_and_nothing_beside_it(length: bool, site: Site, targe
     assert (names(target), len(site.requests), waits) == (["table.csv"], 1, [])
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        *[pytest.param(file(DATA, upto=share), id=f"cut at {share}") for share in (0.0, 0.01, 0.5, 0.999)],
-        pytest.param(file(DATA, upto=0.5, stall=True), id="a stall"),
-        *[pytest.param(status(code), id=str(code)) for code in (408, 425, 500, 502, 503, 504)],
-    ],
-)
-def test_a_broken_download_starts_again_later_and_later(
-    broken: Answer, site: Site, target: Path, waits: list[float]
-) -> None:
-    assert get(site, target, first(3, broken, file(DATA))).read_bytes() == DATA
-    assert names(target) == ["table.csv"] and site.ranges() == [None] * 4
-    assert [0.5 * 2**number <= wait <= 2**number for number, wait in enumerate(waits, 1)] == [True] * 3
+def test_a_broken_download_starts_again_later_and_later(site: Site, target: Path, waits: list[float]) -> None:
+    broken = [file(DATA, upto=0.5, stall=True), file(DATA, upto=0.0), file(DATA, upto=0.999), status(503)]
+    answer = file(DATA)
+    for times in (4, 3, 2, 1):
+        answer = first(times, broken[times - 1], answer)
+    assert get(site, target, answer).read_bytes() == DATA
+    assert names(target) == ["table.csv"] and site.ranges() == [None] * 5
+    assert [0.5 * 2**number <= wait <= 2**number for number, wait in enumerate(waits, 1)] == [True] * 4
 
 
-@pytest.mark.parametrize("as_date", [False, True])
 def test_a_429_waits_at_least_as_long_as_the_server_asks_and_says_so(
-    as_date: bool, site: Site, target: Path, waits: list[float], capsys: pytest.CaptureFixture[str]
+    site: Site, target: Path, waits: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = formatdate(time.time() + 3600, usegmt=True) if as_date else "3600"
+    asked = formatdate(time.time() + 3600, usegmt=True)
     get(site, target, first(2, status(429, Retry_After=asked), file(DATA)), title="the table")
     assert len(waits) == 2 and all(3000 < wait <= 3600 for wait in waits)
     assert capsys.readouterr().err.count("HTTP 429 Too Many Requests; trying again in 3") == 2
@@ -79,7 +69,7 @@ def test_a_429_waits_at_least_as_long_as_the_server_asks_and_says_so(
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("", 0), ("17", 17), (" 3 ", 3), ("soon", 0), ("-5", 0), ("9" * 5000, 0), ("9" * 20, 21_600),
+    [("", 0), (" 17 ", 17), ("soon", 0), ("-5", 0), ("9" * 5000, 0), ("9" * 20, 21_600),
      ("Mon, 1 Jan 2999 0:0:0 GMT", 21_600), (formatdate(0, usegmt=True), 0)],
 )  # fmt: skip
 def test_a_retry_after_is_seconds_or_nothing(header: str, seconds: float) -> None:
@@ -88,9 +78,8 @@ def test_a_retry_after_is_seconds_or_nothing(header: str, seconds: float) -> Non
 
 @pytest.mark.parametrize(
     ("code", "kind", "permanent"),
-    [(404, "unavailable", True), (410, "unavailable", True), (451, "unavailable", True), (401, "forbidden", False),
-     (403, "forbidden", False), (408, "network", False), (429, "rate limit", False), (500, "network", False),
-     (503, "network", False), (304, "unavailable", True), (206, "unavailable", True)],
+    [(404, "unavailable", True), (403, "forbidden", False), (408, "network", False), (429, "rate limit", False),
+     (500, "network", False), (304, "unavailable", True), (206, "unavailable", True)],
 )  # fmt: skip
 def test_each_status_has_its_kind(
     code: int, kind: str, permanent: bool, site: Site, target: Path, waits: list[float]
@@ -108,36 +97,14 @@ def test_more_than_the_limit_is_refused(length: bool, site: Site, target: Path) 
     assert get(site, target, file(DATA, length=length), limit=len(DATA)).exists()
 
 
-@pytest.mark.parametrize("length", ["9" * 5000, "-1", "4, 5", "x"])
-def test_a_length_that_is_no_number_is_an_unknown_length_or_an_error(length: str, site: Site, target: Path) -> None:
-    try:
-        assert get(site, target, raw(b"data", Content_Length=length), tries=1).read_bytes() == b"data"
-    except SourceError:
-        assert names(target) == []
-
-
-def test_a_body_in_a_content_encoding_stays_as_it_is(site: Site, target: Path) -> None:
-    packed = raw(b"\x1f\x8b\x08\x00", Content_Length=4, Content_Encoding="gzip")
-    assert get(site, target, packed).read_bytes() == b"\x1f\x8b\x08\x00"
+@pytest.mark.parametrize(
+    "headers",
+    [{"Last_Modified": "yesterday"}, {"Last_Modified": "Fri, 01 Jan 2999 00:00:00 GMT"}, {"Content_Encoding": "gzip"}],
+)
+def test_an_impossible_date_is_not_set_and_nothing_is_unpacked(headers: dict, site: Site, target: Path) -> None:
+    got = get(site, target, raw(b"\x1f\x8b\x08\x00", Content_Length=4, **headers))
+    assert got.read_bytes() == b"\x1f\x8b\x08\x00" and abs(got.stat().st_mtime - time.time()) < 600
     assert site.requests[0].headers["Accept-Encoding"] == "identity"
-
-
-def test_a_file_is_in_place_only_after_its_check(site: Site, target: Path) -> None:
-    def check(path: Path) -> None:
-        if not path.read_bytes().startswith(b"title"):
-            raise TrailerError(f"{path.name}: no title")
-
-    target.write_text("the old one")
-    with pytest.raises(TrailerError, match="no title"):
-        get(site, target, file(b"<html>"), check=check)
-    assert (names(target), target.read_text()) == (["table.csv"], "the old one")
-    assert get(site, target, file(b"title"), check=check).read_text() == "title"
-
-
-@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 Jan 2999 00:00:00 GMT", "Thu, 01 Jan 1960 00:00:00 GMT"])
-def test_an_impossible_date_is_not_set(date: str, site: Site, target: Path) -> None:
-    got = get(site, target, raw(b"data", Content_Length=4, Last_Modified=date))
-    assert abs(got.stat().st_mtime - time.time()) < 600
 
 
 def test_redirects_between_https_pages_are_followed_up_to_five(site: Site, target: Path) -> None:
@@ -149,9 +116,7 @@ def test_redirects_between_https_pages_are_followed_up_to_five(site: Site, targe
     assert (error.kind, error.permanent, len(site.requests)) == ("refused", True, 2 + 6)
 
 
-@pytest.mark.parametrize(
-    "location", ["file:///etc/hostname", "ftp://127.0.0.1/x", "http://127.0.0.1/plain", "http://x/\x1b[2J", "//[x"]
-)
+@pytest.mark.parametrize("location", ["file:///etc/hostname", "http://x/\x1b[2J", "//[x"])
 def test_a_redirect_to_anything_but_https_is_refused(location: str, site: Site, target: Path) -> None:
     error = refusal(site, target, redirect(location))
     assert (error.kind, error.permanent, len(site.requests)) == ("refused", True, 1)
@@ -176,9 +141,8 @@ def test_private_addresses_are_recognised_in_every_spelling(address: str, public
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/x", "file:///etc/hostname", "ftp://a/b", "/etc/hostname", "", "https://", "https://[x",
-            "javascript:alert(1)", "//host/x", "https://*/x", "data:text/plain,x"],
-)  # fmt: skip
+    "url", ["http://127.0.0.1/x", "/etc/hostname", "", "https://", "https://[x", "https://*/x", "data:text/plain,x"]
+)
 def test_what_is_no_https_link_is_refused(url: str, target: Path, no_network: None) -> None:
     with pytest.raises(SourceError) as caught:
         download.download(url, target, LIMIT, tries=1)
@@ -193,14 +157,11 @@ def test_an_unknown_certificate_is_refused(
     assert error.kind == "network" and "certificate" in str(error) and site.requests == []
 
 
-@pytest.mark.parametrize(("code", "kind"), [(404, "unavailable"), (None, "network")])
-def test_a_message_holds_no_password_and_no_query(
-    code: int | None, kind: str, site: Site, target: Path, waits: list[float]
-) -> None:
-    port = site.port if code else 1  # where no server is
+@pytest.mark.parametrize(("port", "kind"), [(None, "unavailable"), (1, "network")])  # at port 1 no server is
+def test_a_message_holds_no_password_and_no_query(port: int | None, kind: str, site: Site, target: Path) -> None:
     with pytest.raises(SourceError) as caught:
-        download.download(f"https://me:pass%77ord@127.0.0.1:{port}/gone?key=secret", target, LIMIT)
-    assert (caught.value.kind, len(waits)) == (kind, 0 if code else download.TRIES - 1)
+        download.download(f"https://me:pass%77ord@127.0.0.1:{port or site.port}/gone?key=secret", target, LIMIT, 1)
+    assert caught.value.kind == kind
     assert not any(word in str(caught.value) for word in ("me:", "pass", "key", "secret"))
 
 
@@ -213,18 +174,3 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(site: Site, target: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not isinstance(caught.value, TrailerError) and len(site.requests) == 1 and names(target) == []
-
-
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_download_puts_nothing_in_place(stop: signal.Signals, site: Site, target: Path) -> None:
-    site.pages["/file"] = file(bytes(600_000), upto=0.9, stall=True)
-    code = f"from pathlib import Path; get('{site.url}/file', Path('{target}'), 10**9, title='table')"
-    command = [sys.executable, "-c", f"from trailer_lib.download import download as get; {code}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not any(path.stat().st_size for path in target.parent.iterdir()):
-        time.sleep(0.02)
-    process.send_signal(stop)
-    errors = process.communicate(timeout=30)[1]
-    assert process.returncode != 0 and not target.exists()
-    assert "table:" in errors and "/600k [" in errors  # the bar, in bytes
-    assert get(site, target, file(DATA)).read_bytes() == DATA

@@ -11,19 +11,14 @@ class NotebookBar(tqdm):
     """tqdm's line in an output of its own: its widget would leave a dead reference in the saved notebook."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        from IPython.display import display
+        from IPython.display import HTML, display
 
-        self.handle = display(_line(""), display_id=True)
+        self.html, self.handle = HTML, display(HTML(""), display_id=True)
         super().__init__(*args, file=io.StringIO(), ncols=120, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        self.handle.update(_line(str(self) if msg is None else msg))
-
-
-def _line(text: str) -> Any:
-    from IPython.display import HTML
-
-    return HTML(f"<pre>{text}</pre>" if text else "")
+        text = str(self) if msg is None else msg
+        self.handle.update(self.html(f"<pre>{text}</pre>" if text else ""))
 
 
 def bar(*args: Any, **options: Any) -> tqdm:

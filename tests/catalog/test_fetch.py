@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -47,46 +48,47 @@ def names(project: Project) -> list[str]:
 
 def test_all_four_tables_come_and_nothing_beside_them(project: Project, homes: Site) -> None:
     around = sorted(project.root.parent.iterdir())
-    paths = fetch(project, lambda _: None)
+    fetch(project)
     assert [path.name for path in project.root.iterdir()] == ["excels"]
     assert sorted(project.root.parent.iterdir()) == around
-    assert sorted(path.name for path in paths) == names(project) == NAMES
+    assert names(project) == NAMES
     assert (project.excels / "ml-youtube.csv").read_text() == YOUTUBE
     assert (project.excels / "links.csv").read_text() == LINKS
     assert (project.excels / "title.basics.tsv.gz").read_bytes() == gzipped(BASICS)
-    assert {path.stat().st_mtime for path in paths} == {MODIFIED}  # what the catalogue dates a table by
+    assert {path.stat().st_mtime for path in project.excels.iterdir()} == {
+        MODIFIED
+    }  # what the catalogue dates a table by
 
 
-def test_terms_are_said_with_a_download_and_a_table_that_is_there_is_left(project: Project, homes: Site) -> None:
+def test_terms_are_said_with_a_download_and_a_table_that_is_there_is_left(
+    project: Project, homes: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     project.excels.mkdir()
     (project.excels / "links.csv").write_text("my own")
-    lines: list[str] = []
-    fetch(project, lines.append)
+    fetch(project)
+    lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [GROUPLENS_TERMS, IMDB_TERMS] and len(lines) == 6
     assert "ml-youtube.csv of 2020-09-13: fetched" in lines and lines[-1].endswith(": left as it was")
     assert (project.excels / "links.csv").read_text() == "my own"
     assert "/ml-latest.zip" not in [request.path for request in homes.requests]
     homes.requests.clear()
-    assert fetch(project) == [] and not homes.requests
+    fetch(project)
+    assert not homes.requests and "terms" not in capsys.readouterr().out
 
 
-def damaged(data: bytes) -> bytes:
-    """One bit of the compressed text flipped."""
-    middle = len(data) // 3
-    return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+def crc(text: str) -> bytes:
+    return zlib.crc32(text.encode()).to_bytes(4, "little")
 
 
 GZIP, ZIP = "/title.basics.tsv.gz", "/ml-20m-youtube.zip"
 BAD = {
     "gzip cut short": (GZIP, gzipped(BASICS)[:-9]),
     "gzip with a wrong checksum": (GZIP, gzipped(BASICS)[:-8] + b"\0\0\0\0" + gzipped(BASICS)[-4:]),
-    "gzip with one bit flipped": (GZIP, damaged(gzipped(BASICS))),
     "gzip with other columns": (GZIP, gzipped("tconst\tordering\ttitle\n")),
     "nothing": (ZIP, b""),
     "zip cut short": (ZIP, zipped(**{"ml-youtube.csv": YOUTUBE})[:-30]),
-    "zip with one bit flipped": (ZIP, damaged(zipped(**{"ml-youtube.csv": YOUTUBE * 50}))),
+    "zip with a wrong checksum": (ZIP, zipped(**{"ml-youtube.csv": YOUTUBE}).replace(crc(YOUTUBE), bytes(4))),
     "zip without the file": (ZIP, zipped(**{"README.txt": "the licence"})),
-    "zip with two such files": (ZIP, zipped(**{"a/ml-youtube.csv": YOUTUBE, "b/ml-youtube.csv": YOUTUBE})),
     "gzip without end": (GZIP, gzipped(BASICS + "\0" * 3_000_000)),
     "zip without end": (ZIP, zipped(**{"ml-youtube.csv": YOUTUBE + "\0" * 3_000_000})),
     "zip with other columns": (ZIP, zipped(**{"ml-youtube.csv": "movieId,imdbId,tmdbId\n"})),
@@ -98,12 +100,12 @@ def test_what_is_not_the_table_is_refused_in_one_line_and_deleted(fault: str, pr
     path, content = BAD[fault]
     good, homes.pages[path] = homes.pages[path], file(content)
     with pytest.raises(TrailerError) as caught:
-        fetch(project, lambda _: None)
+        fetch(project)
     assert path in str(caught.value) and "\n" not in str(caught.value)
     assert ("unpacks to over" in str(caught.value)) == fault.endswith("without end")
     assert not [name for name in names(project) if path[1:].removesuffix(".zip") in name or name.startswith(".tmp")]
     homes.pages[path] = good
-    fetch(project, lambda _: None)
+    fetch(project)
     assert names(project) == NAMES
 
 
@@ -117,18 +119,19 @@ sys.exit(main(["catalog", "--fetch", "--root", root]))
 """
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_command_says_so_and_the_next_resumes(stop: signal.Signals, project: Project, homes: Site) -> None:
+def test_a_stopped_command_says_so_and_the_next_resumes(project: Project, homes: Site) -> None:
     whole = homes.pages["/title.basics.tsv.gz"]
     homes.pages["/title.basics.tsv.gz"] = file(gzipped(BASICS), upto=0.5, stall=True)
     command = [sys.executable, "-c", STOPPED, homes.url, str(project.root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and "/title.basics.tsv.gz" not in [request.path for request in homes.requests]:
         time.sleep(0.02)
-    process.send_signal(stop)
+    process.send_signal(signal.SIGTERM)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 1 and "Traceback" not in errors
+    assert "title.ratings.tsv.gz:" in errors and "B/s]" in errors  # the bar, in bytes
     assert errors.splitlines()[-1].endswith("stopped; run the same command again")
+    assert "title.basics.tsv.gz" not in names(project)
     homes.pages["/title.basics.tsv.gz"] = whole
-    fetch(project, lambda _: None)
+    fetch(project)
     assert names(project) == NAMES

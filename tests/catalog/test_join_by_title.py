@@ -58,26 +58,17 @@ def test_a_film_with_score_and_trailer_has_what_the_tables_say(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        ("The Matrix", "Matrix, The"), ("L'avventura", "Avventura, L'"), ("AMÉLIE", "Ame\u0301lie"),
-        ("Bonnie & Clyde", "Bonnie and Clyde"), *((f"Ocean{mark}s Eleven", "Oceans Eleven") for mark in "'’´`‘"),
-        ("Star Wars: A New Hope", "Star Wars - A New Hope"), ("Mission_ Impossible", "Mission: Impossible"),
-        ("The\u00a0Matrix\u00a0", "The  Matrix  "), ("Se7en", "Seven (a.k.a. Se7en)"),
+        ("The\u00a0Matrix\u00a0", "Matrix,  The  "), ("Se7en", "Seven (a.k.a. Se7en)"), ("NA", "NA"),
         ("The Postman", "Postino, Il (Postman, The)"), ("Il Postino", "Postino, Il (Postman, The)"),
         ("9½ Weeks", "9 1/2 Weeks (Nine 1/2 Weeks)"), ("500 Days of Summer", "(500) Days of Summer"),
-        ("Rocky: Part II", "Rocky: Part 2"), ("Oldboy", "Old Boy"), ("NA", "NA"), ("Barfi", "Barfi!"),
+        ("Barfi", "Barfi!"),
     ],
 )  # fmt: skip
 def test_two_spellings_of_a_title_match(tmp_path: Path, ours: str, theirs: str) -> None:
     assert joined(tmp_path, [film(ours)], [trailer(f"{theirs} (1999) ")]) == MATCHED
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("Alien", "Aliens"), ("Matrix", "Matrix, The"), ("The Matrix", "Matrix, Das"), ("Halloween", "Halloween II"),
-        ("Nine", "9"), ("Malcolm 10", "Malcolm X"), ("Se7en", "Seven"), ("$", "?"), ("...", "Film ()"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("ours", "theirs"), [("Alien", "Aliens"), ("$", "?"), ("...", "Film ()")])
 def test_two_different_titles_do_not_match(tmp_path: Path, ours: str, theirs: str) -> None:
     assert (METADATA, 2, MISSING) in reasons(tmp_path, [film(ours)], [trailer(f"{theirs} (1999)")])
 
@@ -95,11 +86,6 @@ def test_of_two_rows_of_a_film_the_first_with_a_score_counts(tmp_path: Path, sco
     assert table.dropped[["row", "reason"]].values.tolist() == [[2 + scores.index(min(scores)), REPEATED]]
 
 
-@pytest.mark.parametrize("year", ["1998", "2000"])
-def test_a_year_off_by_one_matches_where_nothing_else_can_be_meant(tmp_path: Path, year: str) -> None:
-    assert joined(tmp_path, [film()], [trailer(f"Film ({year})")]) == MATCHED
-
-
 @pytest.mark.parametrize(
     ("films", "trailers"),
     [
@@ -113,6 +99,8 @@ def test_a_year_off_by_one_matches_where_nothing_else_can_be_meant(tmp_path: Pat
 )
 def test_another_meaning_bars_a_year_off_by_one(tmp_path: Path, films: list[Film], trailers: list[Trailer]) -> None:
     assert joined(tmp_path, films, trailers) == {}
+    for year in ("1998", "2000"):
+        assert joined(tmp_path, [film()], [trailer(f"Film ({year})")]) == MATCHED
 
 
 def test_a_film_made_after_the_list_is_not_in_it(tmp_path: Path) -> None:
@@ -141,28 +129,19 @@ def test_of_two_trailers_of_one_title_and_year_the_first_number_is_taken_and_mar
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (film(year=""), "no year (a series?)"),
-        *((film(year=year), "the year is not a number") for year in ("soon", "1999.5")),
-        (film(year="20010"), "the year is not from 1870 to 2100"),
-        (film(score=""), "no score"),
         (film(score="10,1"), "the score is not from 1 to 10"),
-        (film(title=" "), "no title"),
-        (film("", "x", "8", "tt1"), "no title; the year is not a number; no IMDb id in the link"),
+        (film("", "x", "8", "tt12"), "no title; the year is not a number; no IMDb id in the link"),
         (film("Film", "", "x"), "no year (a series?); the score is not a number"),
-        *((film(imdb_id=key), "no IMDb id in the link") for key in ("", "tt12")),
     ],
 )
 def test_a_row_that_is_no_film_with_a_score_is_dropped(tmp_path: Path, row: Film, reason: str) -> None:
     assert (METADATA, 2, reason) in reasons(tmp_path, [row], [trailer()])
 
 
-def test_a_game_of_the_film_has_no_running_time_and_is_dropped(tmp_path: Path) -> None:
-    lost = load(excels(tmp_path, [film()], [trailer()], runtime="")).dropped
+def test_a_game_has_no_running_time_and_is_dropped_where_the_table_has_times(tmp_path: Path) -> None:
+    project = excels(tmp_path, [film()], [trailer()], runtime="")
+    lost, path = load(project).dropped, project.excels / METADATA
     assert (METADATA, 2, "no running time (a game?)") in list(zip(lost.file, lost.row, lost.reason))
-
-
-def test_optional_columns_may_be_missing(tmp_path: Path) -> None:
-    path = excels(tmp_path, [film()], [trailer()]).excels / METADATA
     pd.read_csv(path).drop(columns=["genres", "duration", "num_voted_users"]).to_csv(path, index=False)
     row = load(Project.open(tmp_path)).films.iloc[0]
     assert (row.genres, row.youtube_id) == ("", "-dQw4w9WgXc") and pd.isna(row.votes)
@@ -177,8 +156,7 @@ def test_the_order_depends_on_the_seed_and_not_on_the_order_of_the_files(tmp_pat
     pd.testing.assert_frame_equal(forward.shuffled(0, 8), backward.shuffled(0, 8))
     assert forward.shuffled(0, 8).imdb_id.tolist() != forward.shuffled(1, 8).imdb_id.tolist()
     whole = forward.shuffled(0, 0).imdb_id.tolist()
-    assert len(set(whole)) == 20 and whole != sorted(whole)
-    assert all(forward.shuffled(0, count).imdb_id.tolist() == whole[:count] for count in (1, 8, 20, 500))
+    assert len(set(whole)) == 20 and whole != sorted(whole) and forward.shuffled(0, 8).imdb_id.tolist() == whole[:8]
 
 
 MIXED_FILMS = [
@@ -211,10 +189,7 @@ def test_every_row_of_both_tables_is_of_a_film_or_dropped_with_a_reason(tmp_path
     ]
     assert result.films.joined_by.tolist() == ["title and year", "year off by one", "title and year"]
     assert result.films.shared.tolist() == [True, True, False]  # the YouTube id of "Film" is in other rows too
-    result.save(tmp_path / "dropped.csv", dropped=True)
-    saved = pd.read_csv(tmp_path / "dropped.csv", keep_default_na=False)
-    assert saved.to_dict("records") == result.dropped.to_dict("records")
-    assert saved[saved.row == 5].title.tolist() == ["Twin (1999)", "Bad"]
+    assert result.dropped[result.dropped.row == 5].title.tolist() == ["Twin (1999)", "Bad"]
 
 
 def test_films_with_few_votes_are_dropped_with_both_their_rows(tmp_path: Path) -> None:

@@ -53,33 +53,27 @@ def test_the_key_is_the_imdb_id_or_depends_on_title_and_year_alone(tmp_path: Pat
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        *(("title", title, "no title") for title in ("", " \u00a0 ")),
+        *(("title", title, "no title") for title in ("", " \u00a0 ", r"\N")),
         ("year", "", "no year (a series?)"),
-        *(("year", year, "the year is not a number") for year in ("MMI", "1999-2001", "31/03/99")),
+        ("year", "1999-2001", "the year is not a number"),
         *(("year", year, "the year is not from 1870 to 2100") for year in ("1869", "2101")),
         ("score", "", "no score"),
-        *(("score", score, "the score is not a number") for score in ("75%", "nan", "6.1/10")),
-        *(("score", score, "the score is not from 1 to 10") for score in ("0.9", "10.1", "85")),
-        *(("youtube_id", text, BAD_ID) for text in ("#NAME?", "../../etc/x", "twelve-chars", "short", "dQw4w9 gXcQ")),
+        *(("score", score, "the score is not a number") for score in ("75%", "nan")),
+        *(("score", score, "the score is not from 1 to 10") for score in ("0.9", "10.1")),
+        *(("youtube_id", text, BAD_ID) for text in ("#NAME?", "../../etc/x", "twelve-chars", "dQw4w9 gXcQ")),
         ("youtube_id", "https://www.youtube.com/user/FoxTrailers", NO_VIDEO),
         ("youtube_id", "", "neither youtube_id nor url nor file"),
         *(("imdb_id", text, BAD_IMDB_ID) for text in ("0099785", "tt12", "../tt0099785")),
-        *(("url", url, BAD_LINK) for url in ("http://example.org/film.mp4", "file:///etc/passwd", "https:///film.mp4")),
-        *(
-            ("url", f"https://{rest}", BAD_LINK)
-            for rest in ("a:secret@b.org/f.mp4", "b.org/a film.mp4", "b.org/\nHost: x")
-        ),
-        *(
-            ("url", f"https://{rest}", BAD_LINK)
-            for rest in ("b.org:port/film.mp4", "[b.org/f.mp4", "b.org/" + "x" * 2000)
-        ),
+        *(("url", url, BAD_LINK) for url in ("http://b.org/film.mp4", "file:///etc/passwd", "https:///film.mp4")),
+        *(("url", f"https://{rest}", BAD_LINK) for rest in ("a:secret@b.org/f", "b.org/a film", "b.org/\nHost: x")),
+        *(("url", f"https://{rest}", BAD_LINK) for rest in ("b.org:port/film", "[b.org/f", "b.org/" + "x" * 2000)),
     ],
 )
 def test_a_bad_value_drops_its_row_with_the_reason(tmp_path: Path, column: str, value: str, reason: str) -> None:
     bad = GOOD | {"title": "Bad", "youtube_id": "badbadbadb0"} | {column: value}
     result = load(tmp_path, [GOOD | {"url": LINK, "imdb_id": "tt0000001"}, bad])
     assert result.films.title.tolist() == ["Good"]
-    assert result.dropped.values.tolist() == [["films.csv", 3, " ".join(bad["title"].split()), reason]]
+    assert result.dropped.values.tolist() == [["films.csv", 3, "Bad" if column != "title" else "", reason]]
 
 
 def test_two_films_of_one_title_and_year_are_told_apart_by_their_ids_or_trailers(tmp_path: Path) -> None:
@@ -111,12 +105,8 @@ def test_a_table_of_pictures_needs_no_trailers_but_ids(tmp_path: Path) -> None:
     films = load(tmp_path, [poster, poster | {"imdb_id": "tt0000008"}, poster | {"imdb_id": ""}]).films
     assert films.imdb_id.tolist() == ["tt0000007", "tt0000008"] and not films.shared.any()
     assert trailer_keys(films).tolist() == ["tt0000007", "tt0000008"]
-
-
-@pytest.mark.parametrize("column", ["title", "year", "score", "youtube_id"])
-def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
-    with pytest.raises(TrailerError, match=rf"films\.csv: no column '{column}'"):
-        load(tmp_path, [{name: value for name, value in GOOD.items() if name != column}])
+    with pytest.raises(TrailerError, match=r"films\.csv: no column 'youtube_id', 'url' or 'file', nor 'imdb_id'"):
+        load(tmp_path, [{"title": "Film", "year": "1870", "score": "1"}])
 
 
 def test_a_table_without_a_good_row_says_all_reasons_and_writes_the_rows(tmp_path: Path) -> None:
@@ -134,10 +124,9 @@ def test_no_table_is_written_over_one_that_was_read(tmp_path: Path, capsys: pyte
     table = tmp_path / "excels" / "films.csv"
     text = table.read_text()
     (tmp_path / "link.csv").symlink_to(table)
-    for flag in ("--csv", "--dropped"):
-        for path in (table, tmp_path / "excels" / ".." / "excels" / "films.csv", tmp_path / "link.csv"):
-            assert main(["catalog", "--root", str(tmp_path), flag, str(path)]) == 1
-            assert "is not written over: name another file" in capsys.readouterr().err
+    for flag, path in (("--csv", table), ("--dropped", tmp_path / "link.csv")):
+        assert main(["catalog", "--root", str(tmp_path), flag, str(path)]) == 1
+        assert "is not written over: name another file" in capsys.readouterr().err
     assert table.read_text() == text
     assert main(["catalog", "--root", str(tmp_path), "--csv", str(tmp_path / "excels" / "other.csv")]) == 0
 
@@ -150,17 +139,24 @@ def test_a_saved_catalogue_is_a_table_of_ones_own(frames_root: Path, tmp_path: P
     pd.testing.assert_frame_equal(again.films.drop(columns="joined_by"), first.films.drop(columns="joined_by"))
 
 
+def test_a_film_may_be_called_like_a_missing_value(tmp_path: Path) -> None:
+    titles = ["None", "NaN", "NA", "null", "N/A"]
+    load(tmp_path, [GOOD | {"title": title} for title in titles]).save(tmp_path / "saved.csv")
+    (tmp_path / "saved.csv").replace(tmp_path / "excels" / USER_TABLE)
+    assert catalog.load(Project.open(tmp_path)).films.title.tolist() == titles
+
+
 @pytest.mark.parametrize("texts", [["a", "b"], ["a", ""], ["\x1b[31mred\nline"] * 2])
 def test_the_scores_are_of_the_file_unless_its_rows_agree_on_another(tmp_path: Path, texts: list[str]) -> None:
     rows = [GOOD | {"title": str(number), "scores_from": text} for number, text in enumerate(texts)]
     assert load(tmp_path, rows).scores_from.startswith("films.csv of 20")
 
 
-@pytest.mark.parametrize("column", ["youtube_id", "url"])
-@pytest.mark.parametrize("link", ["https://www.youtube.com/watch?v=abcdefghij1&t=3", "youtu.be/abcdefghij1"])
-def test_a_link_to_youtube_is_read_in_either_column(tmp_path: Path, column: str, link: str) -> None:
-    films = load(tmp_path, [VIDEO | {column: link}]).films
-    assert films[["youtube_id", "url"]].values.tolist() == [["abcdefghij1", ""]]
+def test_a_link_to_youtube_is_read_in_either_column(tmp_path: Path) -> None:
+    links = ["https://www.youtube.com/watch?v=abcdefghij1&t=3", "youtu.be/abcdefghij1"]
+    rows = [{column: link} for column in ("youtube_id", "url") for link in links]
+    films = load(tmp_path, [VIDEO | row | {"title": str(number)} for number, row in enumerate(rows)]).films
+    assert films[["youtube_id", "url"]].values.tolist() == [["abcdefghij1", ""]] * 4
 
 
 def test_an_imdb_link_is_an_imdb_id(tmp_path: Path) -> None:
@@ -185,14 +181,6 @@ def test_a_file_of_ones_own_is_a_trailer(tmp_path: Path) -> None:
     assert result.films.file.tolist() == trailer_keys(result.films).tolist() == ["a.mp4", "b.mp4", "b.mp4"]
     assert result.films.shared.tolist() == [False, True, True]
     assert result.dropped.reason.tolist() == ["neither youtube_id nor url nor file"]
-
-
-@pytest.mark.parametrize("title", ["None", "NaN", "NA", "null", "nan", "N/A"])
-def test_a_film_may_be_called_like_a_missing_value(tmp_path: Path, title: str) -> None:
-    load(tmp_path, [GOOD | {"title": title}]).save(tmp_path / "saved.csv")
-    (tmp_path / "saved.csv").replace(tmp_path / "excels" / USER_TABLE)
-    assert catalog.load(Project.open(tmp_path)).films.title.tolist() == [title]
-    assert load(tmp_path, [GOOD, GOOD | {"title": r"\N"}]).dropped.reason.tolist() == ["no title"]
 
 
 def test_a_dataset_is_built_of_posters_without_trailers(frames_root: Path, copy_of: Callable) -> None:

@@ -1,6 +1,5 @@
 """The ledger: entries are read as they were appended, whatever a crash or a stranger left between; and its tables."""
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 from film_set import table
 
 from trailer_lib import Project, TrailerError
-from trailer_lib.scrape import failures, first_folder, ledger, sources, status, summary
+from trailer_lib.scrape import first_folder, ledger, status, summary
 from trailer_lib.scrape.ledger import LEDGER, Entry
 from trailer_lib.video import folder_name
 
@@ -43,13 +42,6 @@ def test_entries_are_read_as_they_were_appended_a_line_each(path: Path) -> None:
     assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
 
 
-def test_the_last_entry_of_a_film_counts(path: Path) -> None:
-    retried = Entry(FIRST.imdb_id, FIRST.youtube_id, "later", "timeout")
-    for entry in (FIRST, SECOND, retried):
-        ledger.append_entry(path, entry)
-    assert ledger.latest_entries(path) == {FIRST.imdb_id: retried, SECOND.imdb_id: SECOND}
-
-
 @pytest.mark.parametrize("ending", [b"", b'{"imdb_id": "tt00'])
 def test_a_last_line_without_its_end_is_separated_from_the_next(path: Path, ending: bytes) -> None:
     ledger.append_entry(path, FIRST)
@@ -60,7 +52,7 @@ def test_a_last_line_without_its_end_is_separated_from_the_next(path: Path, endi
 
 @pytest.mark.parametrize(
     "foreign",
-    [b"", b"not json", b"3", b"null", b"[1]", b'["tt1", "y", "ok"]', b"{}", b'{"imdb_id": "tt1"}', b"\xff\xfe\x00",
+    [b"", b"not json", b"null", b"[1]", b'{"imdb_id": "tt1"}', b"\xff\xfe\x00",
      b'{"imdb_id": "tt1", "youtube_id": "y", "status": "ok", "colour": "red"}', b"[" * 100_000],
 )  # fmt: skip
 def test_a_foreign_line_is_skipped(path: Path, foreign: bytes) -> None:
@@ -68,14 +60,6 @@ def test_a_foreign_line_is_skipped(path: Path, foreign: bytes) -> None:
     path.write_bytes(path.read_bytes() + foreign + b"\n")
     ledger.append_entry(path, SECOND)
     assert ledger.read_ledger(path) == [FIRST, SECOND]
-
-
-def test_a_ledger_with_the_former_field_names_still_counts(project: Project, path: Path) -> None:
-    current = {former: asdict(FIRST)[name] for former, name in ledger.FORMER_NAMES.items()}
-    line = {name: value for name, value in asdict(FIRST).items() if not name.endswith("_frames")} | current
-    path.write_text(json.dumps(line) + "\n" + path.read_text().partition("\n")[2])
-    assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
-    assert status(project, FILMS).status.tolist() == ["ok", "failed", "later", "open"]
 
 
 def test_the_folder_decides_and_not_the_ledger(project: Project, path: Path) -> None:
@@ -88,14 +72,10 @@ def test_the_folder_decides_and_not_the_ledger(project: Project, path: Path) -> 
     assert set(status(project, FILMS).reason) == {"", "private"}
 
 
-def test_folders_of_another_layout_or_incomplete_ones_are_not_done(project: Project) -> None:
-    for name in ("Old Film", ".tmp-1-Film (1999) [tt0000009]"):
+def test_the_first_folder_is_that_of_the_first_film_that_has_a_whole_one(project: Project) -> None:
+    for name in ("Old Film", f".tmp-1-Film (1999) [{THIRD.imdb_id}]"):
         (project.images / name).mkdir()
-    (project.images / "file [tt0000008]").write_text("")
-    assert set(ledger.film_folders(project)) == {FIRST.imdb_id}
-
-
-def test_the_first_folder_is_that_of_the_first_film_that_has_one(project: Project) -> None:
+    (project.images / f"file [{SECOND.imdb_id}]").write_text("")
     assert first_folder(project, FILMS[::-1]) == ledger.film_folders(project)[FIRST.imdb_id]
     with pytest.raises(TrailerError, match="not one of 2 films gave frames"):
         first_folder(project, FILMS[1:3])
@@ -113,11 +93,3 @@ def test_the_summary_counts_films_seconds_megabytes_and_frames_of_each_reason(pr
         ["failed", "private", 1, 0.0, 0.0, 0],
         ["open", "", 1, 0.0, 0.0, 0],
     ]
-
-
-def test_the_list_of_failures_has_a_line_a_film_and_then_the_remedies(project: Project) -> None:
-    result = status(project, FILMS)
-    assert failures(result).splitlines()[-2:] == [
-        f"later   {FILMS.title[2]}: reset", f"network: {sources.remedy('network')}",
-    ]  # fmt: skip
-    assert failures(result[result.status == "ok"]) == "nothing failed"

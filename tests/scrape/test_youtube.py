@@ -5,11 +5,8 @@ is taken by one on loopback, which yt-dlp's generic extractor reads with the sam
 """
 
 import contextlib
-import errno
 import math
-import os
 import re
-import socket
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -20,48 +17,44 @@ import pytest
 import yt_dlp
 from server import Answer, Site, file, first, serving, status
 from yt_dlp.utils import YoutubeDLError
-from yt_dlp.utils._jsruntime import DenoJsRuntime, NodeJsRuntime
 
 from trailer_lib import TrailerError
 from trailer_lib.errors import SourceError
-from trailer_lib.scrape import fetch_trailer, fetch_youtube, sources, youtube
+from trailer_lib.scrape import fetch_trailer, fetch_youtube, youtube
 from trailer_lib.settings import ScrapeSettings
 
 VIDEO = "-dQw4w9WgXc"
-TEXTS = [  # kind, permanent, and after a tab each what YouTube and yt-dlp say
-    ("private", True, "Private video. Sign in if you've been granted access\tThis video is private"),
+# Kind, permanent, and what YouTube says; the lines after it are worded so by the yt-dlp that is installed.
+TEXTS = [
+    ("private", True, "Private video. Sign in if you've been granted access"),
     ("members only", True, "available to this channel's members. Join this channel\tThis video requires payment"),
     ("age limit", True, "Sign in to confirm your age. This video may be inappropriate\tThis video is age-restricted"),
-    ("not in this country", True, "Video unavailable. The uploader has not made this video available in your country\t"
-     "who has blocked it in your country on copyright grounds\tdue to geo restriction"),
-    ("unavailable", True, "Video unavailable\tThis video is not available.\tThis video does not exist.\tDRM protected\t"
+    ("not in this country", True, "who has blocked it in your country on copyright grounds"),
+    ("unavailable", True, "Video unavailable\tThis video is not available.\tThis video does not exist.\t"
      "This video has been removed for violating YouTube's policy\twho has blocked it on copyright grounds\t"
-     "because the YouTube account associated with this video has been terminated.\tID x looks truncated\t"
+     "because the YouTube account associated with this video has been terminated.\t"
      "HTTP Error 404: Not Found\tHTTP Error 410: Gone\tThis video isn't available anymore"),
-    ("bot check", False, "Sign in to confirm you’re not a bot. Use --cookies\tcaptcha challenge before playback\t"
-     "All player responses are invalid. Your IP is likely being blocked by Youtube"),
-    ("rate limit", False, "HTTP Error 429: Too Many Requests\tThis content isn't available, try again later\t"
-     "Video unavailable. This content isn’t available.\thas been rate-limited by YouTube for up to an hour"),
-    ("live", False, "Premieres in 3 hours\tPremiere will begin shortly\tThis live event will begin in 5 days.\t"
-     "This live stream recording is not available."),
+    ("bot check", False, "Sign in to confirm you’re not a bot. Use --cookies"),
+    ("rate limit", False, "HTTP Error 429: Too Many Requests\tVideo unavailable. This content isn’t available."),
+    ("live", False, "Premieres in 3 hours\tPremiere will begin shortly\tThis live event will begin in 5 days."),
     ("network", False, "Failed to resolve 'www.youtube.com'\tThe read operation timed out\tConnection reset by peer\t"
-     "HTTP Error 503: Service Unavailable\t[SSL: CERTIFICATE_VERIFY_FAILED]\t512 bytes read, 512 more expected\t"
-     "content too short (expected \tDid not get any data blocks\tUnable to download webpage\tConnection refused"),
+     "HTTP Error 503: Service Unavailable\t[SSL: CERTIFICATE_VERIFY_FAILED]\t512 bytes read, 512 more expected"),
     ("forbidden", False, "unable to download video data: HTTP Error 403: Forbidden"),
-    ("no format", False, "Requested format is not available\tNo video formats found!"),
-    ("unknown", False, "Failed to extract any player response\tThe page needs to be reloaded.\t"),
+    ("unknown", False, "The page needs to be reloaded.\t"),
 ]  # fmt: skip
-WORDED_SO = (  # by the yt-dlp that is installed, among the texts above
-    "Your IP is likely being blocked by Youtube\tcaptcha challenge before playback\tDid not get any data blocks\t"
-    "This content isn't available, try again later\thas been rate-limited by YouTube for up to an hour\t"
-    "The uploader has not made this video available in your country\tdue to geo restriction\tlooks truncated\t"
-    "DRM protected\tRequested format is not available\tNo video formats found!\tUnable to download webpage\t"
-    "content too short (expected \tFailed to extract any player response"
-)
+WORDED = [
+    ("not in this country", True, "has not made this video available in your country\tdue to geo restriction"),
+    ("unavailable", True, "DRM protected\tlooks truncated"),
+    ("bot check", False, "Your IP is likely being blocked by Youtube\tcaptcha challenge before playback"),
+    ("rate limit", False, "This content isn't available, try again later\thas been rate-limited by YouTube for up to"),
+    ("network", False, "content too short (expected \tDid not get any data blocks\tUnable to download webpage"),
+    ("no format", False, "Requested format is not available\tNo video formats found!"),
+    ("unknown", False, "Failed to extract any player response"),
+]
 NO_RUNTIME = "No supported JavaScript runtime could be found\tn challenge solving failed\tSignature solving failed"
 
 
-@pytest.mark.parametrize(("kind", "permanent", "texts"), TEXTS, ids=[kind for kind, *_ in TEXTS])
+@pytest.mark.parametrize(("kind", "permanent", "texts"), TEXTS + WORDED)
 def test_each_text_of_youtube_has_its_kind_and_is_permanent_or_not(kind: str, permanent: bool, texts: str) -> None:
     for text in texts.split("\t"):
         for prefix in ("", f"ERROR: [youtube] {VIDEO}: ", "\x1b[0;31mERROR:\x1b[0m [youtube] private-bot: "):
@@ -70,13 +63,12 @@ def test_each_text_of_youtube_has_its_kind_and_is_permanent_or_not(kind: str, pe
 
 
 def test_the_installed_yt_dlp_words_its_errors_so() -> None:
-    folder, texts = Path(yt_dlp.__file__).parent, "".join(texts for _, _, texts in TEXTS)
     names = ["YoutubeDL.py", "extractor/common.py", "extractor/youtube/_video.py", "extractor/youtube/_base.py",
-             "extractor/youtube/_mistakes.py", "downloader/http.py", "networking/exceptions.py", "utils/_utils.py",
-             ]  # fmt: skip
+             "extractor/youtube/_mistakes.py", "downloader/http.py", "utils/_utils.py"]  # fmt: skip
+    folder = Path(yt_dlp.__file__).parent
     source = re.sub(r"'\s+f?'", "", "".join((folder / name).read_text(encoding="utf-8") for name in names))
-    assert [phrase for phrase in WORDED_SO.split("\t") if phrase not in source or phrase not in texts] == []
-    assert [phrase for phrase in NO_RUNTIME.split("\t") if phrase not in source] == []
+    phrases = "\t".join([NO_RUNTIME, *(texts for *_, texts in WORDED)]).split("\t")
+    assert [phrase for phrase in phrases if phrase not in source] == []
 
 
 @pytest.mark.parametrize("warning", NO_RUNTIME.split("\t"))
@@ -93,23 +85,11 @@ def test_yt_dlp_has_found_the_javascript_runtime_that_came_with_it() -> None:
     assert runtime.supported and Path(runtime.path).is_relative_to(sys.prefix)
 
 
-def test_the_runtimes_named_are_those_that_yt_dlp_takes() -> None:
-    deno, node = ".".join(map(str, DenoJsRuntime.MIN_SUPPORTED_VERSION[:2])), NodeJsRuntime.MIN_SUPPORTED_VERSION[0]
-    assert f"deno {deno}" in sources.RUNTIME_HINT and f"node {node}" in sources.RUNTIME_HINT
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        (f"\x1b[0;31mERROR:\x1b[0m [youtube] {VIDEO}: Private video.\nMore", f"[youtube] {VIDEO}: Private video."),
-        ("not a bot. Use --cookies for the authentication", "not a bot"),
-        ("HTTP Error 429: Too Many Requests (caused by <HTTPError 429>)", "HTTP Error 429: Too Many Requests"),
-        ("rate-limited. It is recommended to use `-t sleep`", "rate-limited"),
-        ("x" * 1000, "x" * 200),
-    ],
-)
-def test_a_failure_is_one_short_line_without_advice_for_another_command_line(text: str, line: str) -> None:
-    assert str(youtube.failure(text)) == line
+@pytest.mark.parametrize("advice", ["Use --cookies", "It is recommended to use `-t`", "(caused by <HTTPError 429>)"])
+def test_a_failure_is_one_short_line_without_advice_for_another_command_line(advice: str) -> None:
+    text = f"\x1b[0;31mERROR:\x1b[0m [youtube] {VIDEO}: Private video. {advice}\nMore"
+    assert str(youtube.failure(text)) == f"[youtube] {VIDEO}: Private video"
+    assert str(youtube.failure("x" * 1000)) == "x" * 200
 
 
 # Which stream is taken.
@@ -142,10 +122,7 @@ USUAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("height", "taken"),
-    [(360, "396"), (361, "135"), (480, "135"), (144, "160"), (0, "160"), (720, "248"), (2160, "248")],
-)
+@pytest.mark.parametrize(("height", "taken"), [(360, "396"), (361, "135"), (144, "160"), (2160, "248")])
 def test_the_smallest_stream_of_enough_lines_is_taken_else_the_tallest(height: int, taken: str) -> None:
     assert chosen(*USUAL, height=height) == chosen(*USUAL[::-1], height=height) == taken
 
@@ -157,21 +134,12 @@ def test_what_decides_between_streams() -> None:
     assert chosen(SOUND, WITH_SOUND) == "18"
     assert chosen(stream("dark", None, None, acodec=None), stream("160", 144)) == "160"
     assert chosen(stream("dark", None, None, acodec=None)) == "dark"
-
-
-@pytest.mark.parametrize("dynamic_range", ["HDR10", "HDR10+", "HLG", "DV"])
-def test_sdr_is_taken_where_there_is_some(dynamic_range: str) -> None:
-    hdr = stream("701", 360, "av01.0.12M.10", 1, dynamic_range=dynamic_range)
-    assert chosen(hdr, stream("18", 360, size=99)) == "18"
-    assert chosen(hdr, stream("137", 1080, size=99, dynamic_range="SDR")) == "137"
-    assert chosen(hdr) == "701"
-
-
-@pytest.mark.parametrize("streams", [[STORYBOARD, SOUND], [HLS, DASH], [stream("f", 360, protocol="f4m")]])
-def test_without_one_whole_file_there_is_no_format(streams: list[dict]) -> None:
-    with pytest.raises(YoutubeDLError) as caught:
-        chosen(*streams)
-    assert youtube.failure(str(caught.value)).kind == "no format"
+    hdr = stream("701", 360, "av01.0.12M.10", 1, dynamic_range="HDR10")
+    assert chosen(hdr, stream("137", 1080, size=99, dynamic_range="SDR")) == "137" and chosen(hdr) == "701"
+    for streams in ([STORYBOARD, SOUND], [HLS, DASH]):
+        with pytest.raises(YoutubeDLError) as caught:
+            chosen(*streams)
+        assert youtube.failure(str(caught.value)).kind == "no format"
 
 
 def test_what_is_live_is_left_for_later_and_what_is_too_long_is_refused() -> None:
@@ -196,9 +164,8 @@ def test_only_youtube_is_read_and_no_program_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/hostname", "https://youtube.com.evil.example/", "https://notyoutube.com/",
-            "https://youtube.com@evil.example/", "https://[::1]/", ""],
-)  # fmt: skip
+    "url", ["file:///etc/hostname", "https://youtube.com.evil.example/", "https://youtube.com@evil.example/", ""]
+)
 def test_only_youtubes_servers_are_asked(url: str, no_network: None) -> None:
     with youtube.Downloader({"quiet": True}) as downloader:
         with pytest.raises(SourceError, match="not one of YouTube's servers"):
@@ -210,7 +177,8 @@ def test_only_youtubes_servers_are_asked(url: str, no_network: None) -> None:
 # From end to end, with a server on loopback in YouTube's place.
 
 COOKIE = "127.0.0.1\tFALSE\t/\tFALSE\t1999999999\tSID\ts3cret"
-COOKIES = f"# Netscape HTTP Cookie File\n\n{COOKIE}\n#HttpOnly_{COOKIE.replace('SID', 'HSID')}\n"
+# With a mark and no first line, as programs on Windows write it, too.
+COOKIES = f"\ufeff\n{COOKIE}\n#HttpOnly_{COOKIE.replace('SID', 'HSID')}\n"
 DATA = np.random.default_rng(0).bytes(300_000)
 
 
@@ -251,10 +219,10 @@ def test_a_video_is_a_file_with_a_name_of_ours(plain: Site, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "permanent"),
-    [(404, "unavailable", True), (403, "forbidden", False), (429, "rate limit", False), (503, "network", False)],
-)
-@pytest.mark.parametrize("when", ["page", "data"])
+    ("when", "code", "kind", "permanent"),
+    [("page", 404, "unavailable", True), ("data", 403, "forbidden", False), ("data", 429, "rate limit", False),
+     ("page", 503, "network", False)],
+)  # fmt: skip
 def test_a_refusal_has_its_kind_and_the_time_to_wait(
     when: str, code: int, kind: str, permanent: bool, plain: Site, tmp_path: Path
 ) -> None:
@@ -267,25 +235,21 @@ def test_a_broken_download_is_resumed_by_yt_dlp_but_not_by_the_next_call(plain: 
     answers = first(1, movie(), first(2, movie(upto=0.5), first(3, status(503), movie())))
     assert fetch(plain, tmp_path, answers).read_bytes() == DATA
     assert re.fullmatch(r"bytes=[1-9]\d*-", plain.ranges()[-1])
-    for broken in (movie(upto=0.5, ranges=False), movie(upto=0.5, ranges=False, stall=True)):
-        plain.requests.clear()
-        error = refusal(plain, tmp_path, first(1, movie(), broken))
-        assert (error.kind, error.permanent) == ("network", False)
-        assert fetch(plain, tmp_path, movie(DATA[::-1])).read_bytes() == DATA[::-1]  # perhaps another stream
+    plain.requests.clear()
+    error = refusal(plain, tmp_path, first(1, movie(), movie(upto=0.5, ranges=False)))
+    assert (error.kind, error.permanent) == ("network", False)
+    assert fetch(plain, tmp_path, movie(DATA[::-1])).read_bytes() == DATA[::-1]  # perhaps another stream
 
 
-@pytest.mark.parametrize("length", [True, False])
-def test_a_video_beyond_the_limit_is_broken_off(
-    length: bool, plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_video_beyond_the_limit_is_broken_off(plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(youtube, "SIZE_LIMIT", 200_000)
-    error = refusal(plain, tmp_path, movie(length=length))
-    assert (error.kind, error.permanent) == ("too large", True)
+    for length in (True, False):
+        error = refusal(plain, tmp_path, movie(length=length))
+        assert (error.kind, error.permanent) == ("too large", True)
 
 
 def test_a_full_disk_is_not_the_trailers_failure(plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # yt-dlp's own words for an OSError of write(), with the real text of the error in them.
-    text = f"ERROR: unable to write data: {OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))}"
+    text = "ERROR: unable to write data: [Errno 28] No space left on device"  # yt-dlp's words for an OSError of write()
     monkeypatch.setattr(youtube.Downloader, "extract_info", lambda *_: (_ for _ in ()).throw(YoutubeDLError(text)))
     with pytest.raises(OSError, match="No space left"):
         fetch(plain, tmp_path, movie())
@@ -302,46 +266,27 @@ def test_nothing_is_printed_and_the_cookies_file_stays_as_it_was(
     assert (tmp_path / "cookies.txt").read_text() == COOKIES and list((tmp_path / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("change", ["\ufeff{}", "\ufeff# HTTP Cookie File\n{}", "{}\n\n", "# exported\r\n{}"])
-def test_a_cookies_file_may_begin_as_programs_on_windows_write_it(change: str, plain: Site, tmp_path: Path) -> None:
-    (tmp_path / "cookies.txt").write_bytes(change.format(COOKIE).replace("\n", "\r\n").encode())
-    fetch(plain, tmp_path, movie(), cookies="cookies.txt")
-    assert plain.requests[0].headers["Cookie"] == "SID=s3cret"
-
-
-@pytest.mark.parametrize("line", [COOKIE.replace("\t", " "), COOKIE.replace("1999999999", "soon"), COOKIE + "\tmore"])
+@pytest.mark.parametrize("line", [COOKIE.replace("\t", " "), COOKIE.replace("1999999999", "soon")])
 def test_a_line_that_is_not_a_cookie_is_refused_by_its_number_and_not_shown(
     line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cookies.txt").write_text(COOKIES + line)
-    with pytest.raises(TrailerError, match="line 5 is not a cookie") as caught:
+    with pytest.raises(TrailerError, match="line 4 is not a cookie") as caught:
         fetch_youtube(VIDEO, tmp_path, 360, tmp_path / "cookies.txt")
     assert not isinstance(caught.value, SourceError)
     assert "s3cret" not in str(caught.value) + "".join(capfd.readouterr())
 
 
-PLAYLISTS = {
-    "segments on this disk": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n",
-    "a list elsewhere": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9,RESOLUTION=640x360\n{canary}/canary.ts\n",
-    "a DASH manifest": '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" mediaPresentationDuration="PT9S"><Period>'
-    '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="9" height="360" codecs="avc1.4d">'
-    "<BaseURL>{canary}/canary.ts</BaseURL></Representation></AdaptationSet></Period></MPD>",
-}
-
-
 @pytest.mark.parametrize("guarded", [True, False])
-@pytest.mark.parametrize("name", PLAYLISTS)
-def test_no_playlist_makes_yt_dlp_ask_another_server_or_read_this_disk(
-    name: str, guarded: bool, plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_playlist_makes_yt_dlp_ask_another_server(
+    guarded: bool, plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not guarded:
         monkeypatch.setattr(youtube, "HOSTS", ("127.0.0.1", "localhost"))
     with serving() as canary:
         canary.pages["/canary.ts"] = file(b"the canary sings", kind="video/mp2t")
-        # On the same machine under its other name.
-        text = PLAYLISTS[name].format(canary=canary.url.replace("127.0.0.1", "localhost"))
+        place = canary.url.replace("127.0.0.1", "localhost")  # the same machine under its other name
+        text = f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9,RESOLUTION=640x360\n{place}/canary.ts\n"
         with contextlib.suppress(SourceError):
-            assert fetch(plain, tmp_path, file(text.encode(), kind="text/xml")).read_text() == text or not guarded
-        assert bool(canary.requests) == (not guarded and "canary" in text)
-    fetched = b"".join(path.read_bytes() for path in (tmp_path / "scratch").iterdir())
-    assert not guarded or (b"sings" not in fetched and socket.gethostname().encode() not in fetched)
+            fetch(plain, tmp_path, file(text.encode(), kind="text/xml"))
+        assert bool(canary.requests) != guarded

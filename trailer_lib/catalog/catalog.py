@@ -32,9 +32,8 @@ HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 class Catalog:
     """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
 
-    `joined_by` is "id", "title and year", "first of several" films of this title and year in the list, "year off by
-    one" or "own table". `shared`: another row has the same trailer. `rows`: the rows of each spreadsheet, each of a
-    film or in `dropped`; IMDb's own tables are not counted. `scores_from` names the table of the scores and its day.
+    `joined_by`: "id", "title and year", "first of several" of these in the list, "year off by one" or "own table".
+    `shared`: another row has the same trailer. `rows`: the rows of each spreadsheet, each of a film or in `dropped`.
     """
 
     films: pd.DataFrame
@@ -75,8 +74,7 @@ class Catalog:
 def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -> Catalog:
     """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none.
 
-    Films with fewer than `min_votes` votes, or an unknown number, are dropped; 0 takes all. The dropped rows are
-    written as `dropped_to` in any case.
+    Films with fewer than `min_votes` votes, or an unknown number, are dropped. `dropped_to`: file of the dropped rows.
     """
     folder = project.excels
     draft = read_user_table(folder / USER_TABLE) if (folder / USER_TABLE).is_file() else join_tables(folder)
@@ -90,8 +88,8 @@ def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -
     if dropped_to:
         catalog.save(dropped_to, dropped=True)
     if not draft.films:
-        counts = Counter(reason for *_, reasons in sorted(draft.dropped) for reason in reasons.split("; "))
-        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.most_common())
+        counts = catalog.reasons().groupby("reason", sort=False).rows.sum().sort_values(ascending=False, kind="stable")
+        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
         reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
     return catalog

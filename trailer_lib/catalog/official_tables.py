@@ -4,7 +4,6 @@ import gzip
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -56,19 +55,18 @@ TABLES = (
 )
 
 
-def fetch(project: Project, say: Callable[[str], None] = print) -> list[Path]:
-    """Download the official tables that `project.excels` lacks and return them; delete one to get today's."""
+def fetch(project: Project) -> None:
+    """Download the official tables that `project.excels` lacks; delete one to get today's."""
     project.excels.mkdir(exist_ok=True)
     files.remove_temporary(project.excels)
     missing = [table for table in TABLES if not imdb_path(project.excels, table.name).exists()]
     for terms in dict.fromkeys(table.terms for table in missing):
-        say(terms)
+        print(terms)
     for table in TABLES:
         path = imdb_path(project.excels, table.name)
         if table in missing:
             download(table.url, path, DOWNLOADED, check=partial(_check, table=table), title=table.name)
-        say(f"{dated_name(path)}: {'fetched' if table in missing else 'left as it was'}")
-    return [project.excels / table.name for table in missing]
+        print(f"{dated_name(path)}: {'fetched' if table in missing else 'left as it was'}")
 
 
 def _check(packed: Path, table: OfficialTable) -> None:

@@ -55,11 +55,9 @@ def read_rows(path: Path, needed: list[str], optional: list[str] | None) -> Tabl
         lines, marks = lines[1:], named[1]
     if not lines:
         raise TrailerError(f"{path}: empty: {expected}")
-    separator, names = _read_heading(path, lines[0], marks, needed, optional)
-    wanted = needed + (list(filter(None, names)) if optional is None else optional)
-    places = {name: names.index(name.casefold()) for name in wanted if name.casefold() in names}
-    table, empty = Table(list(places), remark), dict.fromkeys(wanted, "")
-    for number, first, cells in _records(lines[1:], separator, len(names)):
+    separator, width, places = _read_heading(path, lines[0], marks, needed, optional)
+    table, empty = Table(list(places), remark), dict.fromkeys([*places, *(optional or [])], "")
+    for number, first, cells in _records(lines[1:], separator, width):
         if isinstance(cells, str):
             table.dropped.append((path.name, number, first.strip()[:80], cells))
         else:
@@ -144,19 +142,21 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
 
 def _read_heading(
     path: Path, line: str, marks: str, needed: list[str], optional: list[str] | None
-) -> tuple[str, list[str]]:
-    """The separator and the columns' names in lower case; TrailerError where one is missing or there twice."""
+) -> tuple[str, int, dict[str, int]]:
+    """The separator, how many columns there are, and each one's place; TrailerError where one is missing or twice."""
     line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + (optional or [])}
     headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}
     # The separator that gives the most of the columns wanted.
     mark = max(marks, key=lambda mark: (len(wanted & set(headings[mark])), len(headings[mark])))
-    for name in needed + (list(filter(None, headings[mark])) if optional is None else optional):
-        count = headings[mark].count(name.casefold())
-        if count > 1:
+    names, places = headings[mark], {}
+    for name in needed + (list(filter(None, names)) if optional is None else optional):
+        if names.count(name.casefold()) > 1:
             raise TrailerError(f"{path}: two columns {name!r}: expected one; remove or rename the other")
-        if not count and name in needed:
+        if name.casefold() in names:
+            places[name] = names.index(name.casefold())
+        elif name in needed:
             raise TrailerError(f"{path}: no column {name!r}; it has {line[:200]!r}, expected {', '.join(needed)}")
-    return mark, headings[mark]
+    return mark, len(names), places
 
 
 def _records(lines: list[str], separator: str, width: int) -> Iterator[tuple[int, str, list[str] | str]]:

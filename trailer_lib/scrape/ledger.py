@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,11 @@ import pandas as pd
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
-from trailer_lib.scrape.sources import LISTED, remedy
+from trailer_lib.scrape.sources import LISTED, REMEDIES
 from trailer_lib.video import folder_id, picture_paths, read_record
 
 LEDGER = "ledger.jsonl"
 FAILURES = "failures.csv"
-FORMER_NAMES = {"sampled": "sampled_frames", "kept": "kept_frames", "dropped": "dropped_frames"}  # up to version 0.1
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,16 @@ def append_entry(path: Path, entry: Entry) -> None:
 
 def read_ledger(path: Path) -> list[Entry]:
     """The entry of every complete line; other lines are skipped."""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [entry for line in lines if (entry := _parsed(line))]
+    entries = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValueError, TypeError, RecursionError):
+            entries.append(Entry(**json.loads(line)))
+    return entries
 
 
 def latest_entries(path: Path) -> dict[str, Entry]:
     """IMDb id -> the film's last entry."""
     return {entry.imdb_id: entry for entry in read_ledger(path)}
-
-
-def _parsed(line: bytes) -> Entry | None:
-    try:
-        return Entry(**{FORMER_NAMES.get(name, name): value for name, value in json.loads(line).items()})
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 def film_folders(project: Project) -> dict[str, Path]:
@@ -129,14 +125,13 @@ def failures(status: pd.DataFrame) -> str:
     failed = status[status.status.isin(["failed", "later"])]
     lines = [f"{film.status:6}  {film.title}: {film.detail}" for film in failed.head(LISTED).itertuples()]
     more = [f"... and {len(failed) - LISTED} more: all are in images/{FAILURES}"] if len(failed) > LISTED else []
-    advice = [f"{reason}: {remedy(reason)}" for reason in failed.reason.unique() if remedy(reason)]
+    advice = [f"{reason}: {REMEDIES[reason]}" for reason in failed.reason.unique() if reason in REMEDIES]
     return "\n".join([*lines, *more, *advice]) or "nothing failed"
 
 
 def first_folder(project: Project, films: pd.DataFrame) -> Path:
     """The folder of the first of `films` that has one; TrailerError when none has."""
     folders = film_folders(project)
-    for imdb_id in films.imdb_id:
-        if imdb_id in folders:
-            return folders[imdb_id]
+    if found := [folders[imdb_id] for imdb_id in films.imdb_id if imdb_id in folders]:
+        return found[0]
     raise TrailerError(f"{project.images}: not one of {len(films)} films gave frames: see the reasons above")

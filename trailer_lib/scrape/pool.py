@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -26,20 +25,23 @@ class Schedule(Generic[Job]):
     """Decides which job starts when. A slot runs one job at a time and pauses for `pause` seconds after it."""
 
     def __init__(self, jobs: Iterable[Job], slots: int, pause: float) -> None:
-        self.jobs, self.pause = deque(jobs), pause
+        self.order, self.pause = count(), pause
+        self.jobs = [(0.0, next(self.order), job) for job in jobs]  # a heap: from when a job may start, its order
         self.free_slots = [0.0] * slots  # a heap: from when each slot without a job may start one
-        self.retries: list[tuple[float, int, Job]] = []  # a heap: from when a job may start, order of entry, job
-        self.order = count()
 
     def run(self, submit: Submit[Job]) -> Iterator[tuple[Job, Future]]:
         """Each job and its future when it has ended; then the caller may `retry` the job before the next step."""
         running: dict[Future, Job] = {}
         try:
-            while running or self.jobs or self.retries:
+            while running or self.jobs:
                 while self._next_start() <= time.monotonic():
-                    job = self._pop()
+                    heappop(self.free_slots)
+                    job = heappop(self.jobs)[2]
                     running[submit(job)] = job
-                for future in _ended(running, self._next_start()):
+                seconds = max(0.0, self._next_start() - time.monotonic())
+                if not running:
+                    time.sleep(seconds)
+                for future in wait(running, min(seconds, TIMEOUT_MAX), FIRST_COMPLETED).done:
                     heappush(self.free_slots, time.monotonic() + self.pause)
                     yield running.pop(future), future
         finally:
@@ -47,35 +49,20 @@ class Schedule(Generic[Job]):
                 future.cancel()
 
     def retry(self, job: Job, delay: float) -> None:
-        """Start `job` again after `delay` seconds, before the jobs that were not started yet."""
-        heappush(self.retries, (time.monotonic() + delay, next(self.order), job))
+        """Start `job` again after `delay` seconds and after the jobs that were not started yet."""
+        heappush(self.jobs, (time.monotonic() + delay, next(self.order), job))
 
     def _next_start(self) -> float:
         """When a job may start; infinity when that has to wait for the end of a running one."""
-        if not self.free_slots or not (self.jobs or self.retries):
-            return math.inf
-        return self.free_slots[0] if self.jobs else max(self.free_slots[0], self.retries[0][0])
-
-    def _pop(self) -> Job:
-        heappop(self.free_slots)
-        due = self.retries and self.retries[0][0] <= time.monotonic()
-        return heappop(self.retries)[2] if due else self.jobs.popleft()
-
-
-def _ended(running: dict[Future, Job], until: float) -> set[Future]:
-    seconds = max(0.0, until - time.monotonic())
-    if running:
-        return wait(running, min(seconds, TIMEOUT_MAX), FIRST_COMPLETED).done
-    time.sleep(seconds)
-    return set()
+        return max(self.free_slots[0], self.jobs[0][0]) if self.free_slots and self.jobs else math.inf
 
 
 @contextmanager
 def worker_pool(function: Callable[[Job], object], workers: int, memory: int, timeout: float) -> Iterator[Submit[Job]]:
     """Yield a function that submits a job to one of `workers` processes, which call `function` with it.
 
-    Each may allocate `memory` bytes (only on Linux; elsewhere a line says so). A process that crashes, or takes over
-    `timeout` seconds for a job, is replaced; the job's future then raises pebble.ProcessExpired or TimeoutError.
+    Each may allocate `memory` bytes (Linux only). A process that crashes, or takes over `timeout` seconds for a job, is
+    replaced; the job's future then raises pebble.ProcessExpired or TimeoutError.
     """
     pools: list[ProcessPool] = []
     limited = sys.platform == "linux" and find_spec("resource") is not None

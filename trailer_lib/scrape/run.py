@@ -100,10 +100,10 @@ def scrape(
 ) -> pd.DataFrame:
     """Scrape the catalogue rows `films` into project.images and return their `status`.
 
-    Films that are done and films that failed permanently are skipped. Ctrl-C stops within seconds and loses only the
-    trailers in progress; the same call resumes. With an `executor` the films go to it, at most `workers` at once; its
-    machines must see the root under the same path, and limits of time and memory are its own. TrailerError when another
-    run fills project.images, when a disk is full, and when a site refuses three films in a row.
+    Films that are done or failed permanently are skipped. Ctrl-C loses only the trailers in progress; the same call
+    resumes. An `executor` gets at most `workers` films at once; its machines must see the root under the same path, and
+    limits of time and memory are its own. TrailerError when another run fills project.images, when a disk is full, and
+    when a site refuses three films in a row.
     """
     sources.check_source(settings, project.root)
     project.images.mkdir(exist_ok=True)
@@ -156,7 +156,7 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
     """Work on all jobs, write each attempt's line and show the progress; stop when a site refuses film after film."""
     # Nobody needs to be polite to a folder.
     schedule = Schedule(jobs, settings.workers, 0.0 if settings.source.startswith("folder:") else settings.pause)
-    start, outcomes, refused = time.monotonic(), Counter(), []
+    outcomes, refused = Counter(), []
     with closing(schedule.run(submit)) as attempts, bar(total=len(jobs), bar_format=BAR) as progress:
         for job, future in attempts:
             entry = _result(job, future)
@@ -165,8 +165,7 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
             if delay is None:
                 outcomes[entry.reason or "kept"] += 1
                 counts = ", ".join(f"{outcome} {films}" for outcome, films in outcomes.most_common())
-                rate = 60 * outcomes.total() / max(time.monotonic() - start, 1e-3)
-                progress.set_postfix_str(f"{rate:.1f}/min, {counts}", refresh=False)
+                progress.set_postfix_str(counts, refresh=False)
                 progress.update()
             else:
                 schedule.retry(replace(job, attempt=job.attempt + 1), delay)
@@ -174,7 +173,7 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
             if len(set(refused)) == IN_A_ROW:
                 text = f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost"
                 command = _resume_command(project, settings)
-                raise TrailerError(f"{text}: {sources.remedy(entry.reason)}; then: {command}")
+                raise TrailerError(f"{text}: {sources.REMEDIES[entry.reason]}; then: {command}")
 
 
 def _result(job: Job, future: Future) -> Entry:
@@ -184,8 +183,8 @@ def _result(job: Job, future: Future) -> Entry:
     try:
         return future.result()
     except FutureTimeout:
-        text = f"stopped after {job.settings.timeout:.0f} s (setting timeout)"
-        return _entry(job, "later", "timeout", text, seconds=job.settings.timeout)
+        limit = job.settings.timeout
+        return _entry(job, "later", "timeout", f"stopped after {limit:.0f} s (setting timeout)", seconds=limit)
     except ProcessExpired as error:
         if error.exitcode == -9:  # SIGKILL
             return _entry(job, "later", "killed", "the worker was killed: by the system for want of memory, or by hand")

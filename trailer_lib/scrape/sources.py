@@ -23,7 +23,7 @@ STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
 UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel
 RUNTIME_HINT = f"{UPDATE}; where deno has no wheel, install deno 2.3 or newer, or node 22 or newer"
 SOURCES = ("youtube", "pytube", "links", "folder:DIR")
-REMEDIES = {
+REMEDIES = {  # what a user can do; nothing about a private or deleted video
     "bot check": "wait some hours, or name a browser's cookies.txt (setting cookies)",
     "rate limit": "wait an hour, then resume with a longer pause (setting pause, in seconds)",
     "no JavaScript runtime": RUNTIME_HINT,
@@ -38,20 +38,14 @@ REMEDIES = {
 }
 
 
-def remedy(kind: str) -> str:
-    """What a user can do about failures of a `kind`; "" where nothing can be done (a private or deleted video)."""
-    return REMEDIES.get(kind, "")
-
-
 def check_source(settings: ScrapeSettings, root: Path) -> None:
     """TrailerError unless the source is 'youtube', 'pytube', 'links' or 'folder:DIR' and the cookies are readable."""
     source = settings.source
     if source not in SOURCES[:3] and not source.startswith("folder:"):
         raise TrailerError(f"unknown source {source!r}: {suggestion(source, SOURCES)}")
-    if source.startswith("folder:") and not place_of(source.removeprefix("folder:"), root).is_dir():
-        raise TrailerError(
-            f"{place_of(source.removeprefix('folder:'), root)}: no such folder: correct the setting source"
-        )
+    folder = place_of(source.removeprefix("folder:"), root)
+    if source.startswith("folder:") and not folder.is_dir():
+        raise TrailerError(f"{folder}: no such folder: correct the setting source")
     if settings.cookies and source == "youtube":
         from trailer_lib.scrape.youtube import read_cookies
 
@@ -64,11 +58,7 @@ def place_of(name: str, root: Path) -> Path:
 
 
 def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[str, Path]:
-    """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film.
-
-    A column `file` of the user's table tells a film's video, else its name: a YouTube id (also "Title [id]", as yt-dlp
-    names files), an IMDb id, or "Title (Year)".
-    """
+    """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film."""
     folder = place_of(source.removeprefix("folder:"), project.root)
     names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
     # Of two videos of a film, the one in the container that is easier to read: film.mkv made of film.wmv.
@@ -79,9 +69,8 @@ def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[s
     print(f"{printable(folder.name)}: {len(names)} videos; {found}")
     matched = {name for name, _ in matches.values()}
     others = [printable(name) for name in names if name not in matched]
-    if len(others) > LISTED:
-        files.write_text(project.images / OTHERS, "\n".join(others))
     if others:
+        files.write_text(project.images / OTHERS, "\n".join(others))
         more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
         print(f"left out, as of none of these films: {', '.join(others[:LISTED])}{more}")
     return {imdb_id: folder / name for imdb_id, (name, _) in matches.items()}
@@ -125,10 +114,6 @@ def _from_pytube(youtube_id: str, height: int, scratch: Path) -> Path:
         streams = pytube.YouTube(f"https://www.youtube.com/watch?v={youtube_id}").streams
         stream = streams.filter(only_video=True, file_extension="mp4", res=f"{height}p").first()
         return Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
-    except OSError as error:
-        raise SourceError("network", f"pytube: {error}", permanent=False) from error
     except Exception as error:  # pytube raises whatever its parsing of the site's pages leads to
-        text = (
-            f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__}): set source='youtube'"
-        )
-        raise SourceError("pytube", text, permanent=False) from error
+        text = f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__})"
+        raise SourceError("pytube", f"{text}: set source='youtube'", permanent=False) from error

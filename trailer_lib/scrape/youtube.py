@@ -42,22 +42,20 @@ FAILURES = (
 )  # fmt: skip
 # Without a runtime yt-dlp only warns; then formats are missing, or their links do not work.
 RUNTIME_WARNING = r"No supported JavaScript runtime|challenge solving failed|Signature solving failed"
+COOKIE = re.compile(
+    r"\s*|#(?!HttpOnly_).*|([^\t]*\t){4}(\d+(\.\d+)?)?\t[^\t]*\t[^\t]*"
+)  # or an empty line or a comment
 ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"  # for yt-dlp's command line
 
 
 class Log:
     """yt-dlp's logger: keeps the warnings and prints nothing, so that no link or cookie ends in a log."""
 
+    debug = info = error = lambda *_: None
+
     def __init__(self) -> None:
         self.warnings: list[str] = []
-
-    def warning(self, text: str, **_: Any) -> None:
-        self.warnings.append(text)
-
-    def debug(self, text: str) -> None:
-        pass
-
-    error = info = debug
+        self.warning = self.warnings.append
 
 
 class Downloader(yt_dlp.YoutubeDL):
@@ -83,8 +81,7 @@ def fetch_youtube(
 ) -> Path:
     """Download a trailer without its sound into `scratch`; SourceError when it is not available.
 
-    The stream is SDR where there is one, of these the smallest of at least `height` lines, else the tallest, in H.264,
-    VP9 or AV1. A video of more than `longest` seconds is refused before it is downloaded.
+    It is the smallest of at least `height` lines, else the tallest. More than `longest` seconds are refused.
     """
     log = Log()
     # yt-dlp writes cookies back at the end: it gets a copy in memory, and the user's file stays as it is.
@@ -143,9 +140,7 @@ def read_cookies(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise TrailerError(f"{path}: no such cookies.txt, or not readable: correct the setting cookies") from error
     for number, line in enumerate(text.splitlines(), 1):
-        cells = line.removeprefix("#HttpOnly_").split("\t")
-        comment = line.startswith("#") and not line.startswith("#HttpOnly_")
-        if line.strip() and not comment and not (len(cells) == 7 and re.fullmatch(r"(\d+(\.\d+)?)?", cells[4])):
+        if not COOKIE.fullmatch(line):
             raise TrailerError(f"{path}: line {number} is not a cookie: export cookies.txt in Netscape format")
     return f"# Netscape HTTP Cookie File\n{text}"
 
