@@ -76,42 +76,30 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed."""
+    """Yield a temporary path, for a file or a folder of files; it becomes `path` when the block ends well.
+
+    That is one step, and it outlives a power cut. When the block raises, `path` stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    # By chance and not by process id: on two machines that share a disk, two processes may have the same one.
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:200])
     try:
         yield temporary
-        move_into_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def move_into_place(temporary: Path, path: Path) -> None:
-    """Let the whole file `temporary`, on the same disk, become `path` in one step that outlives a power cut."""
-    _sync(temporary)
-    os.replace(temporary, path)
-    _sync(path.parent)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; when the block ends well it becomes `path` whole, else it is removed."""
-    temporary = _temporary(path)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            _sync(file)
-        shutil.rmtree(path, ignore_errors=True)
+        for written in [*temporary.glob("*"), temporary]:
+            _sync(written)
+        if temporary.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
-def _temporary(path: Path) -> Path:
-    # By chance and not by process id: on two machines that share a disk, two processes may have the same one.
-    return path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:200])
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -143,10 +131,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def remove_temporary(folder: Path) -> None:
     """Remove what killed writers left in `folder`."""
     for path in folder.glob(f"{TEMPORARY}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
 
 
 def safe_name(text: str, limit: int) -> str:

@@ -1,28 +1,29 @@
 """Opening and checking a dataset; which films train, validate and test."""
 
-import json
 import random
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import FILMS, FRAMES, SHARED, add_new_films, amount, fictional_film, write_tables
+from conftest import FILMS, FRAMES, amount, fictional_film, write_tables
 
-from trailer_lib.catalog import load, trailer_keys
+from trailer_lib.catalog import trailer_keys
 from trailer_lib.dataset import SPLITS, Dataset, assign_folds, builder, fold_split, split_hash, split_of
+from trailer_lib.dataset import dataset as dataset_file
 from trailer_lib.dataset.frames import HEADER
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
-from trailer_lib.training.batches import FilmBatches
 
 Copy = Callable[[Path], Project]
 FILES = ("frames.npy", "films.csv", "dataset.json", "frames.jsonl")
-FLIPS = amount(200, 24)
-REAL = SHARED / "real" / "excels"
+FLIPS = amount(200, 12)
 
 
 def built(project: Project, **chosen: object) -> Dataset:
@@ -37,57 +38,33 @@ def frames_by_film(data: Dataset) -> dict[str, bytes]:
     return {film: data.film_frames(row).tobytes() for row, film in data.films.imdb_id.items()}
 
 
-def fewer_rows(folder: Path) -> None:
-    lines = (folder / "films.csv").read_text().splitlines(keepends=True)
-    (folder / "films.csv").write_text("".join(lines[:-1]))
-
-
-def other_array(folder: Path) -> None:
-    np.save(folder / "frames.npy", np.zeros((10, 32, 32, 3), np.uint8))
-
-
-def cut_array(folder: Path) -> None:
-    (folder / "frames.npy").write_bytes((folder / "frames.npy").read_bytes()[:-1])
-
-
-def other_card(folder: Path) -> None:
-    card = json.loads((folder / "dataset.json").read_text())
-    (folder / "dataset.json").write_text(json.dumps(card | {"films": 12}))
-
-
-def list_card(folder: Path) -> None:
-    (folder / "dataset.json").write_text("[1]")
-
-
 def flip(path: Path, place: int, bit: int = 0) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 1 << bit
     path.write_bytes(content)
 
 
-def three_films(folder: Path) -> None:
-    for film in (2, 7, 9):
-        flip(folder / "frames.npy", HEADER + film * FRAMES * 3072)
-
-
-SPOILED = {
-    fewer_rows: "films.csv is not as it was written", other_array: "the header of frames.npy", cut_array: "damaged",
-    other_card: "dataset.json is not as it was written", list_card: "damaged",
-    three_films: r"the frames of .* \(tt88\d+\) and 2 more are damaged",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("spoil, text", SPOILED.items())
-def test_files_that_do_not_belong_together_are_an_error_and_a_build_repairs_them(
-    dataset_root: Path, copy_of: Copy, spoil: Callable[[Path], None], text: str
-) -> None:
+def test_damaged_files_are_an_error_and_a_build_repairs_them(dataset_root: Path, copy_of: Copy) -> None:
     project = copy_of(dataset_root)
-    spoil(project.dataset)
-    with pytest.raises(TrailerError, match=f"{text}.*build the dataset again"):
-        Dataset.open(project)
-    built(project)
-    for name in FILES:
-        assert (project.dataset / name).read_bytes() == (dataset_root / "dataset" / name).read_bytes()
+    array = project.dataset / "frames.npy"
+
+    def three_films() -> None:
+        for film in (2, 7, 9):
+            flip(array, HEADER + film * FRAMES * 3072)
+
+    damages = {
+        r"the frames of .* \(tt88\d+\) and 2 more are damaged": three_films,
+        "the header of frames.npy": lambda: flip(array, 60),
+        r"damaged \(.*mmap": lambda: array.write_bytes(array.read_bytes()[:-1]),
+        r"damaged \(pop": lambda: (project.dataset / "dataset.json").write_text("[1]"),
+    }
+    for text, damage in damages.items():
+        damage()
+        with pytest.raises(TrailerError, match=f"{text}.*build the dataset again"):
+            Dataset.open(project)
+        built(project)
+        for name in FILES:
+            assert (project.dataset / name).read_bytes() == (dataset_root / "dataset" / name).read_bytes()
 
 
 def test_a_flipped_bit_is_named_by_film_and_only_that_film_is_made_again(
@@ -164,8 +141,8 @@ def many(films: int, first: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"imdb_id": [f"tt{n:07d}" for n in numbers], "youtube_id": trailers, "url": ""})
 
 
-def check_no_leak(films: pd.DataFrame, more: pd.DataFrame) -> None:
-    """Films that share a trailer share the split and the folds, and `more` films move none."""
+def test_no_trailer_is_in_two_splits_and_more_films_move_none() -> None:
+    films, more = many(2000), many(500, first=2960)
 
     def places(table: pd.DataFrame) -> dict[str, list]:
         keys = trailer_keys(table)
@@ -178,13 +155,6 @@ def check_no_leak(films: pd.DataFrame, more: pd.DataFrame) -> None:
         shared = films[films.youtube_id != ""]
         assert (pd.Series(column, films.index)[shared.index].groupby(shared.youtube_id).nunique() == 1).all()
         assert len(set(column)) in (3, 5)
-
-
-def test_no_trailer_is_in_two_splits_and_more_films_move_none() -> None:
-    check_no_leak(many(2960), many(500, first=2960))
-    if REAL.is_dir():
-        films = load(Project(REAL.parent.resolve())).films
-        check_no_leak(films[500:].reset_index(drop=True), films[:500])
 
 
 def test_folds_are_of_about_one_size_and_others_in_each_repeat() -> None:
@@ -215,17 +185,19 @@ def test_a_dataset_under_the_split_of_a_fold_keeps_its_films(dataset_root: Path)
     assert other.card["split_hash"] == split_hash(other.films) != data.card["split_hash"]
 
 
-@pytest.mark.parametrize("seed", [None, 3])
-def test_a_films_frames_depend_on_neither_the_batch_nor_films_added_later(
-    dataset_root: Path, copy_of: Copy, seed: int | None
+def test_on_colab_a_dataset_on_drive_is_copied_once_to_the_machines_disk(
+    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    small, project = opened(dataset_root), copy_of(dataset_root)
-    add_new_films(project.root)
-    large = built(project)
-    film = small.films.imdb_id[9]
-    row = large.films.index[large.films.imdb_id == film][0]
-    options = {"seed": seed, "other_frames": True, "reorder": True}
-    alone = FilmBatches(small, 5, **options).__getitems__([(4, 9)])[0][0]
-    together = FilmBatches(large, 5, **options).__getitems__([(4, 2), (1, row), (4, row), (4, FILMS + 3)])[0]
-    assert np.array_equal(together[2], alone)
-    assert np.array_equal(together[1], alone) == (seed is None)  # of another epoch
+    drive, disk = tmp_path / "drive", tmp_path / "content" / "trailer_dataset"
+    project = Project(Path(shutil.copytree(dataset_root, drive / "trailers")))
+    monkeypatch.setattr(dataset_file, "COLAB_DRIVE", drive)
+    monkeypatch.setattr(dataset_file, "COLAB_DISK", disk)
+    Dataset.open(project)
+    assert not disk.exists()  # not on Colab
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    opened = [Dataset.open(project) for _ in range(2)]
+    assert all(Path(data.frames.filename).is_relative_to(disk) for data in opened)
+    assert capsys.readouterr().out.count("copying the dataset from Drive") == 1
+    builder.build(project, project.settings("dataset", size=40))  # another dataset takes the place of the copy
+    assert Dataset.open(project).frames.shape[1] == 40 and len(list(disk.iterdir())) == 1
+    assert Path(Dataset.open(Project(dataset_root)).frames.filename).is_relative_to(dataset_root)  # not on Drive

@@ -64,14 +64,6 @@ def test_bars_that_a_films_frames_share_are_cropped(tmp_path: Path, fit: str) ->
     assert load_film_frames(tmp_path / "film", settings, True)[:, 0].max() < 30
 
 
-def test_one_dark_frame_does_not_widen_the_crop(tmp_path: Path) -> None:
-    barred(tmp_path / "film")
-    before = load_film_frames(tmp_path / "film", DatasetSettings(size=16), True)
-    Image.new("RGB", (128, 72)).save(tmp_path / "film" / "5.jpg")
-    after = load_film_frames(tmp_path / "film", DatasetSettings(size=16), True)
-    assert np.array_equal(np.delete(before, 5, 0), np.delete(after, 5, 0)) and not after[5].any()
-
-
 @pytest.mark.parametrize(
     "rule, record, cropped", [("informative", True, False), ("informative", False, True), ("none", True, True)]
 )
@@ -137,17 +129,16 @@ def test_the_array_is_begun_anew_when_under_half_of_it_is_wanted(tmp_path: Path,
     assert (tmp_path / "dataset.json").exists() == (left > 0)
 
 
-@pytest.mark.parametrize("rows, side", [(0, 8), (10**12, 1024)])
-def test_the_header_has_one_length(rows: int, side: int) -> None:
-    assert len(frames.header(rows, side)) == frames.HEADER
+def test_the_header_has_one_length() -> None:
+    assert len(frames.header(0, 8)) == len(frames.header(10**12, 1024)) == frames.HEADER
 
 
-@pytest.mark.parametrize("tail", [b'0badbad0 {"film', b"\xff\xff", b"\n\n", b"00000000 "])
-def test_a_torn_line_is_ignored_and_spoils_no_other(tmp_path: Path, tail: bytes) -> None:
-    array = new_array(tmp_path, 3, 5)
-    with open(tmp_path / "frames.jsonl", "ab") as file:
-        file.write(tail)
-    again = opened(tmp_path)
-    assert again.films == array.films
-    again.put("new", "print", made(2, 2))
-    assert opened(tmp_path).films == again.films and len(again.films) == 3
+def test_a_torn_line_is_ignored_and_spoils_no_other(tmp_path: Path) -> None:
+    for tail in (b'0badbad0 {"film', b"\xff\xff", b"\n\n", b"00000000 "):
+        array = new_array(tmp_path, 3, 5)
+        with open(tmp_path / "frames.jsonl", "ab") as file:
+            file.write(tail)
+        again = opened(tmp_path)
+        assert again.films == array.films
+        again.put("new", "print", made(2, 2))
+        assert opened(tmp_path).films == again.films and len(again.films) == 3

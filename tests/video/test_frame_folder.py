@@ -1,7 +1,8 @@
 """A film's folder of frames: its name, its pictures, its record, and the strip of what was dropped."""
 
 import io
-from collections.abc import Callable
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from trailer_lib import TrailerError, files
-from trailer_lib.video import (
+from trailer_lib.video.decode import Frames
+from trailer_lib.video.frame_folder import (
     folder_id,
     folder_name,
     picture_paths,
@@ -18,9 +20,7 @@ from trailer_lib.video import (
     read_record,
     save_frames,
 )
-from trailer_lib.video.decode import Frames
 
-HOSTILE = ["..", "../../etc/x", "a" * 300, "é" * 300, "-rf", "-.tmp-1-x", "nul\0", "\u202e", "", "[tt0000001]", "x (1)"]
 REASONS = [None, "dark", None, "flat", None, "black"]
 COLOURS = [(250, 20, 20), (10, 60, 10), (20, 20, 250), (130, 130, 130), (250, 250, 20), (0, 0, 0)]
 SECONDS = [0.5, 1.25, 2.0, 2.0, 7.75, 9.0]
@@ -43,17 +43,10 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("imdb_id", ["tt0000001", "tt1234567890"])
-@pytest.mark.parametrize("title", ["Film", "Amélie", *HOSTILE])
-def test_a_folder_name_is_one_short_visible_part_of_a_path_and_ends_in_the_id(title: str, imdb_id: str) -> None:
-    name = folder_name(imdb_id, title, 1999)
-    assert folder_id(name) == imdb_id and "(1999)" in name
-    assert len(name.encode()) <= 150 and Path(name).name == name and not name.startswith((".", "-"))
-
-
-@pytest.mark.parametrize("name", ["Film", "Film (1999)", "[tt0000001] Film", "Film [tt00]", "Film tt1", "[nm0000001]"])
-def test_a_folder_of_another_layout_has_no_id(name: str) -> None:
-    assert folder_id(name) is None
+def test_a_folder_of_another_layout_has_no_id() -> None:
+    assert folder_id(folder_name("tt1234567890", "[tt0000001]", 1999)) == "tt1234567890"
+    for name in ("Film", "Film (1999)", "[tt0000001] Film", "Film [tt00]", "Film tt1", "[nm0000001]"):
+        assert folder_id(name) is None
 
 
 def test_the_kept_pictures_are_numbered_and_recorded_in_the_order_of_the_film(folder: Path) -> None:
@@ -111,19 +104,16 @@ def test_pictures_are_sorted_as_numbers_then_by_name_without_hidden_files(tmp_pa
     assert [path.name for path in picture_paths(tmp_path)] == every[:-1]
 
 
-@pytest.mark.parametrize("text", [None, b"", b"{", b"[1]", b"3", b"\xff\xfe"])
-def test_a_missing_or_damaged_record_is_empty(tmp_path: Path, text: bytes | None) -> None:
-    if text is not None:
-        (tmp_path / "film.json").write_bytes(text)
+def test_a_missing_or_damaged_record_is_empty(tmp_path: Path) -> None:
     assert read_record(tmp_path) == {} and read_dropped(tmp_path) == []
+    for text in (b"", b"{", b"[1]", b"3", b"\xff\xfe"):
+        (tmp_path / "film.json").write_bytes(text)
+        assert read_record(tmp_path) == {} and read_dropped(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+@pytest.mark.parametrize(("kind", "mode"), [("JPEG", "L"), ("PNG", "P"), ("PNG", "RGBA"), ("WEBP", "RGB")])
 def test_a_picture_of_any_kind_is_read_as_rgb(tmp_path: Path, kind: str, mode: str) -> None:
-    Image.new("L", (30, 20), 77).convert("RGB" if (kind, mode) == ("JPEG", "P") else mode).save(
-        tmp_path / "0.jpg", kind
-    )
+    Image.new("L", (30, 20), 77).convert(mode).save(tmp_path / "0.jpg", kind)
     picture = read_picture(tmp_path / "0.jpg")
     assert (picture.shape, picture.dtype) == ((20, 30, 3), np.uint8) and close(picture, (77, 77, 77))
 
@@ -136,13 +126,12 @@ def test_sixteen_bits_of_grey_are_scaled_and_inks_are_converted(tmp_path: Path) 
     assert close(read_picture(tmp_path / "red.jpg"), (254, 0, 0))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_a_picture_is_turned_upright(tmp_path: Path, kind: str) -> None:
+def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: the top of the picture is stored at its left
     stored = np.zeros((40, 60, 3), np.uint8)
     stored[:, :30] = 250
-    Image.fromarray(stored).save(tmp_path / "a", kind, exif=exif)
+    Image.fromarray(stored).save(tmp_path / "a", "JPEG", exif=exif)
     upright = read_picture(tmp_path / "a")
     assert upright.shape == (60, 40, 3) and upright[:28].min() > 200 and upright[32:].max() < 50
 
@@ -154,20 +143,19 @@ def cut_picture() -> bytes:
 
 
 def huge_picture() -> bytes:
-    """A sound PNG of some kilobytes that would fill 600 MB when opened."""
+    """The head of a PNG that would fill 600 MB when opened."""
     buffer = io.BytesIO()
-    Image.new("1", (14_500, 14_500)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    Image.new("1", (10, 10)).save(buffer, "PNG")
+    head = b"IHDR" + struct.pack(">II", 14_500, 14_500) + buffer.getvalue()[24:29]
+    return buffer.getvalue()[:12] + head + struct.pack(">I", zlib.crc32(head)) + buffer.getvalue()[33:]
 
 
-BROKEN = [lambda: None, lambda: b"", lambda: b"text\n", lambda: b"GIF89a", cut_picture, huge_picture]
-
-
-@pytest.mark.parametrize("make", BROKEN)
-def test_what_is_no_harmless_picture_is_an_error_that_names_film_and_file(tmp_path: Path, make: Callable) -> None:
+def test_what_is_no_harmless_picture_is_an_error_that_names_film_and_file(tmp_path: Path) -> None:
     path = tmp_path / "Film (1999) [tt0000001]" / "7.jpg"
     path.parent.mkdir()
-    if make() is not None:
-        path.write_bytes(make())
-    with pytest.raises(TrailerError, match=r"Film \(1999\) \[tt0000001\]/7\.jpg: not a readable picture"):
-        read_picture(path)
+    for content in (None, b"", b"text\n", b"GIF89a", cut_picture(), huge_picture()):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(TrailerError, match=r"Film \(1999\) \[tt0000001\]/7\.jpg: not a readable") as refusal:
+            read_picture(path)
+    assert "DecompressionBomb" in repr(refusal.value.__cause__)  # the last one by its size alone

@@ -39,11 +39,9 @@ def test_the_darkest_fifth_is_dark_and_the_flattest_flat_in_any_order() -> None:
         ("percentile", [(7, 0), *[(120, 40)] * 9], ["black", *[None] * 9]),
         ("percentile", [(2, 1)] * COUNT, ["black"] * COUNT),
         ("percentile", [(9, 1)] * COUNT, [None] * COUNT),  # dim, and all alike
-        ("percentile", [(120, 40)], [None]),
         ("none", [(0, 0), (20, 0), (120, 40), (200, 20)], [None] * 4),
         ("informative", [], []),
         ("percentile", [], []),
-        ("none", [], []),
     ],
 )
 def test_black_is_black_whatever_the_others_are_like(rule: str, looks: list, reasons: list) -> None:
@@ -64,11 +62,11 @@ def test_scenes_are_kept_light_and_dark_with_and_without_bars() -> None:
 
 
 @pytest.mark.parametrize("bars", [0, 22])
-@pytest.mark.parametrize("name", drawn.CARDS)
-def test_cards_are_dropped_whatever_they_say(name: str, bars: int) -> None:
-    frames = [drawn.scene(0), drawn.with_bars(drawn.CARDS[name], bars), drawn.scene(1)]
-    assert drop_reasons(frames, "informative") == [None, "card", None]
-    assert drop_reasons(frames, "percentile") != [None, "card", None]
+def test_cards_are_dropped_whatever_they_say(bars: int) -> None:
+    cards = [drawn.with_bars(card, bars) for card in drawn.CARDS.values()]
+    frames = [drawn.scene(0), *cards, drawn.scene(1)]
+    assert drop_reasons(frames, "informative") == [None, *["card"] * len(cards), None]
+    assert None in drop_reasons(frames, "percentile")[1:-1]
 
 
 def test_black_and_nearly_black_frames_are_black_and_a_dark_scene_is_not() -> None:
@@ -78,7 +76,7 @@ def test_black_and_nearly_black_frames_are_black_and_a_dark_scene_is_not() -> No
     assert drop_reasons(frames, "informative") == ["black", "black", "black", None]
 
 
-@pytest.mark.parametrize("colour", [(255, 255, 255), (120, 120, 120), (200, 30, 30), (40, 40, 40)])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (200, 30, 30), (40, 40, 40)])
 def test_a_frame_of_one_colour_is_blank_also_between_bars(colour: tuple) -> None:
     flat = np.full((180, 320, 3), colour, np.uint8)
     assert drop_reasons([flat], "informative") == ["blank"]
@@ -146,7 +144,7 @@ def test_one_picture_at_a_time_is_in_memory() -> None:
     assert len(drop_reasons(pictures(), "informative")) == 8
 
 
-ROWS, COLUMNS = 20 / 180, 36 / 320
+ROWS = 20 / 180
 
 
 def box_of(*frames: np.ndarray, margin: float = 0) -> LetterboxBox:
@@ -157,20 +155,11 @@ def scenes(count: int = 20, rows: int = 0, columns: int = 0) -> list[np.ndarray]
     return [drawn.with_bars(drawn.scene(seed), rows, columns) for seed in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns", "expected"),
-    [(20, 0, (ROWS, 0)), (0, 36, (0, COLUMNS)), (20, 36, (ROWS, COLUMNS)), (0, 0, (0, 0))],
-)
-def test_bars_are_measured_to_the_line(rows: int, columns: int, expected: tuple) -> None:
-    box = box_of(*scenes(rows=rows, columns=columns))
-    assert (box.top, 1 - box.bottom, box.left, 1 - box.right) == pytest.approx([*[expected[0]] * 2, *[expected[1]] * 2])
-
-
-def test_cropping_leaves_what_is_within_the_bars() -> None:
-    frames = np.stack(scenes(rows=20, columns=36))
+@pytest.mark.parametrize(("rows", "columns"), [(20, 0), (0, 36), (20, 36), (0, 0)])
+def test_bars_are_measured_and_cropped_to_the_line(rows: int, columns: int) -> None:
+    frames = np.stack(scenes(6, rows, columns))
     cropped = box_of(*frames).crop(frames)
-    assert cropped.shape == (20, 140, 248, 3)
-    assert (cropped == frames[:, 20:160, 36:284]).all()
+    assert np.array_equal(cropped, frames[:, rows : 180 - rows, columns : 320 - columns])
 
 
 def test_dark_scenes_do_not_widen_the_bars_nor_a_bright_flash_remove_them() -> None:

@@ -6,6 +6,7 @@ seen is measured by benchmarks/filters.py, which leaves the judged films out.
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,25 @@ def labels(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@cache
+def pictures_of(folder: Path) -> list[np.ndarray]:
+    return [read_picture(path) for path in picture_paths(folder)]
+
+
+@cache
+def sampled_of(path: Path) -> Frames:
+    return sample_frames(path, 100, 0, path.stem, 360)
+
+
 def frames_alone(rule: str) -> np.ndarray:
     """Kept frames, cards among them, scenes, scenes dropped, of 455 frames of as many trailers."""
     label = labels(REAL / "trailer_frames_labels.json")
     names = sorted(set(label["labelled"]) - set(label["ambiguous"]))
-    pictures = [read_picture(REAL / "trailer_frames" / f"{name}.jpg") for name in names]
-    alone = [drop_reasons([picture], rule)[0] for picture in pictures]
-    reasons = drop_reasons(pictures, rule) if rule == "percentile" else alone  # it compares the pictures
+    pictures = (read_picture(REAL / "trailer_frames" / f"{name}.jpg") for name in names)
+    if rule == "percentile":  # it compares the pictures
+        reasons = drop_reasons(pictures, rule)
+    else:
+        reasons = [drop_reasons([picture], rule)[0] for picture in pictures]
     kept, card = np.array([reason is None for reason in reasons]), np.isin(names, label["card"])
     return np.array([kept.sum(), (card & kept).sum(), (~card).sum(), (~card & ~kept).sum()])
 
@@ -41,7 +54,7 @@ def film_folders(rule: str) -> np.ndarray:
     counts = np.zeros(4, int)
     for film, label in labels(REAL / "frame_labels.json").items():
         paths = picture_paths(REAL / "images" / film)
-        for path, reason in zip(paths, drop_reasons(map(read_picture, paths), rule)):
+        for path, reason in zip(paths, drop_reasons(pictures_of(REAL / "images" / film), rule)):
             card, scene = int(path.stem) in label["card"], int(path.stem) not in label["card"] + label["ambiguous"]
             counts += [not reason, card and not reason, scene, scene and reason not in (None, "duplicate")]
     return counts
@@ -53,7 +66,7 @@ def reels(rule: str) -> np.ndarray:
     for path in sorted((REAL / "trailers").glob("*.mp4")):
         reel = labels(path.with_suffix(".json"))
         label = labels(REAL / "frame_labels.json")[reel["film"]]
-        sampled = sample_frames(path, 100, 0, path.stem, 360)
+        sampled = sampled_of(path)
         shots = [source_of(reel, second) for second in sampled.seconds]
         reasons = filter_frames(sampled, rule)[1]
         kept = [shot for shot, reason in zip(shots, reasons) if reason is None]
@@ -77,11 +90,9 @@ def test_cards_and_black_go_and_scenes_stay(measure: Callable[[str], np.ndarray]
     assert bad > 0.02 * kept and lost > 0.03 * scenes
 
 
-@pytest.mark.parametrize(
-    ("film", "bars"), [("Captain America_ The First Avenger", True), ("Step Brothers", True), ("11_14", False)]
-)
+@pytest.mark.parametrize(("film", "bars"), [("Step Brothers", True), ("11_14", False)])
 def test_bars_of_real_films_are_cropped_and_nothing_else(film: str, bars: bool) -> None:
-    pixels = np.stack([read_picture(path) for path in picture_paths(REAL / "images" / film)])
+    pixels = np.stack(pictures_of(REAL / "images" / film))
     cropped = filter_frames(Frames(pixels, np.arange(float(len(pixels)))), "informative")[0].pixels
     if not bars:
         assert cropped.shape == pixels.shape

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from mimetypes import guess_type
@@ -64,9 +63,7 @@ def _other_pictures(folder: Path, read: list[Path]) -> str:
 def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
     """Write left_out.csv, the folders with a reason or a detail; their number by reason and the first ten as lines."""
     rows = folders.loc[(folders.reason + folders.detail) != "", ["folder", "reason", "detail"]]
-    project.dataset.mkdir(exist_ok=True)
-    with files.atomic_path(project.dataset / "left_out.csv") as temporary:
-        rows.to_csv(temporary, index=False)
+    files.write_text(project.dataset / "left_out.csv", rows.to_csv(index=False))
     lines = [": ".join(filter(None, row)) for row in rows.head(10).itertuples(index=False)]
     return {"left_out": dict(Counter(rows.reason[rows.reason != ""])), "left_out_first": lines}
 
@@ -74,8 +71,7 @@ def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
 def build(project: Project, settings: DatasetSettings) -> Dataset:
     """Bring dataset/ up to date with images/ and open it. Folders that can't be used are left out, with a reason.
 
-    Films built with the same settings and pictures are not decoded again. A build resumes a killed one with the same
-    result; until it ends the dataset as it was can be opened.
+    It resumes a killed build with the same result; until it ends the dataset as it was can be opened.
     """
     catalogue = load(project)
     folders = match_folders(project, catalogue.films)
@@ -102,7 +98,6 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
 
 
 def _scrape_settings(project: Project) -> dict[str, Any]:
-    """The settings the frames were scraped with, {} for frames from elsewhere."""
     path = project.images / "settings.json"
     try:
         return json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
@@ -110,10 +105,8 @@ def _scrape_settings(project: Project) -> dict[str, Any]:
         raise TrailerError(f"{path}: damaged ({error}): remove it, or scrape again") from error
 
 
-def _update(
-    project: Project, films: pd.DataFrame, settings: DatasetSettings, rule: str
-) -> tuple[FrameArray, dict[str, str]]:
-    """The array with all films in it; of each folder with a damaged picture the error. `rule`: the scrape's filter."""
+def _update(project: Project, films: pd.DataFrame, settings: DatasetSettings, rule: str) -> tuple[FrameArray, dict]:
+    """The array with all films in it; folder -> error of damaged pictures. `rule` is the scrape's filter."""
     folders = {film.imdb_id: project.images / film.folder for film in films.itertuples()}
     # A scrape with this filter cropped the black bars of the films that it made, those with a film.json.
     scraped = {film for film, folder in folders.items() if (folder / "film.json").exists() and rule == "informative"}
@@ -147,13 +140,8 @@ def finish(
     entries = pd.DataFrame(array.close(films.imdb_id)).rename(columns={"film": "imdb_id"})
     table = films.merge(entries, on="imdb_id").sort_values("first")
     table = table.reindex(columns=[*COLUMNS, "folder", "first", "count", "sha256", "split"])
-    with files.atomic_path(project.dataset / FILMS) as temporary:
-        table.to_csv(temporary, index=False)
+    files.write_text(project.dataset / FILMS, table.to_csv(index=False))
     scores = table.score[table.split == "train"]
-    for split, same in table.groupby("split").score:
-        if split != "val" and same.nunique() == 1:
-            text = f"all {len(same)} {split} films have the score {same.iloc[0]}"
-            print(f"{text}: without a difference there is no nMSE and no R2, and nothing to learn", file=sys.stderr)
     card = facts | {
         "settings": settings.as_dict(),
         "films": len(table),

@@ -29,7 +29,7 @@ LARGEST = 16_000_000_000  # bytes of a pickle: 20,000 films
 
 
 def write_pickle(project: Project) -> Path:
-    """dataset/Dataset as the original wrote it: a list of [uint8 array (45, size, size), score], 15 frames a film."""
+    """dataset/Dataset as the original wrote it, with 15 frames a film."""
     data, path = Dataset.open(project), project.dataset / "Dataset"
     channels = (data.film_frames(row, FRAMES)[..., ::-1].transpose(0, 3, 1, 2) for row in data.films.index)
     rows = [[np.concatenate(film), score] for film, score in zip(channels, data.films.score.tolist())]
@@ -130,8 +130,7 @@ def _array(value: Any) -> np.ndarray:
 def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Dataset:
     """Make dataset/ of the original's pickle instead of images/, and open it. A file that is refused changes nothing.
 
-    It names no film: a film's key is the hash of its frames, which also decides its split, so that equal frames stay
-    together and films added later move none. Title and year stay unknown ("film 1", 0).
+    It names no film: a film's key, which also decides its split, is the hash of its frames.
     """
     read = read_pickle(path)
     # Keys like those of the catalogue's films without an IMDb id.

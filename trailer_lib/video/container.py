@@ -29,12 +29,16 @@ class VideoError(TrailerError):
     """A file that gives no frames; the text says why."""
 
 
+def is_video_name(name: str) -> bool:
+    """Whether a file of this name is taken for a video; hidden files, such as "._film.mp4", are not."""
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
+
+
 @dataclass(frozen=True)
 class Probe:
-    """A video's length in seconds and its frames' times. `pts` are sorted, in units of `time_base` seconds.
+    """The stored picture's size, the length in seconds, and the sorted pts, in units of `time_base` seconds.
 
-    `width` and `height` are those of the stored picture, before it is rotated or stretched for display. `pts_at` has
-    the pts of the packet at each byte of the file: after a seek FFmpeg may give other ones (fragmented mp4).
+    `pts_at`: byte of the file -> pts of the packet there; after a seek FFmpeg may give another (fragmented mp4).
     """
 
     width: int
@@ -51,11 +55,6 @@ class Probe:
         for pts in wanted:
             groups.setdefault(self.keyframes[max(bisect_right(self.keyframes, pts) - 1, 0)], []).append(pts)
         return groups
-
-
-def is_video_name(name: str) -> bool:
-    """Whether a file of this name is taken for a video; hidden files, such as "._film.mp4", are not."""
-    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 
 import av
 import av.filter
@@ -29,9 +28,9 @@ MAX_THREADS = 8  # each holds a decoder's frames
 
 @dataclass(frozen=True)
 class Frames:
-    """`pixels` uint8 RGB [n, height, width, 3] and `seconds` float64 [n], the frames' own times from the start.
+    """`pixels` uint8 RGB [n, height, width, 3]; `seconds` float64 [n] of the frames, `duration` of the video.
 
-    `note` says which of the requested frames are missing; "" where none are. `duration` is the video's, in seconds.
+    `note` says how many of the requested frames are missing; "" where none are.
     """
 
     pixels: np.ndarray
@@ -67,10 +66,10 @@ def cropping_of(stream: av.VideoStream) -> tuple[int, ...]:
 
 
 class Display:
-    """The pictures that a player makes of a stream's frames: of one size and rotation, those of its `first` frame.
+    """The pictures that a player makes of a stream's frames: cropped, upright, all of the size of the `first`.
 
-    They are cropped as the container says, and have at most `height` lines, 0 for no limit. They are never enlarged,
-    except in width where pixels are wider than high. VideoError for more than MAX_PIXELS.
+    They have at most `height` lines, 0 for no limit. They are never enlarged, except in width where pixels are wider
+    than high. VideoError for more than MAX_PIXELS.
     """
 
     def __init__(self, stream: av.VideoStream, first: av.VideoFrame, height: int) -> None:
@@ -92,7 +91,7 @@ class Display:
         self.shape = (self.width, self.lines, 3) if self.swap else (self.lines, self.width, 3)
 
     def picture(self, frame: av.VideoFrame, scaler: VideoReformatter) -> np.ndarray:
-        """uint8 RGB of `shape`; a frame of another size than the first is scaled to it."""
+        """uint8 RGB of `shape`."""
         frame = _deinterlace(frame) if frame.interlaced_frame else frame
         rgb = "rgb48le" if frame.color_trc in HDR else "rgb24"
         scaled = scaler.reformat(frame, *self.scaled, rgb, interpolation="AREA").to_ndarray()
@@ -155,10 +154,7 @@ class _Pictures:
 def decode_frames(
     video: OpenVideo, info: Probe, wanted: list[int], height: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 RGB [n, height, width, 3] of the frames at the sorted pts `wanted`, and bool [n]: False where damaged.
-
-    They are scaled to `height` lines as they come, so that few full ones are in memory. `threads` decode.
-    """
+    """uint8 RGB [n, height, width, 3] of the frames at the sorted pts `wanted`, and bool [n]: False where damaged."""
     stream, groups = video.stream, info.group_by_keyframe(wanted)
     threads = min(threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1, MAX_THREADS)
     # Together the decoders hold no more pixels than one does of a frame of MAX_PIXELS.
@@ -170,10 +166,14 @@ def decode_frames(
         raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
     pictures = _Pictures(video.path.name, wanted, Display(stream, first, height))
     todo = iter(groups.items())  # shared by the threads; each takes the next group from it
+
+    def decode_beside() -> None:
+        with open_video(video.path, stream.index) as other:
+            other.stream.codec_context.thread_count = 1
+            pictures.fill(_decode(other, info, todo))
+
     with ThreadPoolExecutor(MAX_THREADS) as pool:
-        others = [
-            pool.submit(_decode_beside, video.path, stream.index, info, todo, pictures) for _ in range(decoders - 1)
-        ]
+        others = [pool.submit(decode_beside) for _ in range(decoders - 1)]
         try:
             pictures.fill(_decode(video, info, todo))
         finally:
@@ -181,15 +181,6 @@ def decode_frames(
     for other in others:
         other.result()
     return pictures.pixels, pictures.decoded
-
-
-def _decode_beside(
-    path: Path, index: int, info: Probe, todo: Iterator[tuple[int, list[int]]], pictures: _Pictures
-) -> None:
-    """Another decoder of the same file takes its part of the groups that are still to do."""
-    with open_video(path, index) as video:
-        video.stream.codec_context.thread_count = 1
-        pictures.fill(_decode(video, info, todo))
 
 
 def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]]]) -> Iterator[av.VideoFrame]:

@@ -57,7 +57,8 @@ def save_frames(folder: Path, frames: Frames, reasons: list[str | None], facts: 
         "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
     }
     size = sum(map(len, content.values()))
-    with files.reporting_full_disk(folder, lambda: size), files.atomic_folder(folder) as temporary:
+    with files.reporting_full_disk(folder, lambda: size), files.atomic_path(folder) as temporary:
+        temporary.mkdir()
         for name, data in content.items():
             (temporary / name).write_bytes(data)
         files.write_json(temporary / RECORD, record)

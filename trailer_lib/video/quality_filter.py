@@ -1,6 +1,7 @@
 """Frames -> which of them are informative: for each one None to keep it, or the reason to drop it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,10 +61,7 @@ def _margins(lines: np.ndarray) -> list[float]:
 
 
 def common_box(bars: list[np.ndarray], margin: float = 0.004) -> LetterboxBox:
-    """The box within the `bars` (`measure_bars`) that nearly all frames of a film have.
-
-    `margin` is cropped in addition where there is a bar: its edge is blurred over a line or two.
-    """
+    """The box within the bars that nearly all frames of a film have, less a `margin` for a bar's blurred edge."""
     if not len(bars):
         return LetterboxBox()
     sides = np.percentile(bars, NARROWER, axis=0)
@@ -75,25 +73,18 @@ def common_box(bars: list[np.ndarray], margin: float = 0.004) -> LetterboxBox:
 
 @dataclass(frozen=True)
 class Verdict:
-    """None or the reason to drop a picture, and how certain it is that it is uninformative, 0 to 1.
-
-    The probability of a card; of a duplicate, its correlation with the kept frame; 1 if black, blank or unreadable.
-    """
+    """None or the reason to drop a picture; the probability of a card, a duplicate's correlation, or 1."""
 
     reason: str | None
     score: float
 
 
-Summary = tuple[np.ndarray, np.ndarray]  # a picture's thumbnail, uint8 [45, 80, 3], and its bars, float [4]
-
-
 def drop_reasons(pictures: Iterable[np.ndarray], rule: str) -> list[str | None]:
-    """A reason or None for each picture, uint8 [height, width, 3]; `rule` is ScrapeSettings.filter.
+    """A reason or None for each picture, uint8 [height, width, 3] of any size; `rule` is ScrapeSettings.filter.
 
-    "informative" drops "black" frames, "blank" ones (one colour), each "card" (logo, rating, title, credits) and all
-    but the most contrasty of frames that look alike ("duplicate"). "percentile" is the original's: the 20 % of lowest
-    mean are "dark", the 20 % of lowest standard deviation "flat"; and "black" is dropped however few the others are.
-    The pictures may differ in size; one at a time is in memory.
+    "informative" drops what is "black", "blank" (of one colour), a "card", or a "duplicate" of a more contrasty frame.
+    "percentile" is the original's: the 20 % of lowest mean are "dark", the 20 % of lowest standard deviation "flat";
+    and what is "black" goes. One picture at a time is in memory.
     """
     if rule == "none":
         return [None for _ in pictures]
@@ -114,20 +105,17 @@ def judge_pictures(paths: list[Path], alone: bool = False) -> list[Verdict]:
     """The informative rule's verdicts on picture files; `alone` compares none with another."""
     if alone:
         return [judge_pictures([path])[0] for path in paths]
-    summaries = [_summarise_file(path) for path in paths]
-    verdicts = iter(_judge(filter(None, summaries))[1])
-    return [next(verdicts) if summary else Verdict("unreadable", 1.0) for summary in summaries]
+    summaries = {}
+    for path in paths:
+        with suppress(TrailerError):
+            summaries[path] = _summarise(read_picture(path))
+    verdicts = dict(zip(summaries, _judge(summaries.values())[1]))
+    return [verdicts.get(path, Verdict("unreadable", 1.0)) for path in paths]
 
 
-def _summarise(picture: np.ndarray) -> Summary:
+def _summarise(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture's thumbnail, uint8 [45, 80, 3], and its bars, float [4]."""
     return thumbnail(picture), measure_bars(picture)
-
-
-def _summarise_file(path: Path) -> Summary | None:
-    try:
-        return _summarise(read_picture(path))
-    except TrailerError:
-        return None
 
 
 def _percentile(pictures: Iterable[np.ndarray]) -> list[str | None]:
@@ -140,7 +128,7 @@ def _percentile(pictures: Iterable[np.ndarray]) -> list[str | None]:
     return reasons.tolist()
 
 
-def _judge(summaries: Iterable[Summary]) -> tuple[LetterboxBox, list[Verdict]]:
+def _judge(summaries: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[LetterboxBox, list[Verdict]]:
     """The box that nearly all kept frames share, and the verdicts. Of frames that are alike the network sees one."""
     thumbnails, bars = map(np.array, zip(*summaries, (np.zeros(SHAPE, np.uint8), np.zeros(4))))  # one more, black
     dark = (thumbnails < DARKEST).mean((1, 2, 3))

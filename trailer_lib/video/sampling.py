@@ -63,8 +63,7 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
     """The frames displayed at `count` random times of `path`, in the film's order, upright and with square pixels.
 
     A frame that two of the times fall into is returned twice. Pictures of more than `height` lines are scaled down to
-    it; 0 keeps them, and then `count` full pictures are in memory (100 of 1080 lines: 620 MB). `threads` decode, at
-    most 8; 0 takes all cores. The pictures do not depend on it. VideoError when there is nothing to decode.
+    it; 0 keeps them. `threads` decode, at most 8, 0 for all cores; the pictures do not depend on it.
     """
     with open_video(path) as video:
         info = probe_open(video)
@@ -84,8 +83,7 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:
     """Sample `count` frames of `path`, then twice and three times as many while fewer than half of `count` are kept.
 
-    The times of a larger sample contain those of a smaller one (`random_times`). `height` and `threads` are those of
-    `sample_frames`. NoInformativeFrames when not one is kept.
+    `height` and `threads` are those of `sample_frames`. NoInformativeFrames when not one is kept.
     """
     if height < 0:
         raise TrailerError(f"height {height}: give a number of lines, or 0 to keep them all")
@@ -98,9 +96,8 @@ def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: i
     if not sample.kept_frames:
         counts = Counter(sample.reasons)
         dropped = [f"{number if len(counts) > 1 else 'all'} {reason}" for reason, number in counts.items()]
-        raise NoInformativeFrames(
-            f"{path.name}: the filter kept none of {sample.size}: {', '.join(dropped)}", sample.reasons
-        )
+        text = f"{path.name}: the filter kept none of {sample.size}: {', '.join(dropped)}"
+        raise NoInformativeFrames(text, sample.reasons)
     return sample
 
 

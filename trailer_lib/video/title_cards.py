@@ -41,14 +41,11 @@ def card_features(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
     features = np.empty((len(thumbnails), 1024), np.float32)
     for start in range(0, len(thumbnails), BATCH):
         batch = slice(start, start + BATCH)
-        features[batch] = _pool(_trunk(np.stack(thumbnails[batch])))
+        maps = _trunk(np.stack(thumbnails[batch]))
+        middle = maps[:, 1:4, 2:7]  # where a card has its text
+        pooled = [maps.mean((1, 2)), maps.max((1, 2)), maps.std((1, 2)), middle.mean((1, 2))]
+        features[batch] = np.concatenate(pooled, axis=1)
     return features
-
-
-def _pool(maps: np.ndarray) -> np.ndarray:
-    height, width = maps.shape[1:3]
-    middle = maps[:, height // 4 : height - height // 4, width // 4 : width - width // 4]  # where a card has its text
-    return np.concatenate([maps.mean((1, 2)), maps.max((1, 2)), maps.std((1, 2)), middle.mean((1, 2))], axis=1)
 
 
 def _trunk(thumbnails: np.ndarray) -> np.ndarray:
