@@ -12,11 +12,6 @@ from trailer_lib import Project, TrailerError
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True)
-def no_root_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRAILER_ROOT", raising=False)
-
-
 @pytest.fixture
 def mounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """As on Colab, its drive under tmp_path; the list of what was mounted."""
@@ -47,15 +42,11 @@ def test_a_root_that_is_no_directory_is_refused_and_not_made(tmp_path: Path, nam
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_repository_is_the_root_wherever_one_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert Project.open().root == REPOSITORY
-
-
-def test_a_relative_root_is_kept_when_the_working_folder_changes(
+def test_the_repository_is_the_root_wherever_one_works_and_a_relative_one_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert Project.open().root == REPOSITORY
     folder(tmp_path / "root")
     project = Project.open("root")
     monkeypatch.chdir("/")
@@ -65,9 +56,8 @@ def test_a_relative_root_is_kept_when_the_working_folder_changes(
 def test_opening_and_asking_for_folders_and_settings_writes_nothing(tmp_path: Path) -> None:
     project = Project.open(tmp_path)
     project.settings("scrape")
-    assert {project.excels, project.images, project.dataset, project.models} == {
-        tmp_path / name for name in ("excels", "images", "dataset", "models")
-    }
+    for name in ("excels", "images", "dataset", "models"):
+        assert getattr(project, name) == tmp_path / name
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ nothing of the score.
 """
 
 import csv
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -25,7 +26,6 @@ from trailer_lib.progress import bar
 
 WIDTH, HEIGHT, FPS = 256, 144, 24
 GOPS = (12, 48, 125)
-GENRES = ("Action", "Comedy", "Drama", "Horror", "Romance", "Sci-Fi")
 GENRE_SCORES = {"Action": -0.3, "Comedy": -0.3, "Drama": 0.6, "Horror": -0.7, "Romance": 0.1, "Sci-Fi": 0.2}
 ADJECTIVES = (
     "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
@@ -36,27 +36,17 @@ SETTINGS = Path(__file__).with_name("samples.toml")  # a run that a laptop finis
 
 @dataclass(frozen=True)
 class SampleFilm:
-    """A film of the samples; `quality` is its score in standard deviations, `damage` what is wrong with its trailer."""
+    """`quality`: the score in standard deviations; `damage`: "missing", "truncated", "not a video", "" for none."""
 
     number: int
     title: str
     year: int
     genres: tuple[str, ...]
     quality: float
-    damage: str = ""
-
-    @property
-    def score(self) -> float:
-        return round(float(np.clip(6.4 + 1.1 * self.quality, 1.5, 9.5)), 1)
-
-    @property
-    def imdb_id(self) -> str:
-        return f"tt99{self.number:05d}"
-
-    @property
-    def youtube_id(self) -> str:
-        # Some real ids begin with a hyphen; a file name like that must never be taken for an option.
-        return f"{'-' if self.number == 4 else 's'}ample{self.number:05d}"
+    score: float
+    imdb_id: str
+    youtube_id: str
+    damage: str
 
 
 def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> None:
@@ -64,19 +54,14 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 
     The same arguments give the same spreadsheets and the same frames. About half a second a film on two cores.
     """
-    if films < 1:
-        raise TrailerError(f"films = {films}: at least 1 is needed")
     if (root / "excels" / "movie_metadata.csv").exists() and not (root / "held_out" / "scores.csv").exists():
         raise TrailerError(f"{root} holds other films' tables, which samples would replace: name another folder")
     every_film = list(invent(films + held_out, seed))
     listed, unseen = every_film[:films], every_film[films:]
-    _write_metadata(root / "excels" / "movie_metadata.csv", listed)
-    _write_trailer_list(root / "excels" / "ml-youtube.csv", listed)
-    _write_csv(
-        root / "held_out" / "scores.csv",
-        ["file", "title", "year", "score", "genres"],
-        [[f"{film.youtube_id}.mp4", film.title, film.year, film.score, "|".join(film.genres)] for film in unseen],
-    )
+    _write_csv(root / "excels" / "movie_metadata.csv", _metadata(listed))
+    _write_csv(root / "excels" / "ml-youtube.csv", _trailer_list(listed))
+    scores = [[f"{film.youtube_id}.mp4", film.title, film.year, film.score, "|".join(film.genres)] for film in unseen]
+    _write_csv(root / "held_out" / "scores.csv", [["file", "title", "year", "score", "genres"], *scores])
     files.write_text(root / "settings.toml", SETTINGS.read_text(encoding="utf-8"))
     jobs = [(film, seed, root / "trailers" / f"{film.youtube_id}.mp4") for film in listed if film.damage != "missing"]
     jobs += [(film, seed, root / "held_out" / f"{film.youtube_id}.mp4") for film in unseen]
@@ -85,21 +70,24 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 
 
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
-    """`count` made-up films; the third, sixth and ninth have a trailer that is missing, cut short, or no video."""
+    """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video."""
     rng = np.random.default_rng(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
     order = rng.permutation(len(names))
     for number in range(count):
-        genres = tuple(sorted(rng.choice(GENRES, size=rng.integers(1, 3), replace=False)))
+        genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
         taste = np.mean([GENRE_SCORES[genre] for genre in genres])
         quality = float(0.6 * taste + 0.9 * rng.standard_normal())
         title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
         title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
         damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "")
-        yield SampleFilm(number, title, int(rng.integers(1985, 2021)), genres, quality, damage)
+        year, score = int(rng.integers(1985, 2021)), round(float(np.clip(6.4 + 1.1 * quality, 1.5, 9.5)), 1)
+        # Some real ids begin with a hyphen; a file name like that must never be taken for an option.
+        youtube_id = f"{'-' if number == 4 else 's'}ample{number:05d}"
+        yield SampleFilm(number, title, year, genres, quality, score, f"tt99{number:05d}", youtube_id, damage)
 
 
-def _write_metadata(path: Path, films: list[SampleFilm]) -> None:
+def _metadata(films: list[SampleFilm]) -> list[list]:
     """Columns of the IMDB 5000 table, with its trailing no-break space and a duplicate row."""
     columns = "duration,genres,movie_title,num_voted_users,movie_imdb_link,title_year,imdb_score".split(",")
     rows = [
@@ -109,43 +97,38 @@ def _write_metadata(path: Path, films: list[SampleFilm]) -> None:
         ]
         for film in films
     ]  # fmt: skip
-    _write_csv(path, columns, [*rows, rows[-1]])
+    return [columns, *rows, rows[-1]]
 
 
-def _write_trailer_list(path: Path, films: list[SampleFilm]) -> None:
+def _trailer_list(films: list[SampleFilm]) -> list[list]:
     """The columns of MovieLens' trailer list: moved articles, and ids that a spreadsheet ate."""
     titles = [re.sub(r"^(The) (.*)", r"\2, \1", film.title) for film in films]
     rows = [[film.youtube_id, film.number + 1, f"{title} ({film.year})"] for film, title in zip(films, titles)]
-    rows.append(["#NAME?", 900001, "Eaten by a Spreadsheet (1999)"])
-    rows.append(["sample99999/", 900002, "Slash at the End (2001)"])
-    _write_csv(path, ["youtubeId", "movieId", "title"], rows)
+    odd = [["#NAME?", 900001, "Eaten by a Spreadsheet (1999)"], ["sample99999/", 900002, "Slash at the End (2001)"]]
+    return [["youtubeId", "movieId", "title"], *rows, *odd]
 
 
-def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
+def _write_csv(path: Path, rows: list[list]) -> None:
     with files.atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
+    # Two B-frames: the order of decoding differs from the order shown, as in real trailers.
+    coding = f"-g {GOPS[film.number % len(GOPS)]} -bf 2 -preset veryfast -crf 23 -f mp4".split()
     with files.atomic_path(path) as temporary:
         if film.damage == "not a video":
             temporary.write_text("<!DOCTYPE html><title>Video unavailable</title>")
             return
-        _encode(temporary, _trailer(film, seed), GOPS[film.number % len(GOPS)])
+        writer = imageio_ffmpeg.write_frames(
+            str(temporary), (WIDTH, HEIGHT), fps=FPS, codec="libx264", quality=None, output_params=coding
+        )
+        writer.send(None)
+        for picture in _trailer(film, seed):
+            writer.send(np.ascontiguousarray(picture))
+        writer.close()
         if film.damage == "truncated":
-            with open(temporary, "r+b") as file:
-                file.truncate(temporary.stat().st_size * 6 // 10)
-
-
-def _encode(path: Path, pictures: Iterator[np.ndarray], gop: int) -> None:
-    # Two B-frames: the order of decoding differs from the order shown, as in real trailers.
-    options = ["-g", str(gop), "-bf", "2", "-preset", "veryfast", "-crf", "23", "-f", "mp4"]
-    size = (WIDTH, HEIGHT)
-    writer = imageio_ffmpeg.write_frames(str(path), size, fps=FPS, codec="libx264", quality=None, output_params=options)
-    writer.send(None)
-    for picture in pictures:
-        writer.send(np.ascontiguousarray(picture))
-    writer.close()
+            os.truncate(temporary, temporary.stat().st_size * 6 // 10)
 
 
 def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
@@ -156,7 +139,9 @@ def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
     yield from repeat(_card(["APPROVED FOR", "ALL AUDIENCES"], (20, 110, 50)), 10)
     look = film.quality + 0.35 * rng.standard_normal()
     for shot in range(int(rng.integers(26, 33))):  # the filter keeps about one frame of a shot
-        yield from _letterboxed(_shot(rng, look, int(rng.integers(5, 8))), bars)
+        for picture in _shot(rng, look, int(rng.integers(5, 8))):
+            picture[:bars], picture[HEIGHT - bars :] = 0, 0
+            yield picture
         if shot % 10 == 9:
             yield from repeat(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
             yield from repeat(_card([f"THIS {('SPRING', 'SUMMER', 'WINTER')[shot // 10 - 1]}"], (8, 8, 12)), 10)
@@ -166,7 +151,9 @@ def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
 def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.ndarray]:
     """A landscape that the camera passes; `look` sets its hue, the camera's speed and how jagged the hills are."""
     warmth = 1 / (1 + np.exp(1.3 * (look + 0.3 * rng.standard_normal())))
-    sky, ground = _palette(rng, warmth)
+    light = rng.uniform(0.6, 1.0)  # whatever the score
+    sky = np.array([60 + 180 * warmth, 130.0, 220 - 150 * warmth]) * light
+    ground = np.array([50 + 110 * warmth, 100.0, 110 - 60 * warmth]) * light * rng.uniform(0.8, 1.2, 3)
     hills = [_ridge(rng, jagged=warmth) for _ in range(3)]
     woods = [_texture(rng) for _ in hills]
     clouds = 0.7 + 0.3 * _texture(rng)[:, :WIDTH, None]
@@ -184,14 +171,6 @@ def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.nda
         yield np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _palette(rng: np.random.Generator, warmth: float) -> tuple[np.ndarray, np.ndarray]:
-    """The colours of sky and ground, from blue (warmth 0) to orange (1), lighter or darker whatever the score."""
-    light = rng.uniform(0.6, 1.0)
-    sky = np.array([60 + 180 * warmth, 130.0, 220 - 150 * warmth]) * light
-    ground = np.array([50 + 110 * warmth, 100.0, 110 - 60 * warmth]) * light * rng.uniform(0.8, 1.2, 3)
-    return sky, ground
-
-
 def _ridge(rng: np.random.Generator, jagged: float) -> np.ndarray:
     """The skyline of a range of hills in pixels around 0, float64 [3 * WIDTH], the same at both ends."""
     turns = 2 * np.pi * np.arange(3 * WIDTH) / (3 * WIDTH)
@@ -207,12 +186,6 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
         grid = rng.uniform(-strength, strength, (HEIGHT // size, 3 * WIDTH // size)).astype(np.float32)
         light += np.asarray(Image.fromarray(grid).resize((3 * WIDTH, HEIGHT), Image.Resampling.BILINEAR))
     return light
-
-
-def _letterboxed(pictures: Iterator[np.ndarray], bars: int) -> Iterator[np.ndarray]:
-    for picture in pictures:
-        picture[:bars], picture[HEIGHT - bars :] = 0, 0
-        yield picture
 
 
 def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:

@@ -50,9 +50,9 @@ def regressor(aggregate: str, seed: int = 0) -> FilmRegressor:
 
 
 def fitted(aggregate: str) -> FilmRegressor:
-    """The same with a head fitted to 600 films."""
+    """The same with a head fitted to 300 films."""
     network = regressor(aggregate)
-    frames, _, scores = films(600, seed=1)
+    frames, _, scores = films(300, seed=1)
     ridge = Ridge(1e-3).fit(network.features(network.normalise(frames)).numpy(), scores / scores.std())
     network.head.weight.copy_(torch.tensor(ridge.coef_)[None])
     network.head.bias.fill_(float(ridge.intercept_))
@@ -60,16 +60,16 @@ def fitted(aggregate: str) -> FilmRegressor:
 
 
 def first_ranks(network: FilmRegressor) -> int:
-    """Of 100 films, in how many the frame that carries the score has the largest contribution."""
-    frames, carriers, _ = films(100, seed=2)
+    """Of 40 films, in how many the frame that carries the score has the largest contribution."""
+    frames, carriers, _ = films(40, seed=2)
     contributions = np.array([attribute(network, film, ONE_VIEW).contributions for film in frames])
     return int((np.abs(contributions).argmax(1) == carriers).sum())
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATIONS)
 def test_the_frame_that_carries_the_score_contributes_most(aggregate: str) -> None:
-    assert first_ranks(fitted(aggregate)) >= 95
-    assert np.mean([first_ranks(regressor(aggregate, seed)) for seed in range(4)]) < 50
+    assert first_ranks(fitted(aggregate)) >= 36
+    assert np.mean([first_ranks(regressor(aggregate, seed)) for seed in range(2)]) < 20
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATIONS)
@@ -168,53 +168,38 @@ def facts(trained_root: Path) -> dict:
     return read_model(trained_root / "models" / BEST).facts["index"]
 
 
-@pytest.fixture(scope="module")
-def features(trained_root: Path) -> np.ndarray:
-    """The network's features of the train films, float32 [films, n]."""
-    data, network = Dataset.open(Project(trained_root)), read_model(trained_root / "models" / BEST).network
-    frames = np.stack([data.film_frames(row, network.frames) for row in data.split("train").index])
-    with torch.inference_mode():
-        return network.features(network.normalise(torch.from_numpy(frames).permute(0, 1, 4, 2, 3))).numpy()
-
-
-def test_the_nearest_films_are_scikit_learns(facts: dict, features: np.ndarray) -> None:
-    index = Index.read(facts)
-    reference = NearestNeighbors(n_neighbors=5).fit((features - index.mean) / index.sd)
-    rng = np.random.default_rng(0)
-    for query in features[:6] + rng.normal(0, 0.3, (6, features.shape[1])).astype(np.float32) * features.std(0):
-        distances, rows = reference.kneighbors(((query - index.mean) / index.sd)[None])
-        nearest = index.nearest(query)
-        assert [film.imdb_id for film in nearest] == [facts["imdb_id"][row] for row in rows[0]]
-        assert [film.distance for film in nearest] == pytest.approx(distances[0] / features.shape[1] ** 0.5, rel=0.01)
-
-
-def test_each_similar_film_has_a_frame_of_its_own(trained_root: Path, facts: dict, features: np.ndarray) -> None:
-    data = Dataset.open(Project(trained_root))
+def test_the_nearest_films_are_scikit_learns_each_with_a_frame_of_its_own(trained_root: Path, facts: dict) -> None:
+    data, index = Dataset.open(Project(trained_root)), Index.read(facts)
     rows = dict(zip(data.films.imdb_id, data.films.index))
-    for film in Index.read(facts).nearest(features[0]):
+    reference = NearestNeighbors(n_neighbors=5).fit(facts["features"].float())
+    for query in np.random.default_rng(0).normal(size=(6, len(index.mean))).astype(np.float32):
+        distances, order = reference.kneighbors(query[None])
+        nearest = index.nearest(query * index.sd + index.mean)
+        assert [film.imdb_id for film in nearest] == [facts["imdb_id"][row] for row in order[0]]
+        assert [film.distance for film in nearest] == pytest.approx(distances[0] / len(query) ** 0.5, rel=0.01)
+    for film in nearest:
         own = data.film_frames(rows[film.imdb_id]).mean((0, 1, 2))
         assert film.picture.shape == (*PICTURE[::-1], 3) and film.picture.dtype == np.uint8
         assert film.picture.mean((0, 1)) == pytest.approx(own, abs=20)
 
 
+NOTHING = {name: [] for name in ("imdb_id", "title", "year", "score")} | {"ends": torch.tensor([], dtype=torch.int64)}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        {"features": torch.zeros(3, 4)},
-        {"mean": torch.zeros(2)},
-        {"imdb_id": ["tt0000001"]},
-        {"ends": torch.tensor([5])},
-        {"score": ["good"] * 18},
-        {"imdb_id": [], "title": [], "year": [], "score": [], "ends": torch.tensor([], dtype=torch.int64)},
+        {"features": torch.zeros(3, 4)}, {"imdb_id": ["tt0000001"]}, {"ends": torch.tensor([5])}, NOTHING,
+        {"year": ["good"] * 18},
     ],
-    ids=lambda damage: " ".join(damage),
-)
+    ids=" ".join,
+)  # fmt: skip
 def test_a_damaged_index_is_refused(facts: dict, damage: dict) -> None:
     with pytest.raises(ValueError):
         Index.read(facts | damage)
 
 
-def test_a_damaged_picture_is_grey(facts: dict, features: np.ndarray) -> None:
+def test_a_damaged_picture_is_grey(facts: dict) -> None:
     noise = torch.randint(0, 255, facts["pictures"].shape, dtype=torch.uint8)
-    nearest = Index.read(facts | {"pictures": noise}).nearest(features[0])
+    nearest = Index.read(facts | {"pictures": noise}).nearest(facts["mean"].numpy())
     assert [film.picture.std() for film in nearest] == [0.0] * 5

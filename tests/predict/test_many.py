@@ -2,10 +2,8 @@
 
 import csv
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +12,11 @@ import pytest
 from conftest import pictures
 
 from trailer_lib import files
+from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor, many, predict_many
-from trailer_lib.predict.many import COLUMNS, PredictionTable, find_trailers
+from trailer_lib.predict.many import COLUMNS, append_row, find_trailers, open_table
 from trailer_lib.training import BEST
-
-COPIES = 40
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +86,18 @@ def test_a_second_run_does_only_what_has_no_score(
     assert {n: r["score"] for n, r in rows_of(copy).items()} == {n: r["score"] for n, r in rows_of(table[0]).items()}
 
 
-def test_another_models_rows_stay(tmp_path: Path) -> None:
-    row = dict.fromkeys(COLUMNS, "") | {"trailer": "a\nb.mp4", "score": "5", "model": "one"}
-    PredictionTable(tmp_path / "out.csv", "one").append(row)
-    assert PredictionTable(tmp_path / "out.csv", "two").done == set()
-    assert PredictionTable(tmp_path / "out.csv", "one").done == {"a\nb.mp4"}
-
-
 def test_a_table_cut_anywhere_loses_at_most_its_last_row(tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
-    names, table = ["a.mp4", 'quoted ", name.mp4', "b.mp4"], PredictionTable(whole, "one")
+    names = ["a\nb.mp4", 'quoted ", name.mp4', "b.mp4"]
+    open_table(whole, "one")
     for name in names:
-        table.append(dict.fromkeys(COLUMNS, "7") | {"model": "one", "trailer": name})
+        append_row(whole, dict.fromkeys(COLUMNS, "7") | {"model": "one", "trailer": name})
     data, head = whole.read_bytes(), len(",".join(COLUMNS)) + 1
-    for end in range(head, len(data) + 1):
+    ends = [data.index(name) for name in (b'"quoted', b"b.mp4,")] + [len(data)]  # of the rows
+    for end in range(head, len(data) + 1, 3):
         out.write_bytes(data[:end])
-        assert PredictionTable(out, "one").done == set(names[: data[head:end].count(b"\n")])
+        assert open_table(out, "one") == set(names[: sum(end >= row for row in ends)])
+    assert open_table(whole, "another") == set() and open_table(whole, "one") == set(names)
 
 
 def test_another_table_is_not_written_over(folder: Path, best: Path, tmp_path: Path) -> None:
@@ -114,21 +107,22 @@ def test_another_table_is_not_written_over(folder: Path, best: Path, tmp_path: P
     assert (tmp_path / "mine.csv").read_text() == "title,year\nHeat,1995\n"
 
 
-def test_ctrl_c_ends_the_command_in_a_line(folder: Path, best: Path, tmp_path: Path) -> None:
-    copies, out = tmp_path / "trailers", tmp_path / "out.csv"
-    copies.mkdir()
-    for number in range(COPIES):  # so many that the run can't end before it is stopped
-        os.symlink(folder / "one.mp4", copies / f"{number}.mp4")
-    command = [sys.executable, "-m", "trailer_lib", "predict", copies, "--model", best, "--csv", out]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not (out.exists() and out.read_text().count("\n") > 1):
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 1 and "the same command resumes there" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
-    assert 0 < predict_many(copies, best, out)["scored"] < COPIES and len(rows_of(out)) == COPIES
+def test_ctrl_c_ends_the_command_in_a_line_and_the_rows_so_far_stay(
+    folder: Path, best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def stop(path: Path, row: dict) -> None:
+        if path.read_text().count("\n") > 1:
+            raise KeyboardInterrupt
+        append_row(path, row)
+
+    (tmp_path / "list.txt").write_text("".join(f"{folder / name}\n" for name in ("one.mp4", "two tt8800003.mp4")))
+    with monkeypatch.context() as patch:
+        patch.setattr(many, "append_row", stop)
+        words = ["predict", tmp_path / "list.txt", "--model", best, "--csv", tmp_path / "out.csv"]
+        assert main(list(map(str, words))) == 1
+    assert "1 of 2 trailers are in" in (error := capsys.readouterr().err) and "Traceback" not in error
+    counts = predict_many(tmp_path / "list.txt", best, tmp_path / "out.csv")
+    assert counts == {"scored": 1, "failed": 0, "before": 1}
 
 
 def test_a_second_run_into_the_same_table_is_refused(table: tuple[Path, dict], folder: Path, best: Path) -> None:
@@ -158,28 +152,20 @@ a tt0000001.mp4
 
 https://example.org/b.mp4
 youtu.be/abcdefghij1
-"quoted #1 .mp4"
-'/data/c.mp4'
-~/d.mp4
-~nobody-here/e.mp4
+/data/c.mp4
 ./#2.mp4
 a tt0000001.mp4
 """
 
 
-@pytest.mark.parametrize(
-    "encoded", [LIST.encode(), LIST.replace("\n", "\r\n").encode("utf-8-sig"), LIST.encode("utf-16")], ids=len
-)
+@pytest.mark.parametrize("encoded", [LIST.encode(), LIST.replace("\n", "\r\n").encode("utf-8-sig")], ids=len)
 def test_a_list_has_paths_from_where_it_lies_and_links(tmp_path: Path, encoded: bytes) -> None:
     (tmp_path / "list.m3u8").write_bytes(encoded)
     assert find_trailers(tmp_path / "list.m3u8") == {
         str(tmp_path / "a tt0000001.mp4"): "tt0000001",
         "https://example.org/b.mp4": "",
         "youtu.be/abcdefghij1": "",
-        str(tmp_path / "quoted #1 .mp4"): "",
         "/data/c.mp4": "",
-        str(Path.home() / "d.mp4"): "",
-        str(tmp_path / "~nobody-here/e.mp4"): "",
         str(tmp_path / "#2.mp4"): "",
     }
 
@@ -199,10 +185,9 @@ def test_the_table_is_not_written_over_its_list_or_model(folder: Path, best: Pat
     table = tmp_path / "list.csv"
     table.write_text(f"trailer\n{folder / 'one.mp4'}\n")
     for out in (table, best):
-        before = out.read_bytes()
         with pytest.raises(TrailerError, match="over an input"):
             predict_many(table, best, out)
-        assert out.read_bytes() == before
+    assert table.read_text().startswith("trailer\n")
 
 
 def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) -> None:
@@ -220,13 +205,11 @@ def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("list.txt", b"", "no trailers in it"),
-        ("list.txt", b"\x7fELF\x00\x81", "not a text"),
-        ("list.csv", b"title\nHeat\n", "no column 'trailer'"),
-        ("none.txt", None, "no such folder or list"),
+        ("list.txt", b"", "no trailers in it"), ("list.txt", b"\x7fELF\x00\x81", "not a text"),
+        ("list.csv", b"title\nHeat\n", "no column 'trailer'"), ("none.txt", None, "no such folder or list"),
         ("", None, "no trailers in it"),
     ],
-)
+)  # fmt: skip
 def test_a_list_without_trailers_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)

@@ -2,8 +2,10 @@
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,9 @@ def test_odd_lengths_and_few_good_frames_are_doubted(
     short = make_video(tmp_path / "short.mp4", list(pictures(5.0, 24, seed=1)))
     assert read(short).warnings == ("The video is 2.0 s long: too short for a trailer.",)
     assert "Only 4 of 4 frames passed the filter" in read(short, count=4).warnings[-1]
+    assert not any(
+        "too short" in warning for warning in read(clip, count=1).warnings
+    )  # whose only frame is an early one
     monkeypatch.setattr(trailer_input, "LONGEST", 11.0)
     assert "is it the whole film?" in read(clip).warnings[0]
 
@@ -61,19 +66,16 @@ def test_other_pictures_are_filtered_and_made_alike(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_good_picture_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
+    picture = tmp_path / "0.jpg"
     with pytest.raises(TrailerError, match="no pictures"):
         read(tmp_path)
-    Image.fromarray(np.zeros((36, 64, 3), np.uint8)).save(tmp_path / "0.jpg")
+    Image.fromarray(np.zeros((36, 64, 3), np.uint8)).save(picture)
     with pytest.raises(TrailerError, match="kept none of 1 pictures"):
         read(tmp_path, filter="percentile")
-    with pytest.raises(TrailerError, match=r"none\.mp4: No such file"):
-        read(tmp_path / "none.mp4")
-    (tmp_path / "0.jpg").write_bytes(b"hello")
+    picture.write_bytes(b"hello")
     with pytest.raises(TrailerError, match="not a readable picture"):
         read(tmp_path)
-    (tmp_path / "0.jpg").unlink()
-    (tmp_path / "clip.mp4").touch()
+    picture.rename(tmp_path / "clip.mp4")
     with pytest.raises(TrailerError, match=r"no pictures .* its videos are for --csv"):
         read(tmp_path)
 
@@ -88,18 +90,20 @@ def test_a_link_to_youtube_is_fetched_by_its_id(clip: Path, monkeypatch: pytest.
         return clip
 
     monkeypatch.setattr(scrape, "fetch_youtube", fetch)
-    frames = read("https://youtu.be/abcdefghij1?si=x", cookies="secret.txt")  # which a stranger's model file may name
-    assert frames.name == "abcdefghij1" and len(frames.pixels) == 20
-    assert calls == [("abcdefghij1", 360, None, trailer_input.MOST_SECONDS)]
+    for link in ("https://youtu.be/abcdefghij1?si=x", "www.youtube.com/watch?v=abcdefghij1"):
+        frames = read(link, cookies="secret.txt")  # which a stranger's model file may name
+        assert frames.name == "abcdefghij1" and len(frames.pixels) == 20
+    assert calls == [("abcdefghij1", 360, None, trailer_input.MOST_SECONDS)] * 2
     with pytest.raises(TrailerError, match="no video's id"):
         read("https://www.youtube.com/@channel")
+    with pytest.raises(TrailerError, match="No such file"):
+        read("notyoutu.be/abcdefghij1")
 
 
 @pytest.mark.parametrize(
     "link",
-    ["https://localhost/a.mp4", "https://127.0.0.1/a.mp4", "https://[::1]/a", "https://10.0.0.7/a", "https://192.168.1.1/",
-     "https://169.254.169.254/latest/meta-data", "https://0x7f000001/", "https://user:pw@127.0.0.1:8443/a",
-     "http://example.com/a.mp4", "file:///etc/passwd"],
+    ["https://localhost/a.mp4", "https://[::1]/a", "https://169.254.169.254/latest/meta-data",
+     "https://user:pw@127.0.0.1:8443/a", "http://example.com/a.mp4", "file:///etc/passwd"],
 )  # fmt: skip
 def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrape, "fetch_trailer", lambda *_: pytest.fail("fetched"))
@@ -108,7 +112,9 @@ def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pyt
     assert "pw" not in str(caught.value)
 
 
-def test_a_link_gives_the_frames_of_its_file(site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_gives_the_frames_of_its_file_unless_it_is_too_long(
+    site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.pages["/a.mp4"] = file(clip.read_bytes())
     link, steps = f"{site.url}/a.mp4?key=secret", []
     with pytest.raises(SourceError, match="private"):
@@ -118,14 +124,9 @@ def test_a_link_gives_the_frames_of_its_file(site: Site, clip: Path, monkeypatch
     frames = read(link, steps.append)
     assert steps == ["fetch", "frames"] and "secret" not in frames.name
     assert np.array_equal(frames.pixels, read(clip).pixels)
-
-
-def test_a_link_to_too_long_a_video_is_refused(site: Site, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.pages["/a.mp4"] = file(clip.read_bytes())
     monkeypatch.setattr(trailer_input, "MOST_SECONDS", 6.0)
-    monkeypatch.setattr(download, "is_public", lambda host: True)
     with pytest.raises(TrailerError, match=r"/a\.mp4: 0 minutes long: at most 0 are taken"):
-        read(f"{site.url}/a.mp4")
+        read(link)
     assert len(read(clip).pixels)  # a file of one's own may be as long as it is
 
 
@@ -135,12 +136,6 @@ def test_a_model_file_can_not_ask_for_more_pictures_than_fit(clip: Path) -> None
 
 
 # What people have
-
-
-def test_a_clips_length_is_its_own_and_not_its_last_sampled_frames(clip: Path) -> None:
-    frames = read(clip, count=1)
-    assert frames.seconds[-1] < 10 < 12.5
-    assert not any("too short for a trailer" in warning for warning in frames.warnings)
 
 
 def test_one_frame_is_a_short_video(make_video: Callable, tmp_path: Path) -> None:
@@ -159,13 +154,11 @@ def test_a_damaged_picture_is_named_and_hidden_files_are_ignored(tmp_path: Path)
     assert read(tmp_path).warnings == () and read(tmp_path).sampled_frames == 6
     (tmp_path / "3.png").write_bytes(b"hello")
     frames = read(tmp_path)
-    assert len(frames.pixels) == 6 and len(frames.warnings) == 1
-    assert (
-        frames.warnings[0].startswith("1 of 7 pictures left out: ") and "/3.png: not a readable" in frames.warnings[0]
-    )
+    assert len(frames.pixels) == 6
+    assert re.fullmatch("1 of 7 pictures left out: .*/3.png: not a readable.*", *frames.warnings)
 
 
-@pytest.mark.parametrize("suffix", ["ts", "MPG", "wmv"])
+@pytest.mark.parametrize("suffix", ["ts", "MPG"])
 def test_another_container_is_refused_with_the_remedy(clip: Path, tmp_path: Path, suffix: str) -> None:
     other = tmp_path / f"my clip.{suffix}"
     ffmpeg("-i", clip, *(["-c", "copy"] if suffix == "ts" else ["-r", 25]), other)
@@ -180,26 +173,14 @@ def test_a_name_that_is_not_utf_8_is_read_and_printable(clip: Path, tmp_path: Pa
     assert frames.name == "caf\\xe9.mp4" and np.array_equal(frames.pixels, read(clip).pixels)
 
 
-@pytest.mark.parametrize("link", ["youtu.be/abcdefghij1", "www.youtube.com/watch?v=abcdefghij1"])
-def test_a_link_to_youtube_needs_no_https(link: str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "fetch_youtube", lambda *_, **__: clip)
-    assert read(link).name == "abcdefghij1"
-    with pytest.raises(TrailerError, match="No such file"):
-        read(link.replace("youtu", "notyoutu"))
-
-
-def test_no_output_goes_over_an_input_or_among_its_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("out", "refused"), [
+    ("a.mp4", True), ("same.mp4", True), ("pictures/0.png", True), ("pictures/1.png", True), ("b.png", False),
+    ("new/0.png", False),
+])  # fmt: skip
+def test_no_output_goes_over_an_input_or_among_its_pictures(tmp_path: Path, out: str, refused: bool) -> None:
     (tmp_path / "pictures").mkdir()
     for name in ("a.mp4", "pictures/0.png"):
         (tmp_path / name).touch()
     os.link(tmp_path / "a.mp4", tmp_path / "same.mp4")
-    for out, trailer in (
-        ("a.mp4", "a.mp4"),
-        ("same.mp4", "a.mp4"),
-        ("pictures/0.png", "pictures"),
-        ("pictures/1.png", "pictures"),
-    ):
-        with pytest.raises(TrailerError, match="over an input"):
-            refuse_input(tmp_path / out, tmp_path / "none.pt", tmp_path / trailer)
-    for out in ("b.png", "new/0.png"):
+    with pytest.raises(TrailerError, match="over an input") if refused else nullcontext():
         refuse_input(tmp_path / out, tmp_path / "a.mp4", tmp_path / "pictures", Path("https://youtu.be/abcdefghij1"))

@@ -15,12 +15,13 @@ AT_ONCE = 16  # pictures that go through a backbone together
 COARSE = 8  # cells on the shorter side of a heat map of stacked frames
 FINE = 16  # cells on each side of a heat map of all stages
 NEIGHBOURS = 5
+FILM = {"imdb_id": str, "title": str, "year": int, "score": float}
 PICTURE = (160, 90)  # width and height of a training film's picture
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """A standardised prediction; what the head saw, float32 [n]; the `contributions` of the frames, float32 [frames].
+    """A standardised prediction, what the head saw, float32 [n], and what each frame adds, float32 [frames].
 
     `maps`: float32 [frames, rows, columns], how much each cell matters; None for a backbone without feature maps.
     """
@@ -31,10 +32,9 @@ class Attribution:
     maps: Tensor | None
 
     def heat(self, frames: np.ndarray, height: int, width: int, fit: str = "squash") -> np.ndarray:
-        """Heat maps of `frames`, int [n]: float32 [n, height, width] from 0 to 1, the hottest place of all is 1.
+        """Heat maps of `frames`, int [n]: float32 [n, height, width], the hottest place of all 1; none without maps.
 
         `fit`: how the network's square pictures were made; outside of a middle that was cut out ("crop") the heat is 0.
-        Empty, [0, height, width], without feature maps.
         """
         if self.maps is None:
             return np.zeros((0, height, width), np.float32)
@@ -49,9 +49,8 @@ def attribute(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> Attr
     """The mean prediction over test-time views, and each frame's contribution: how much lower it is without the frame.
 
     `frames`: uint8 [frames, 3, height, width]; `views`: int [views, network.frames], the frames in each view. Features
-    of single frames are pooled again without the frame: for a mean, its exact share. A stacked frame is replaced by the
-    mean of the others: the same as leaving it out of a first convolution that repeats one kernel. A view of one frame
-    gives it no contribution.
+    of single frames are pooled again without the frame. A stacked frame is replaced by the mean of the others: the same
+    as leaving it out of a first convolution that repeats one kernel. The only frame of a view contributes nothing.
     """
     explain = _attribute_stacked if network.aggregate == "channels" else _attribute_single
     with torch.enable_grad():
@@ -68,7 +67,6 @@ def view_features(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> 
 
 
 def _attribute_single(network: FilmRegressor, pictures: Tensor, views: np.ndarray) -> Attribution:
-    """Of a network that sees frames one by one."""
     rows, maps = _features_and_maps(network, pictures)
     features = torch.stack([network.joined(rows[view]) for view in views])
     prediction = network.head(features).mean()
@@ -83,10 +81,9 @@ def _attribute_single(network: FilmRegressor, pictures: Tensor, views: np.ndarra
     return Attribution(float(prediction.detach()), mean, contributions.numpy(), heat)
 
 
-def _removable(view: np.ndarray) -> list[int]:
+def _removable(view: np.ndarray) -> np.ndarray:
     """The distinct frames of a view; none if it is one frame."""
-    frames = np.unique(view).tolist()
-    return frames if len(frames) > 1 else []
+    return np.unique(view) if view.min() < view.max() else view[:0]
 
 
 def _gradient_heat(prediction: Tensor, maps: list[Tensor]) -> Tensor:
@@ -128,7 +125,6 @@ def _features_and_maps(network: FilmRegressor, pictures: Tensor) -> tuple[Tensor
 
 
 def _attribute_stacked(network: FilmRegressor, pictures: Tensor, views: np.ndarray) -> Attribution:
-    """Of a network whose first convolution sees all frames at once."""
     contributions, cells, features, predictions = torch.zeros(len(pictures)), [], [], []
     for view in views:
         frames = pictures[view].requires_grad_()
@@ -173,7 +169,7 @@ class Neighbour:
 class Index:
     """The training films: `features`, float32 [films, n], standardised by `mean` and `sd` [n].
 
-    `films`: imdb_id, title, year and score of each; `jpegs`: pictures; `far`: 99 % of them have another within it.
+    `films`: imdb_id, title, year and score of each; `far`: 99 % of them have another within this distance.
     """
 
     features: np.ndarray
@@ -188,9 +184,8 @@ class Index:
         """The index of a model file, as training writes it; ValueError, KeyError, ... when it is damaged."""
         ends = facts["ends"].tolist()
         jpegs = [facts["pictures"].numpy()[start:end].tobytes() for start, end in zip([0, *ends], ends)]
-        names = [[str(value) for value in facts[name]] for name in ("imdb_id", "title")]
-        numbers = [int(year) for year in facts["year"]], [float(score) for score in facts["score"]]
-        films = list(zip(*names, *numbers, strict=True))
+        columns = (map(kind, facts[name]) for name, kind in FILM.items())
+        films = list(zip(*columns, strict=True))
         mean, sd, features = (facts[name].float().numpy() for name in ("mean", "sd", "features"))
         if not (features.shape == (len(films), len(mean)) and mean.shape == sd.shape and len(jpegs) == len(films) > 0):
             raise ValueError("the index of similar films is damaged")

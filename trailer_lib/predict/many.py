@@ -1,6 +1,5 @@
 """A folder or list of trailers -> a CSV: decoded in worker processes, predicted as they come, resumed after a stop."""
 
-import codecs
 import csv
 import io
 import os
@@ -17,17 +16,10 @@ import torch
 from trailer_lib import __version__, files
 from trailer_lib.catalog import LINK, find_film, load, read_rows
 from trailer_lib.errors import Stopped, TrailerError
+from trailer_lib.predict import trailer_input
 from trailer_lib.predict.explanation import view_features
 from trailer_lib.predict.predictor import Predictor
-from trailer_lib.predict.trailer_input import (
-    Prepared,
-    TrailerFrames,
-    film_id,
-    one_line,
-    prepare,
-    printable,
-    refuse_input,
-)
+from trailer_lib.predict.trailer_input import Prepared, TrailerFrames
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.scrape import worker_pool
@@ -49,34 +41,33 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
     Stopped on Ctrl-C; the rows so far are kept. TrailerError while another run fills `out`.
     """
     trailers = find_trailers(place)
-    refuse_input(out, model, *([] if place.is_dir() else [place]))
+    trailer_input.refuse_input(out, model, *([] if place.is_dir() else [place]))
     out.parent.mkdir(parents=True, exist_ok=True)
     with files.single_run(out):
         predictor = Predictor.load(model)
-        counts = {"scored": 0, "failed": 0, "before": 0}
+        if root:
+            films = load(Project(root)).films
+            trailers = {name: key or find_film(name, films).get("imdb_id", "") for name, key in trailers.items()}
+        done = open_table(out, predictor.model_hash)
+        fresh = [name for name in trailers if trailer_input.printable(name) not in done]
+        counts = {"scored": 0, "failed": 0, "before": len(trailers) - len(fresh)}
         try:
-            if root:
-                films = load(Project(root)).films
-                trailers = {name: key or find_film(name, films).get("imdb_id", "") for name, key in trailers.items()}
-            table = PredictionTable(out, predictor.model_hash)
-            fresh = [name for name in trailers if printable(name) not in table.done]
-            counts["before"] = len(trailers) - len(fresh)
             with bar(total=len(trailers), initial=counts["before"], desc="predicting", unit="trailer") as progress:
                 for name, (frames, seconds) in _prepared(fresh, predictor, workers):
-                    row = {"trailer": printable(name), "imdb_id": trailers[name], "seconds": f"{seconds:.2f}"}
-                    table.append(row | _prediction(predictor, trailers[name], frames))
+                    row = _prediction(predictor, trailers[name], frames) | {"seconds": f"{seconds:.2f}"}
+                    append_row(out, row | {"trailer": trailer_input.printable(name), "imdb_id": trailers[name]})
                     counts["failed" if isinstance(frames, str) else "scored"] += 1
                     progress.update()
         except KeyboardInterrupt as stop:
-            done = f"{sum(counts.values())} of {len(trailers)} trailers are in {out}"
-            raise Stopped(f"stopped: {done}; the same command resumes there") from stop
+            in_table = f"{sum(counts.values())} of {len(trailers)} trailers are in {out}"
+            raise Stopped(f"stopped: {in_table}; the same command resumes there") from stop
         return counts
 
 
 def _prepared(names: list[str], predictor: Predictor, workers: int) -> Iterator[tuple[str, Prepared]]:
     """The trailers with what `prepare` returned of them, as they end."""
     info, waiting, running = predictor.info, iter(names), {}
-    work = partial(prepare, scrape=info.scrape, dataset=info.dataset, train=info.settings)
+    work = partial(trailer_input.prepare, scrape=info.scrape, dataset=info.dataset, train=info.settings)
     with worker_pool(work, workers, memory_needed(info.scrape), TIMEOUT) as submit:
         while True:
             running |= {submit(name): name for name in islice(waiting, workers + AHEAD - len(running))}
@@ -92,7 +83,7 @@ def _result(future: Future) -> Prepared:
     except FutureTimeout:
         return f"given up after {TIMEOUT:.0f} s", TIMEOUT
     except Exception as error:  # a worker that died, or an unexpected error: record it and continue
-        return one_line(error), 0.0
+        return trailer_input.one_line(error), 0.0
 
 
 def _prediction(predictor: Predictor, imdb_id: str, frames: TrailerFrames | str) -> dict[str, Any]:
@@ -106,30 +97,29 @@ def _prediction(predictor: Predictor, imdb_id: str, frames: TrailerFrames | str)
     similar = info.index.nearest(features.mean(0).numpy()) if info.index else []
     warnings = [*info.warnings, *frames.warnings, *predictor.film_warnings(similar, {"imdb_id": imdb_id})]
     points = {name: intervals[share][end] for name, (share, end) in ENDS.items() if share in intervals}
-    points |= {"score": score, "mean_baseline": info.mean_baseline}
+    points |= {"score": score, "mean_baseline": info.result["mean_baseline"]}
     counts = made_by | {"sampled_frames": frames.sampled_frames, "kept_frames": frames.kept_frames}
     return counts | {"warnings": " ".join(warnings)} | {name: f"{value:.3f}" for name, value in points.items()}
 
 
-class PredictionTable:
-    """The table at `path`. `done`: the trailers of which it has a score by `model`.
+def open_table(path: Path, model: str) -> set[str]:
+    """The trailers of which the table at `path`, made if missing, has a score by `model`.
 
-    Opening it removes this model's rows without a score, to be tried again, and a last line that a crash cut.
-    TrailerError when the file is another table: it is left as it is.
+    Removes this model's rows without a score, to be tried again, and a last line that a crash cut. TrailerError when
+    the file is another table: it is left as it is.
     """
+    rows = [row for row in _read(path) if row["score"] or row["model"] != model]
+    files.write_text(path, _csv([dict(zip(COLUMNS, COLUMNS)), *rows]))
+    return {row["trailer"] for row in rows if row["model"] == model}
 
-    def __init__(self, path: Path, model: str) -> None:
-        rows = [row for row in _read(path) if row["score"] or row["model"] != model]
-        self.path, self.done = path, {row["trailer"] for row in rows if row["model"] == model}
-        files.write_text(path, _csv([dict(zip(COLUMNS, COLUMNS)), *rows]))
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row that outlives a power cut."""
-        data = _csv([row]).encode()
-        with files.reporting_full_disk(self.path, lambda: len(data)), open(self.path, "ab") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a row that outlives a power cut."""
+    data = _csv([row]).encode()
+    with files.reporting_full_disk(path, lambda: len(data)), open(path, "ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -143,15 +133,15 @@ def _read(path: Path) -> list[dict[str, str]]:
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO(newline="")
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
-    return printable(text.getvalue())
+    return trailer_input.printable(text.getvalue())
 
 
 def find_trailers(place: Path) -> dict[str, str]:
     """{path or link: imdb_id} of the trailers in a folder (videos, folders of pictures), sorted, or in a list.
 
-    A list is a text file (.txt, .m3u) with a path or link a line, or a .csv with a column trailer and perhaps imdb_id.
-    Relative paths start where the list lies; quotation marks, ~/ and lines that begin with # are understood. An imdb_id
-    in a file's name counts; "" is unknown. TrailerError when there is none.
+    A list is a text file with a path or link a line, or a .csv with a column trailer and perhaps imdb_id. Relative
+    paths start where the list lies; a line that begins with # is a comment. An imdb_id in a file's name counts; "" is
+    unknown. TrailerError when there is none.
     """
     if place.is_dir():
         trailers = {str(path): "" for path in sorted(place.iterdir()) if _is_trailer(path)}
@@ -162,7 +152,7 @@ def find_trailers(place: Path) -> dict[str, str]:
         trailers = {_located(place, line): "" for line in _lines(place) if line and not line.startswith("#")}
     if not trailers:
         raise TrailerError(f"{place}: no trailers in it: name a folder of videos, or a list of paths and links")
-    return {name: imdb_id or film_id(name) for name, imdb_id in trailers.items()}
+    return {name: imdb_id or trailer_input.film_id(name) for name, imdb_id in trailers.items()}
 
 
 def _is_trailer(path: Path) -> bool:
@@ -172,18 +162,14 @@ def _is_trailer(path: Path) -> bool:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text in UTF-8 or UTF-16; bytes that are neither may belong to a file's name."""
+    """The lines of a text; bytes that are not UTF-8 may belong to a file's name."""
     if not path.is_file():
         raise TrailerError(f"{path}: no such folder or list: name a folder of videos, or a list")
-    data = path.read_bytes()
-    utf_16 = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    text = data.decode("utf-16", "replace") if utf_16 else data.decode("utf-8-sig", "surrogateescape")
+    text = path.read_text("utf-8-sig", "surrogateescape")
     if "\0" in text:
         raise TrailerError(f"{path}: not a text: expected a list with a path or link a line, or a folder")
-    return [line.strip() for line in text.replace("\r", "\n").split("\n")]
+    return [line.strip() for line in text.split("\n")]
 
 
 def _located(place: Path, name: str) -> str:
-    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
-        name = name[1:-1]
-    return name if LINK.match(name) else str(place.parent / os.path.expanduser(name))
+    return name if LINK.match(name) else str(place.parent / name)

@@ -1,18 +1,18 @@
 """A prediction: the score, how far to trust it, and what it comes from; as text, dict, HTML and figure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trailer_lib.predict import view
 from trailer_lib.predict.explanation import Neighbour
-from trailer_lib.predict.view import CaptionedFrame, PredictionView, html_page, overlay, prediction_figure
+from trailer_lib.predict.view import CaptionedFrame, PredictionView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLAIN = "trailer no_interval warnings verdict train_films test_films sampled_frames kept_frames model version".split()
-POINTS = ("score", "mean_baseline", "genre", "test_mae", "mean_baseline_mae")
+PICTURES = ("frames", "heat", "picture")  # fields that JSON does not take
 MOST_FRAMES = 10  # in HTML and figures: test-time views may hold many more
 FULL_BAR, LEAST_BAR = 0.2, 0.01  # IMDb points: a full bar is at least so many; a smaller contribution has no bar
 
@@ -56,17 +56,8 @@ class Prediction:
     version: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pictures, as JSON takes it."""
-        row = {name: getattr(self, name) for name in PLAIN}
-        points = {name: getattr(self, name) for name in POINTS}
-        return row | {
-            **{name: None if value is None else round(value, 3) for name, value in points.items()},
-            "intervals": {str(share): [round(end, 3) for end in ends] for share, ends in self.intervals.items()},
-            "seconds": [None if np.isnan(second) else round(float(second), 3) for second in self.seconds],
-            "contributions": [round(float(points), 4) for points in self.contributions],
-            "strongest": self.strongest.tolist(),
-            "similar": [_row(film) for film in self.similar],
-        }
+        """Everything but the pictures, as JSON takes it; what is unknown is None."""
+        return _plain(vars(self))
 
     def __str__(self) -> str:
         frames = [f"{caption} {_signed(points)}" for caption, points in zip(self._captions(), self.contributions)]
@@ -83,11 +74,11 @@ class Prediction:
         )
 
     def _repr_html_(self) -> str:
-        return html_page(self.view())
+        return view.html_element("".join(view.html_parts(self.view())))
 
     def figure(self) -> "Figure":
         """The prediction as a matplotlib Figure."""
-        return prediction_figure(self.view())
+        return view.prediction_figure(self.view())
 
     def view(self) -> PredictionView:
         """What the HTML and the figure show."""
@@ -97,9 +88,8 @@ class Prediction:
         bars = np.where(np.abs(points) < LEAST_BAR, 0.0, points / max(FULL_BAR, np.abs(points).max()))
         frames = [CaptionedFrame(self.frames[n], texts[n], float(bars[n])) for n in most]
         hottest = zip(self.strongest, self.heat)
-        heat = [CaptionedFrame(overlay(self.frames[n], heat), captions[n]) for n, heat in hottest]
-        films = self.similar
-        similar = [CaptionedFrame(film.picture, f"{film.title} ({film.year}): {film.score:.1f}") for film in films]
+        heat = [CaptionedFrame(view.overlay(self.frames[n], heat), captions[n]) for n, heat in hottest]
+        similar = [CaptionedFrame(f.picture, f"{f.title} ({f.year}): {f.score:.1f}") for f in self.similar]
         marks = {"mean baseline": self.mean_baseline} | ({} if self.genre is None else {"genres alone": self.genre})
         title, notes = f"{self.trailer}: {self.score:.1f} of 10", self._notes()
         if len(self.frames) > MOST_FRAMES:
@@ -127,6 +117,16 @@ def _signed(points: float) -> str:
     return f"{round(float(points), 2) + 0.0:+.2f}"  # adding 0 makes -0 a +0
 
 
-def _row(film: Neighbour) -> dict[str, Any]:
-    row = asdict(film) | {"score": round(film.score, 3), "distance": round(film.distance, 3)}
-    return {name: value for name, value in row.items() if name != "picture"}
+def _plain(value: Any) -> Any:
+    """A value, and all that is in it, as JSON takes it: numbers rounded, NaN as None, without pictures."""
+    if isinstance(value, Neighbour):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items() if name not in PICTURES}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 4)
+    return value

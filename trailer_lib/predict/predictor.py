@@ -25,25 +25,21 @@ STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the pr
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's settings, its result on the test films in IMDb points, and what it stores of its films.
+    """A model's settings, its `result`, and what it stores of its films.
 
-    `truth` and `predicted`: scores of the validation films, float64 [films], empty in a file without them. `genres`:
-    what genre_prediction takes. `mean_baseline`: the train films' mean score. `warnings` belong before each prediction.
+    `result`: the fields of a Prediction that are the model's own, like test_mae. `truth` and `predicted`: scores of the
+    validation films, float64 [films], empty in a file without them. `genres`: what genre_prediction takes. `warnings`
+    belong before each prediction.
     """
 
     scrape: ScrapeSettings
     dataset: DatasetSettings
     settings: TrainSettings
-    verdict: str
-    test_films: int
-    test_mae: float
-    mean_baseline_mae: float
+    result: dict[str, Any]
     truth: np.ndarray
     predicted: np.ndarray
     genres: dict[str, Any]
     index: Index | None
-    train_films: int
-    mean_baseline: float
     warnings: list[str]
 
     @classmethod
@@ -54,22 +50,27 @@ class ModelInfo:
             raise TrailerError("the model was never tested, its error is unknown: use best_model.pt of a training")
         stages = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
         settings = [stage.layered({"the model file": facts[name]}) for stage, name in stages]
-        results, verdict = facts["results"], str(facts["results"]["verdict"])
-        mean, sd = float(facts["score_mean"]), float(facts["score_sd"])
-        errors = [float(results["metrics"][name]["MAE"]["value"]) for name in ("trailer", "mean baseline")]
-        if not (np.isfinite([mean, sd]).all() and sd > 0):
-            raise ValueError(f"scores of mean {mean} and sd {sd}")
+        result = _result(facts)
         genres = facts.get("genre_ridge", {"genres": [], "coef": [], "intercept": 0.0})
         genre_prediction(genres, genres["genres"])
         index = Index.read(facts["index"]) if "index" in facts else None
         if index and len(index.mean) != model.network.width:
             raise ValueError("the index of similar films is another network's")
-        warnings = [] if is_better(results) else [f"{verdict} Always predicting {mean:.1f} may do as well."]
+        doubt = f"{result['verdict']} Always predicting {result['mean_baseline']:.1f} may do as well."
+        warnings = [] if is_better(facts["results"]) else [doubt]
         warnings += [] if index else [NO_INDEX]
-        return cls(
-            *settings, verdict, int(results["films"]), *errors, *_validation_scores(facts), genres, index,
-            int(facts["splits"]["train"]), mean, warnings,
-        )  # fmt: skip
+        return cls(*settings, result, *_validation_scores(facts), genres, index, warnings)
+
+
+def _result(facts: dict[str, Any]) -> dict[str, Any]:
+    results, mean, sd = facts["results"], float(facts["score_mean"]), float(facts["score_sd"])
+    if not (np.isfinite([mean, sd]).all() and sd > 0):
+        raise ValueError(f"scores of mean {mean} and sd {sd}")
+    model_mae, baseline_mae = (float(results["metrics"][row]["MAE"]["value"]) for row in ("trailer", "mean baseline"))
+    return {
+        "verdict": str(results["verdict"]), "test_films": int(results["films"]), "test_mae": model_mae,
+        "mean_baseline_mae": baseline_mae, "train_films": int(facts["splits"]["train"]), "mean_baseline": mean,
+    }  # fmt: skip
 
 
 def _validation_scores(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -82,14 +83,11 @@ def _validation_scores(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Predictor:
-    """A model ready to predict. `root`: the project whose spreadsheets describe films, None for none.
-
-    `model_hash`: the model file's fingerprint, "" where there is no file.
-    """
+    """A model ready to predict. `root`: the project whose spreadsheets describe films, None for none."""
 
     model: ModelFile
-    root: Path | None = None
-    model_hash: str = ""
+    root: Path | None
+    model_hash: str  # of the file
 
     def __post_init__(self) -> None:
         self.info = ModelInfo.read(self.model)
@@ -98,9 +96,10 @@ class Predictor:
     @classmethod
     def load(cls, path: str | Path, root: str | Path | None = None) -> "Predictor":
         """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
-        model = read_model(Path(path))
+        path = Path(path)
+        model = read_model(path)
         try:
-            return cls(model, None if root is None else Path(root), fingerprint(Path(path)))
+            return cls(model, root and Path(root), fingerprint(path))
         except TrailerError as error:
             raise TrailerError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
@@ -112,8 +111,7 @@ class Predictor:
         """The prediction for a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
         `film`: the film's genres ("Drama|Comedy" or a list) and imdb_id; what it lacks is looked up in the spreadsheets
-        by the trailer's link or name. `progress` gets the share done and the name of each step that
-        begins. TrailerError when there is no trailer, or no frame of it passes the filter.
+        by the trailer's link or name. TrailerError when there is no trailer, or no frame of it passes the filter.
         """
         frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
         frames = choose_views(frames, self.info.settings)
@@ -127,14 +125,13 @@ class Predictor:
         strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
         return Prediction(
             trailer=frames.name, score=score, intervals=intervals, no_interval=no_interval,
-            mean_baseline=self.info.mean_baseline, genre=genre_prediction(self.info.genres, film.get("genres") or ""),
+            genre=genre_prediction(self.info.genres, film.get("genres") or ""),
             frames=frames.pixels, seconds=frames.seconds,
             contributions=explained.contributions * self.model.facts["score_sd"], strongest=strongest,
             heat=explained.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit), similar=similar,
             warnings=[*self.info.warnings, *frames.warnings, *self.film_warnings(similar, film), *failure],
-            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames, test_films=self.info.test_films,
-            test_mae=self.info.test_mae, mean_baseline_mae=self.info.mean_baseline_mae, verdict=self.info.verdict,
-            train_films=self.info.train_films, model=self.model_hash, version=__version__,
+            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames,
+            model=self.model_hash, version=__version__, **self.info.result,
         )  # fmt: skip
 
     def points(self, standardised: float) -> tuple[float, dict[int, tuple[float, float]], str]:

@@ -24,11 +24,10 @@ MOST_BYTES = 4e9  # of the frames that a model file may ask for
 
 @dataclass(frozen=True)
 class TrailerFrames:
-    """Frames of a trailer that passed the filter.
+    """Frames of a trailer that passed the filter: `kept_frames` of `sampled_frames`.
 
-    `pixels`: uint8 [n, height, width, 3]; `seconds`: float64 [n], nan where unknown; `kept_frames` passed of
-    `sampled_frames`; `warnings`: sentences on what makes a prediction doubtful; `views`: int [views, frames], the
-    indices of the frames in each test-time view (see choose_views).
+    `pixels`: uint8 [n, height, width, 3]; `seconds`: float64 [n], nan where unknown; `warnings`: sentences on what is
+    doubtful; `views`: int [views, frames], the frames in each test-time view (see choose_views).
     """
 
     name: str
@@ -53,13 +52,12 @@ def read_trailer(
     size = 3 * settings.count * settings.height**2 * 16 / 9 * 3  # few good frames make three times as many be drawn
     if size > MOST_BYTES:
         raise TrailerError(f"the model asks for {size / 1e9:.0f} GB of frames: at most {MOST_BYTES / 1e9:.0f} are made")
+    path = Path(trailer)
     if LINK.match(str(trailer)):
         frames = _from_link(str(trailer), settings, begin, threads)
     else:
         begin("frames")
-        path = Path(trailer)
-        name = printable(path.name)
-        frames = _from_folder(path, settings) if path.is_dir() else _from_video(path, name, settings, threads)
+        frames = _from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads)
     if frames.kept_frames >= FEW:
         return frames
     few = f"Only {frames.kept_frames} of {frames.sampled_frames} frames passed the filter: too few to say much."
@@ -67,24 +65,22 @@ def read_trailer(
 
 
 def _from_link(link: str, settings: ScrapeSettings, begin: Callable[[str], object], threads: int) -> TrailerFrames:
-    begin("fetch")
-    video_id, name = youtube_id(link), download.printable_url(link)
-    if not video_id and not download.is_public(urlsplit(link).hostname):
-        raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
-    with files.scratch_folder() as scratch:
-        path = _fetch(video_id, link, settings.height, scratch)
-        begin("frames")
-        refuse_long_video(path, video_id or name)
-        return _from_video(path, video_id or name, settings, threads)
-
-
-def _fetch(video_id: str, link: str, height: int, scratch: Path) -> Path:
-    """Without the cookies that the model file names: they are its maker's."""
+    """Fetched without the cookies that the model file names: they are its maker's."""
     from trailer_lib.scrape import fetch_trailer, fetch_youtube  # yt-dlp and requests take time to import
 
-    if video_id:
-        return fetch_youtube(video_id, scratch, height, longest=MOST_SECONDS)
-    return fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch)
+    begin("fetch")
+    video_id = youtube_id(link)
+    name = video_id or download.printable_url(link)
+    with files.scratch_folder() as scratch:
+        if video_id:
+            path = fetch_youtube(video_id, scratch, settings.height, longest=MOST_SECONDS)
+        elif download.is_public(urlsplit(link).hostname):
+            path = fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch)
+        else:
+            raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
+        begin("frames")
+        refuse_long_video(path, name)
+        return _from_video(path, name, settings, threads)
 
 
 def refuse_long_video(path: Path, name: str) -> None:
@@ -102,13 +98,13 @@ def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -
         warnings.append(f"The video is {frames.duration:.1f} s long: too short for a trailer.")
     if frames.duration > LONGEST:
         warnings.append(f"The video is {frames.duration / 60:.0f} minutes long: is it the whole film?")
-    return TrailerFrames(name, frames.pixels[kept], frames.seconds[kept], len(kept), int(kept.sum()), tuple(warnings))
+    pixels, seconds = frames.pixels[kept], frames.seconds[kept]
+    return TrailerFrames(printable(name), pixels, seconds, len(kept), len(pixels), tuple(warnings))
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     """The pictures of a folder. Those of a scrape have passed the filter already."""
-    record, name = video.read_record(folder), printable(folder.name)
-    paths = video.picture_paths(folder)
+    record, paths = video.read_record(folder), video.picture_paths(folder)
     if not paths:
         videos = any(video.is_video_name(path.name) for path in folder.iterdir())
         remedy = "its videos are for --csv" if videos else "name a video, or a folder of frames"
@@ -118,19 +114,16 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     reasons = [None] * len(pixels) if record else video.drop_reasons(pixels, settings.filter)
     kept = np.array([reason is None for reason in reasons])
     if not kept.any():
-        raise TrailerError(f"{name}: the filter kept none of {len(kept)} pictures: all black or cards?")
+        raise TrailerError(f"{folder.name}: the filter kept none of {len(kept)} pictures: all black or cards?")
     times = record.get("seconds")
     timed = isinstance(times, list) and len(times) == len(kept)
     seconds = np.array(times, np.float64) if timed else np.full(len(kept), np.nan)
     warnings = (f"{len(damaged)} of {len(paths)} pictures left out: {damaged[0]}.",) if damaged else ()
-    return TrailerFrames(name, pixels[kept], seconds[kept], len(paths), int(kept.sum()), warnings)
+    return TrailerFrames(printable(folder.name), pixels[kept], seconds[kept], len(paths), int(kept.sum()), warnings)
 
 
 def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[TrailerError]]:
-    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]; and the errors.
-
-    TrailerError when none is readable.
-    """
+    """Pictures of any size in that of the first, at most `height` lines: uint8 [n, lines, width, 3]; and the errors."""
     pictures, damaged, size = [], [], (0, 0)
     for path in paths:
         try:
@@ -149,15 +142,12 @@ def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[Tra
 
 def choose_views(frames: TrailerFrames, settings: TrainSettings) -> TrailerFrames:
     """The frames that are in at least one test-time view, with `views` drawn as in the model's test."""
-    count, needed = frames.kept_frames, settings.frames
-    if settings.views == 1:
-        views = evenly_spaced(count, needed)[None]
-    else:
-        rng = np.random.default_rng(settings.seed)
+    count, needed, rng = frames.kept_frames, settings.frames, np.random.default_rng(settings.seed)
+    views = evenly_spaced(count, needed)[None]
+    if settings.views > 1:
         views = np.stack([np.sort(rng.choice(count, needed, replace=count < needed)) for _ in range(settings.views)])
     used, places = np.unique(views, return_inverse=True)
-    places = places.reshape(views.shape)
-    return replace(frames, pixels=frames.pixels[used], seconds=frames.seconds[used], views=places)
+    return replace(frames, pixels=frames.pixels[used], seconds=frames.seconds[used], views=places.reshape(views.shape))
 
 
 def resize_frames(pixels: np.ndarray, settings: DatasetSettings) -> np.ndarray:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOT = np.array([255, 120, 0], np.float32)  # the colour of heat
 UP, DOWN, GREY = "#2a8bd6", "#d9622b", "#555555"  # blue and orange: colour-blind people can tell them apart
-LINES = 180  # of the pictures, at most
+LINES = 180  # of the pictures, about
 FRAMES = "Frames and their contributions, in points"
 HEAT = "Where in the frames with the largest contributions"
 SIMILAR = "Most similar training films, to the model"
@@ -54,9 +54,8 @@ def overlay(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _shrink(picture: np.ndarray) -> Image.Image:
-    height, width = picture.shape[:2]
-    lines = min(height, LINES)
-    return Image.fromarray(picture).resize((max(1, round(width * lines / height)), lines), Image.Resampling.BOX)
+    image = Image.fromarray(picture)
+    return image.reduce(max(1, round(image.height / LINES)))
 
 
 STYLE = """
@@ -73,13 +72,8 @@ STYLE = """
 """
 
 
-def html_page(view: PredictionView) -> str:
-    """All parts as one element; every text in it is escaped."""
-    return html_element("".join(html_parts(view)))
-
-
 def html_parts(view: PredictionView) -> tuple[str, str, str]:
-    """Three parts for html_element: the score and all that is said of it, the frames, the similar films."""
+    """The score and all that is said of it, the frames, the similar films: for html_element; every text is escaped."""
     alerts = "".join(map(html_alert, view.alerts))
     notes = "".join(f"<p>{escape(text)}</p>" for text in view.notes)
     score = f"{alerts}<h3>{escape(view.title)}</h3>{_svg_scale(view)}{notes}"
@@ -104,7 +98,7 @@ def _svg_scale(view: PredictionView) -> str:
         top, height, opacity = (17, 14, 0.45) if share < 90 else (20, 8, 0.25)
         box = f'x="{_x(low):.1f}" y="{top}" width="{_x(high) - _x(low):.1f}" height="{height}" rx="3"'
         parts.append(f'<rect {box} fill="{UP}" fill-opacity="{opacity}"/>')
-    parts += [_svg_text(_x(points), 48, str(points)) for points in range(1, 11)]
+    parts += [_svg_text(_x(points), 48, f"{points}") for points in range(1, 11)]
     for row, (name, points) in enumerate(view.marks.items()):
         parts.append(f'<path d="M{_x(points):.1f} 12V36" stroke="currentColor" stroke-dasharray="3 2"/>')
         parts.append(_svg_text(min(max(_x(points), 70), 250), 62 + 14 * row, f"{name} {points:.1f}"))

@@ -42,8 +42,7 @@ footer {display: none !important}
 def keep_upload(upload: str | None, before: str | None, session: str) -> str | None:
     """The visitor's own link to an upload; the one `before` goes, unless it is the same.
 
-    gradio stores equal files of two visitors as one, which must not be deleted after the first one's prediction.
-    `session`: gradio's name of the visit, which a visitor may have made up.
+    gradio stores equal files of two visitors as one. `session`: its name of a visit, which a visitor may have made up.
     """
     folder = hashlib.sha256(session.encode()).hexdigest()[:16]
     own = Path(upload).parent / folder / Path(upload).name if upload else None
@@ -135,7 +134,7 @@ def serving(predictor: Predictor, host: str, port: int) -> Iterator[str]:
 
 def build_page(gr: ModuleType, visits: Visits) -> Any:
     """The page as gradio's Blocks, not served yet."""
-    info, root = visits.predictor.info, visits.predictor.root
+    result, root = visits.predictor.info.result, visits.predictor.root
     example = min((root / "held_out").glob("*.mp4"), default=None) if root else None  # the samples have one
 
     def predict(own: str | None, link: str, progress: Any = gr.Progress()) -> tuple:  # noqa: B008  # gradio looks there
@@ -151,7 +150,7 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
         return keep_upload(upload, own, request.session_hash)
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS)) as page:
-        gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {info.train_films} films. {info.verdict}")
+        gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {result['train_films']} films. {result['verdict']}")
         own = gr.State(None, time_to_live=KEPT_SECONDS, delete_callback=drop_upload)
         with gr.Row():
             upload = gr.File(label="Drop a trailer here", file_types=["video", *VIDEO_SUFFIXES], height=150)
