@@ -49,6 +49,7 @@ frames = 3
 epochs = 3
 batch = 8
 lr = 1e-3
+head_lr = 0.0
 """
 WORDS = "Amber Brook Cedar Dune Ember Fjord".split()
 
@@ -95,7 +96,7 @@ def trained_root(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -
     project = Project(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metrics, "RESAMPLES", 200)
-        run.train(project, project.settings("train"), on_epoch=lambda history: None)
+        run.train(project, project.settings("train"), on_epoch=lambda history: None).test()
     return root
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -69,26 +70,15 @@ def test_arrays_are_read_by_either_id(tmp_path: Path) -> None:
      ("imdb_id", "https://www.imdb.com/title/tt0000001/", "tt3"), ("youtube_id", "abcdefghij1", "abcdefghij3"),
      ("YTId", "https://youtu.be/abcdefghij1", "youtube.com/watch?v=abcdefghij3")],
 )  # fmt: skip
-@pytest.mark.parametrize("name, separator", [("table.csv", ","), ("table.TSV", "\t"), ("table.csv", ";")])
-def test_a_spreadsheet_is_read_by_id(
-    tmp_path: Path, head: str, first: str, last: str, name: str, separator: str
-) -> None:
-    rows = [[head, "year", "light", "note"], [first, "1990", "0.5", "a"], [last, "1992", "", "b"]]
-    table = evidence.read_features(write(tmp_path, "\n".join(map(separator.join, rows)), name), LISTED)
+def test_a_spreadsheet_is_read_by_id(tmp_path: Path, head: str, first: str, last: str) -> None:
+    text = f"{head}\tyear\tlight\tnote\n{first}\t1990\t0,5\ta\n{last}\t1992\t\tb\n"
+    table = evidence.read_features(write(tmp_path, text, "table.TSV"), LISTED)
     assert list(table.columns) == ["light"] and list(table.index) == ["tt0000001", "tt0000003"]
     assert table.light.iloc[0] == 0.5 and np.isnan(table.light.iloc[1])
     assert "left out, as most of their cells are no numbers: note" in table.attrs["remarks"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_a_spreadsheet_with_decimal_commas_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "a.csv").write_text("sep=;\r\ntitle;year;light\r\nCédar: Part II;1992;-0,5\r\n", encoding=encoding)
-    table = evidence.read_features(tmp_path / "a.csv", LISTED)
-    assert table.light.to_dict() == {"tt0000003": -0.5}
-    assert ("read as Windows-1252" in " ".join(table.attrs["remarks"])) == (encoding == "cp1252")
-
-
-@pytest.mark.parametrize("cell", ["?", "NA", "none", "-", "not measured", "", "inf"])
+@pytest.mark.parametrize("cell", ["?", "none", "not measured", "", "inf"])
 def test_one_cell_that_is_no_number_is_a_missing_value_of_its_film(tmp_path: Path, cell: str) -> None:
     rows = f"tt0000001,1,True,\ntt0000002,{cell},False,\ntt0000003,1e-3,false,\n"
     table = evidence.read_features(write(tmp_path, f"imdb_id,light,big,empty\n{rows}"), LISTED)
@@ -114,12 +104,10 @@ REFUSED = [
     ("table.csv", b"light,dark\n1,2\n", "no column imdb_id or youtube_id, nor title and year; it has light, dark"),
     ("table.csv", b"imdb_id,light\ntt0099999,1\n", "none of its films is among the 5 with a score"),
     ("table.csv", b"youtube_id,light\nshared_by_2,1\n,2\n", "none of its films is among the 5 with a score"),
-    ("table.csv", b"imdb_id,light,light\ntt0000001,1,2\n", "two columns 'light'"),
     ("table.csv", b"imdb_id,light\ntt0000001,1\ntt0000001,2\n", "several rows of tt0000001"),
     ("table.csv", b"imdb_id,note\ntt0000001,dark\n", "no column of numbers"),
     ("none.npz", None, "expected a .npz, .csv or .tsv file"),
     ("table.parquet", b"PAR1", "expected a .npz, .csv or .tsv file"),
-    ("table.npz", b"PK\x03\x04 and no more", "not a readable table"),
     ("table.npz", pickle.dumps([1]), "not a readable table"),
     ("table.npz", {"embedding": np.zeros((1, 2))}, "no array imdb_id or youtube_id of text"),
     ("table.npz", {"imdb_id": np.arange(2), "embedding": np.zeros((2, 2))}, "no array imdb_id or youtube_id of text"),
@@ -163,11 +151,11 @@ def features(table: pd.DataFrame, signal: np.ndarray) -> pd.DataFrame:
 
 def test_features_with_a_signal_add_to_the_genres() -> None:
     table = films()
-    found = evidence.evaluate_features(table, features(table, table.hidden), folds=4, repeats=2)
+    found = evidence.evaluate_features(table, features(table, table.hidden), folds=3, repeats=2)
     gain = found["nMSE minus"]["genre only + trailer"]
     assert gain["than"] == "genre only" and gain["high"] < -0.3
     assert found["metrics"]["genre only + trailer"]["nMSE"]["value"] < 0.1
-    assert found["remarks"] == [] and sum(found["chosen"].values()) == 8 and json.loads(json.dumps(found)) == found
+    assert found["remarks"] == [] and sum(found["chosen"].values()) == 6 and json.loads(json.dumps(found)) == found
     beside = evidence.evidence_table(found)["that of"]
     assert beside["mean baseline"] == "" and beside["genre only"] == beside["trailer"] == "mean baseline"
 
@@ -189,9 +177,8 @@ def test_the_scores_of_test_films_change_no_prediction() -> None:
     assert len(rows) == 7 and all((rows[name] == changed[name]).all() for name in rows)
 
 
-@pytest.mark.parametrize("present", [1, 5, 12])
-def test_only_films_with_features_take_part_and_too_few_are_refused(present: int) -> None:
-    table = films(60)
+def test_only_films_with_features_take_part_and_too_few_are_refused() -> None:
+    table, present = films(60), 12
     found = evidence.evaluate_features(table, features(table, table.hidden)[:50], folds=3, repeats=1)
     assert found["films"] == 50
     with pytest.raises(TrailerError, match=f"^{present} films are too few for 10 folds"):
@@ -218,7 +205,6 @@ def test_every_head_learns_and_takes_unknown_cells(columns: int, count: int) -> 
 
 def test_films_without_a_trailer_are_films_too(frames_root: Path, tmp_path: Path) -> None:
     (tmp_path / "excels").mkdir()
-    table = (frames_root / "excels" / "movie_metadata.csv").read_text()
-    (tmp_path / "excels" / "movie_metadata.csv").write_text(table)
+    shutil.copy(frames_root / "excels" / "movie_metadata.csv", tmp_path / "excels")
     found = evidence.evidence_films(Project(tmp_path))
     assert len(found) == FILMS and found.score.notna().all() and (found.key == found.imdb_id).all()

@@ -9,16 +9,15 @@ from network_helpers import Bomb, predict, random_frames, save_weights
 from torchvision import models
 
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks import weights
 from trailer_lib.networks.regressor import build, restore
 from trailer_lib.settings import TrainSettings
 
 
 def test_weights_in_half_precision_become_float32(tmp_path: Path) -> None:
-    file = save_weights("resnet18", tmp_path / "half.pth")
+    file = save_weights("squeezenet1_1", tmp_path / "half.pth")
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in file.items()}
     torch.save(half, tmp_path / "half.pth")
-    network = build("resnet18", 2, "mean", str(tmp_path / "half.pth"))
+    network = build("squeezenet1_1", 2, "mean", str(tmp_path / "half.pth"))
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
     assert predict(network, random_frames(1, 2)).isfinite().all()
 
@@ -67,6 +66,7 @@ ODD = {
     "one level down": lambda path: torch.save({"state_dict": models.resnet18().state_dict()}, path),
     "facts of text": lambda path: torch.save({"state_dict": {}, "trailer_lib": "hello"}, path),
     "compressed": save_compressed,
+    "hostile": lambda path: torch.save({"fc.weight": Bomb(path.parent / "canary")}, path),
     # A number that claims to be a kernel of terabytes.
     "expanded": lambda path: torch.save({"conv1.weight": torch.zeros(1, 1, 1, 1).expand(2**20, 6, 2**10, 2**10)}, path),
 }
@@ -77,23 +77,7 @@ def test_a_file_that_does_not_fill_the_trunk_is_an_error(tmp_path: Path, kind: s
     ODD[kind](tmp_path / "odd.pth")
     with pytest.raises(TrailerError, match=r"odd\.pth") as caught:
         build("resnet18", 2, "channels", str(tmp_path / "odd.pth"))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_weights("squeezenet1_1", tmp_path / "large.pth")
-    monkeypatch.setattr(weights, "MAX_BYTES", 1_000_000)
-    with pytest.raises(TrailerError, match=r"large\.pth: .*more than 1,000,000"):
-        build("squeezenet1_1", 2, "mean", str(tmp_path / "large.pth"))
-
-
-def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path: Path) -> None:
-    torch.save({"fc.weight": Bomb(tmp_path / "canary")}, tmp_path / "bomb.pth")
-    with pytest.raises(TrailerError, match="not a file of tensors"):
-        build("resnet18", 2, "channels", str(tmp_path / "bomb.pth"))
-    assert not (tmp_path / "canary").exists()
-    torch.load(tmp_path / "bomb.pth", weights_only=False)  # it would run where it is trusted
-    assert (tmp_path / "canary").exists()
+    assert "\n" not in str(caught.value) and not (tmp_path / "canary").exists()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trailer_lib.training import module
+from trailer_lib.training import checkpoints
 
 KILLS, A_ROOT = 30, 5
 SCHEMES = "[one]\nframes = 1\nepochs = 3\n[two]\nframes = 2\nepochs = 3\n"
@@ -29,7 +29,7 @@ def start(root: Path) -> subprocess.Popen:
 
 def figures(root: Path) -> dict:
     """The result but for what the kills change: the seconds."""
-    results = json.loads((root / "models" / "schemes" / module.RESULTS).read_text())
+    results = json.loads((root / "models" / "schemes" / checkpoints.RESULTS).read_text())
     return {name: value for name, value in results.items() if name != "seconds"}
 
 

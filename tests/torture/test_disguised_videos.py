@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import amount
 from disguises import REFUSED, Canary, laid, make
 
 from trailer_lib.video.container import VideoError
@@ -58,7 +59,11 @@ def test_a_disguise_is_refused_with_its_reason_and_touches_nothing(
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("one_pixel", (1, 1, 3)), ("still_of_8k", (360, 640, 3)), ("hundred_thousand_frames", (16, 16, 3))],
+    [
+        ("one_pixel", (1, 1, 3)),
+        ("still_of_8k", (360, 640, 3)),
+        pytest.param("hundred_thousand_frames", (16, 16, 3), marks=pytest.mark.skipif(not amount(1, 0), reason="long")),
+    ],
 )
 def test_an_odd_video_gives_frames(canary: Canary, tmp_path: Path, name: str, shape: tuple[int, int, int]) -> None:
     make(name, tmp_path / "odd.mp4", canary)

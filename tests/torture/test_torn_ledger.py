@@ -1,4 +1,4 @@
-"""S4: a ledger torn at every byte of its last line, and eight processes that write it at once, lose no whole line."""
+"""S4: a ledger torn at every byte of its last line, and several processes that write it at once, lose no line."""
 
 from multiprocessing import get_context
 from pathlib import Path
@@ -8,7 +8,7 @@ from conftest import amount
 from trailer_lib.scrape import ledger
 from trailer_lib.scrape.ledger import Entry
 
-WRITERS, APPENDS = 8, amount(500, 50)
+WRITERS, APPENDS = amount(8, 3), amount(500, 50)
 FIRST = Entry("tt0000000", "clip0000000", "ok", kept_frames=3)
 TORN = Entry("tt0000003", "clip0000003", "failed", "decode", "Ein schöner Film: cut short", 1.5, 10**6, 100, 64)
 NEXT = Entry("tt0000004", "clip0000004", "later", "timeout")
@@ -27,15 +27,14 @@ def test_torn_at_every_byte_the_whole_lines_stay_and_the_next_is_read(tmp_path: 
     ledger.append_entry(path, TORN)
     line = path.read_bytes()[len(before) :]
     assert len(line) > 200
-    for length in range(len(line) - 1):
+    for length in range(0, len(line) - 1, amount(1, 7)):
         path.write_bytes(before + line[:length])
         assert ledger.read_ledger(path) == [FIRST]
         ledger.append_entry(path, NEXT)
         assert ledger.read_ledger(path) == [FIRST, NEXT]
-    print(f"{len(line) - 1} cuts")
 
 
-def test_eight_processes_at_once_lose_no_line(tmp_path: Path) -> None:
+def test_processes_at_once_lose_no_line(tmp_path: Path) -> None:
     path, context = tmp_path / "ledger.jsonl", get_context("spawn")
     writers = [context.Process(target=append_many, args=(path, writer)) for writer in range(WRITERS)]
     for process in writers:
@@ -46,4 +45,3 @@ def test_eight_processes_at_once_lose_no_line(tmp_path: Path) -> None:
     entries = ledger.read_ledger(path)
     assert len(entries) == WRITERS * APPENDS
     assert {entry.imdb_id for entry in entries} == {f"tt{w}-{n}" for w in range(WRITERS) for n in range(APPENDS)}
-    print(f"{len(entries)} lines of {WRITERS} processes")

@@ -16,11 +16,12 @@ from training_runs import RANDOM_PARTS, assert_same_checkpoint
 from trailer_lib import files
 from trailer_lib.dataset import builder
 from trailer_lib.project import Project
-from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
 
-FILMS, KILLS, A_RUN = 64, amount(30, 3), 3
+FILMS, KILLS, A_RUN = amount(64, 24), amount(30, 2), 3
+EPOCHS = amount(8, 4)
 # The average, the patience and the plateau each have a state that must outlive a kill.
-CHOSEN = RANDOM_PARTS | {"epochs": 8, "ema_decay": 0.9, "patience": 7, "schedule": "plateau"}
+CHOSEN = RANDOM_PARTS | {"epochs": EPOCHS, "ema_decay": 0.9, "patience": EPOCHS - 1, "schedule": "plateau"}
 # One clean process imports torch and Lightning, and every run is forked from it: a run begins at once.
 CONTEXT = get_context("forkserver")
 
@@ -75,11 +76,11 @@ def epochs(models: Path) -> int:
 
 def killed(root: Path, models: Path, seconds: float, rng: random.Random) -> bool:
     """Train a random number of epochs and a bit more, then kill -9; False when the training had ended before."""
-    last = CHOSEN["epochs"] - 1  # after the last one but one a kill falls into the last, or into the test
+    last = EPOCHS - 1  # after the last one but one a kill falls into the last, or into the test
     until, process = rng.randint(min(epochs(models), last), last), start(root, models)
     while process.is_alive() and epochs(models) < until:
         time.sleep(0.002)
-    process.join(rng.uniform(0, seconds / CHOSEN["epochs"]))  # about an epoch
+    process.join(rng.uniform(0, seconds / EPOCHS))  # about an epoch
     alive = process.is_alive()
     process.kill()
     process.join()

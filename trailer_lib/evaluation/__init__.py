@@ -9,8 +9,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions compare_with_baselines fit_genres"
-        " genre_loss median_prediction metric_table missing_baselines".split(),
+        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions compare_with_baselines error_table"
+        " fit_genres genre_loss median_prediction metric_table missing_baselines".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features".split(),
         "metrics": "LEVELS Metric collapsed conformal_intervals evaluate_all genre_prediction is_better"
         " paired_difference result_warnings verdict".split(),

@@ -1,5 +1,6 @@
 """Baselines, which see no trailer: the mean score, and models of genres, running time, year and other metadata."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -87,17 +88,13 @@ def fit_genres(films: pd.DataFrame) -> dict[str, Any]:
     if not any(map(genre_terms, films.genres)):
         return {"genres": [], "coef": [], "intercept": float(films.score.mean())}
     columns, ridge = candidates(films, "genre only")["ridge"].fit(films, films.score)
-    return {
-        "genres": columns.get_feature_names_out().tolist(),
-        "coef": ridge.coef_.tolist(),
-        "intercept": float(ridge.intercept_),
-    }
+    terms, points = columns.get_feature_names_out().tolist(), ridge.coef_.tolist()
+    return {"genres": terms, "coef": points, "intercept": float(ridge.intercept_)}
 
 
-def genre_terms(genres: str | Iterable[str], pairs: bool = True) -> list[str]:
+def genre_terms(genres: str, pairs: bool = True) -> list[str]:
     """Of "Drama|Comedy": Comedy, Drama and Comedy|Drama."""
-    names = genres.split("|") if isinstance(genres, str) else genres
-    single = sorted({name.strip() for name in names} - {""})
+    single = sorted({name.strip() for name in genres.split("|")} - {""})
     return single + ["|".join(pair) for pair in combinations(single, 2) if pairs]
 
 
@@ -146,9 +143,8 @@ def missing_baselines(train: pd.DataFrame) -> dict[str, str]:
     """The baselines that cannot be fitted on `train`, and why: the columns that are not there, or empty."""
     present = {column for column in train if not (train[column].isna() | (train[column] == "")).all()}
     reasons = {name: [column for column in needed if column not in present] for name, needed in BASELINES.items()}
-    reasons["all metadata"] = reasons["genre + runtime + year"] or (
-        [] if present & {*COLUMNS} else COLUMNS
-    )  # any of them
+    any_of_them = [] if present & {*COLUMNS} else COLUMNS
+    reasons["all metadata"] = reasons["genre + runtime + year"] or any_of_them
     return {name: f"no {', '.join(columns)} of the train films" for name, columns in reasons.items() if columns}
 
 
@@ -185,10 +181,16 @@ def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
     return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
 
 
-def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str) -> dict:
-    """The test result as plain numbers; `train` and `test`: a row a film, with its score and the baselines' columns."""
+def compare_with_baselines(
+    train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str, split: str = "test"
+) -> dict:
+    """The result on the films of `split` as plain numbers (None: undefined), beside the baselines fitted on `train`.
+
+    `train` and `test`: a row a film, with its score and the baselines' columns.
+    """
     baselines, truth = baseline_predictions(train, test), test.score.to_numpy()
-    return {
+    results = {
+        "split": split,
         "films": len(test),
         "train_mean": float(train.score.mean()),
         "metrics": evaluate_all(truth, {name: predicted, **baselines}, median_prediction(train, test)),
@@ -197,6 +199,20 @@ def compare_with_baselines(train: pd.DataFrame, test: pd.DataFrame, predicted: n
         "sd of predictions / sd of scores": float(np.std(predicted) / max(train.score.std(ddof=0), 1e-9)),
         "collapsed": collapsed(predicted, train.score.to_numpy()),
     }
+    return json.loads(json.dumps(results), parse_constant=lambda nan: None)  # NaN is no JSON
+
+
+def error_table(predictions: pd.DataFrame, fewest: int = 3) -> pd.DataFrame:
+    """Films, MAE and mean error in IMDb points by genre and by decade; groups of at least `fewest` films.
+
+    `predictions`: a row a film, with genres, year and `error`, predicted minus true.
+    """
+    genres = predictions.assign(group=predictions.genres.str.split("|")).explode("group")
+    decades = predictions.assign(group=(predictions.year // 10 * 10).astype(str) + "s")
+    groups = pd.concat([genres[genres.group != ""], decades]).groupby("group").error
+    size = groups.apply(lambda errors: errors.abs().mean())
+    table = pd.DataFrame({"films": groups.size(), "MAE": size, "mean error": groups.mean()})
+    return table[table.films >= fewest].round(2)
 
 
 def metric_table(results: dict) -> pd.DataFrame:

@@ -50,9 +50,8 @@ def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
     if not len(table):
         raise TrailerError(f"{path}: none of its films is among the {len(films)} with a score: are the ids IMDb's?")
     if table.index.has_duplicates:
-        raise TrailerError(
-            f"{path}: several rows of {table.index[table.index.duplicated()][0]}: average or remove them"
-        )
+        first = table.index[table.index.duplicated()][0]
+        raise TrailerError(f"{path}: several rows of {first}: average or remove them")
     table = table.replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
     if not table.shape[1]:
         raise TrailerError(f"{path}: no column of numbers beside the films' ids")
@@ -157,8 +156,8 @@ def evaluate_features(
 ) -> dict:
     """Metrics of predictions out of fold, and what the features add to each baseline, as plain numbers.
 
-    `films` from `evidence_films`, `features` from `read_features`: only films that have some take part; None for the
-    baselines alone. The head of the features and the weights are chosen within the train films of each fold.
+    Only films (`evidence_films`) with `features` (`read_features`) take part; None: all, for the baselines alone. The
+    head of the features and the weights are chosen within the train films of each fold.
     """
     matrix, remarks = None, []
     if features is not None:
@@ -172,7 +171,7 @@ def evaluate_features(
         if np.ptp(films.score) == 0:
             raise TrailerError(f"all {len(films)} films have the score {films.score[0]}: without a variance no nMSE")
         predictions, head = fold_rows(films, matrix, assigned == fold)
-        heads.update([head] if head else [])
+        heads.update(head)
         for row, predicted in predictions.items():
             rows[row][repeat, assigned == fold] = predicted
     facts = {"folds": folds, "repeats": repeats, "left out": baselines.missing_baselines(films), "chosen": dict(heads)}
@@ -186,17 +185,17 @@ def evaluate_features(
     return results | facts | {"remarks": remarks}
 
 
-def fold_rows(films: pd.DataFrame, features: np.ndarray | None, test: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
-    """Each row's predictions for the films where `test`, bool [films], fitted on the others; the head chosen, or ""."""
+def fold_rows(films: pd.DataFrame, features: np.ndarray | None, test: np.ndarray) -> tuple[dict[str, np.ndarray], list]:
+    """Each row's predictions for the films where `test`, bool [films], fitted on the others; the heads chosen."""
     train, tested, scores = films[~test], films[test], films.score.to_numpy()[~test]
     fitted = baselines.fit_baselines(train, tested, baselines.BASELINES)
     rows = {name: baseline.outer for name, baseline in fitted.items()}
     rows["median"] = baselines.median_prediction(train, tested)
     if features is None:
-        return rows, ""
+        return rows, []
     trailer = baselines.best_predictions(feature_heads(), features[~test], scores, features[test])
     stacked = {f"{name} + trailer": baselines.stack([fitted[name], trailer], scores) for name in list(fitted)[1:]}
-    return rows | {"trailer": trailer.outer} | stacked, trailer.model
+    return rows | {"trailer": trailer.outer} | stacked, [trailer.model]
 
 
 def feature_heads() -> dict[str, BaseEstimator]:

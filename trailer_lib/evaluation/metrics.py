@@ -19,15 +19,16 @@ COLLAPSE = 0.05  # share of the scores' sd below which the sd of the predictions
 
 @dataclass(frozen=True)
 class Metric:
-    """A value and its 95 % bootstrap interval over films."""
+    """A value and its 95 % bootstrap interval over films; of equal scores nan, in a result None: undefined."""
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
 
     def __format__(self, spec: str) -> str:
-        numbers = [format(number, spec or ".2f") for number in (self.value, self.low, self.high)]
-        return "undefined" if np.isnan(self.value) else "{} [{}, {}]".format(*numbers)  # of equal scores
+        if self.value is None or np.isnan(self.value):
+            return "undefined"
+        return "{} [{}, {}]".format(*(format(number, spec or ".2f") for number in (self.value, self.low, self.high)))
 
     def __str__(self) -> str:
         return format(self)
@@ -81,9 +82,7 @@ def _with_interval(metric: Callable, truth: np.ndarray, predictions: Sequence[np
         warnings.simplefilter("ignore")  # SciPy and NumPy warn where BCa is undefined
         result = bootstrap((rows,), statistic, n_resamples=RESAMPLES, batch=max(1, BATCH // len(rows)), rng=seed)
         interval = result.confidence_interval
-        if not np.isfinite(
-            interval
-        ).all():  # else no percentiles: of 100 films they hold the true nMSE 91 % of the time
+        if not np.isfinite(interval).all():  # only then: of 100 films percentiles hold the true nMSE in 91 % of cases
             interval = np.nanquantile(result.bootstrap_distribution, (0.025, 0.975))
     return Metric(float(statistic(rows)), *map(float, interval))
 
@@ -102,23 +101,23 @@ def evaluate_all(truth: np.ndarray, predictions: dict[str, np.ndarray], median: 
 
 def is_better(results: dict) -> bool:
     """Whether the interval of the difference to the mean baseline is below zero, of no collapse and enough films."""
-    below = results["nMSE minus"]["mean baseline"]["high"] < 0
-    return bool(below and not results["collapsed"] and results["films"] >= MIN_FILMS)
+    high = results["nMSE minus"]["mean baseline"]["high"]
+    return bool(high is not None and high < 0 and not results["collapsed"] and results["films"] >= MIN_FILMS)
 
 
 def verdict(results: dict) -> str:
     """`is_better` in a sentence, with the numbers."""
     gain = Metric(**results["nMSE minus"]["mean baseline"])
-    if np.isnan(gain.value):
-        return f"Nothing to compare: all {results['films']} test films have the same score, so their nMSE is undefined."
+    films = f"{results['films']} {results.get('split', 'test')} films"  # models of earlier versions: test films alone
+    if str(gain) == "undefined":
+        return f"Nothing to compare: all {films} have the same score, so their nMSE is undefined."
     if results["films"] < MIN_FILMS:
-        return f"Too few test films to tell: {results['films']}, at least {MIN_FILMS} are needed."
-    films = f"on {results['films']} test films (nMSE minus the mean baseline's: {gain:+.2f})"
+        return f"Too few to tell: {films}, at least {MIN_FILMS} are needed."
+    films = f"on {films} (nMSE minus the mean baseline's: {gain:+.2f})"
     if results["collapsed"]:
-        share = (
-            f"Collapsed: the sd of the predictions is {results['sd of predictions / sd of scores']:.1%} of the scores'"
-        )
-        return f"{share} {films}: try another scheme, a lower lr, or freeze the backbone."
+        share = f"{results['sd of predictions / sd of scores']:.1%} of the scores'"
+        remedy = "try another scheme, a lower lr, or freeze the backbone."
+        return f"Collapsed: the sd of the predictions is {share} {films}: {remedy}"
     return f"{'Better' if is_better(results) else 'Not shown to be better'} than the mean baseline {films}."
 
 

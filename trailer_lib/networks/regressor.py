@@ -1,5 +1,6 @@
 """Any torchvision or timm network as a regressor over the frames of a film, with its pretrained weights kept."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -18,9 +19,8 @@ class FilmRegressor(nn.Module):
     """frames of a film -> one standardised score.
 
     Input uint8 [films, frames, 3, height, width] RGB; output float32 [films], in sd of the train scores.
-    `report`: what was loaded and what starts at random. `frozen`: the parts of the backbone that are not trained; they
-    have no gradients and stay in eval mode, as does the whole backbone under a `fitted` head. `blocks`: the number of
-    features of each stage if the head gets those of all stages (stage_widths), else of the last alone.
+    `report`: what was loaded and what starts at random. `frozen`: parts of the backbone without gradients, always in
+    eval mode, as is the whole backbone under a `fitted` head. `blocks`: the features of each stage that the head gets.
     """
 
     def __init__(
@@ -118,10 +118,9 @@ def build(
 ) -> FilmRegressor:  # fmt: skip
     """A regressor over `frames` frames on a torchvision classifier, or with "timm:NAME" on a model of timm.
 
-    `aggregate="channels"`, the original's way, stacks the frames into the first convolution (widen_stem), whose
-    kernel is repeated or random by `first_conv`. "mean" and "attention" average the features of single frames.
-    `weights`: "DEFAULT" (the library's own, downloaded), "none", a file, or another model's best_model.pt. `freeze`:
-    "none", "backbone", or a number of first stages (backbone.stages). `depth`: features of the "last" or all "stages".
+    `aggregate="channels"`, the original's way, stacks the frames into the first convolution (`first_conv`: widen_stem);
+    "mean" and "attention" average the features of single frames. `weights`: "DEFAULT" (the library's own, downloaded),
+    "none", a file, or another model's best_model.pt. `freeze`: "none", "backbone", or a number of first stages.
     """
     if aggregate not in AGGREGATIONS:
         raise TrailerError(f"unknown aggregate {aggregate!r}: {suggestion(aggregate, AGGREGATIONS)}")
@@ -144,11 +143,22 @@ def build(
 
 
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
-    """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's."""
-    frames, aggregate = settings.frames, settings.aggregate
-    trunk = library_of(settings.backbone).trunk({name.removeprefix("backbone.") for name in state})
-    if aggregate == "channels":
-        widen_stem(trunk, frames, "random", {})  # the state replaces it
-    regressor = FilmRegressor(trunk, frames, aggregate, report, settings.pixels, settings.freeze, settings.depth)
+    """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's.
+
+    The shapes are compared before anything is allocated: a hostile file may name a network larger than the memory.
+    """
+    expected = {}
+    with suppress(RuntimeError, TrailerError), torch.device("meta"):  # RegNet can't be built there
+        expected = {name: tensor.shape for name, tensor in _untrained(settings, report, state).state_dict().items()}
+    if expected and expected != {name: tensor.shape for name, tensor in state.items()}:
+        raise RuntimeError(f"not the tensors of {settings.backbone}")
+    regressor = _untrained(settings, report, state)
     load(regressor, state, strict=True)
     return regressor
+
+
+def _untrained(s: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
+    trunk = library_of(s.backbone).trunk({name.removeprefix("backbone.") for name in state})
+    if s.aggregate == "channels":
+        widen_stem(trunk, s.frames, "random", {})
+    return FilmRegressor(trunk, s.frames, s.aggregate, report, s.pixels, s.freeze, s.depth)

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.backbone import Trunk
 
-MAX_BYTES = 16 * 2**30  # of a file; the largest torchvision network with Adam's two moments takes 8 GB
 STACKED = range(6, 301, 3)  # channels of 2 to 100 frames
 BACKBONE = "network.backbone."  # how the names of a backbone's tensors begin in a model file of this library
 
@@ -29,16 +29,28 @@ class Weights:
 def load_file(path: Path) -> Any:
     """torch.load of tensors, numbers, texts, lists and dicts; nothing in the file is executed.
 
-    Any exception when it is damaged, hostile, larger than MAX_BYTES, or would be larger in memory.
+    Any exception when it is damaged, hostile, or would be larger in memory.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{size:,} bytes, more than {MAX_BYTES:,}")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise ValueError("compressed, as torch.save never does")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if any(tensor.nbytes > tensor.untyped_storage().nbytes() for tensor in tensors_in(content)):
+        raise ValueError("a tensor repeats its numbers: copied, it would fill the memory")
+    return content
+
+
+def tensors_in(content: Any) -> Iterator[Tensor]:
+    """All tensors in nested dicts and lists, each once: a hostile file's lists may hold each other."""
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def read_weights(path: Path, pixels: str) -> Weights:
@@ -56,16 +68,9 @@ def read_weights(path: Path, pixels: str) -> Weights:
     state = {name: value for name, value in named.items() if isinstance(value, Tensor)}
     if not state:
         raise TrailerError(f"weights {path.name}: no tensors by name in it: expected a state_dict by torch.save")
-    if not is_bounded(state):
-        raise TrailerError(f"weights {path.name}: a tensor claims more numbers than are in the file: use another file")
     if before not in ("", pixels):
         raise TrailerError(f"{path.name} was trained with pixels={before!r}: set pixels to it, or other weights")
     return Weights(path.name, state)
-
-
-def is_bounded(state: dict[str, Tensor]) -> bool:
-    """False when a tensor repeats its numbers: copied, a file of bytes would fill the memory."""
-    return all(tensor.nbytes <= tensor.untyped_storage().nbytes() for tensor in state.values())
 
 
 def _tensors_and_pixels(content: dict[str, Any]) -> tuple[dict[str, Any], str]:
