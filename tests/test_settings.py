@@ -135,20 +135,16 @@ def test_a_choice_like_none_lists_the_choices() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_text_has_a_line_for_every_setting(project: Project, stage: str) -> None:
-    settings = project.settings(stage)
-    lines = str(settings).splitlines()[1:]
-    expected = [(item.name, repr(getattr(settings, item.name))) for item in fields(settings)]
-    assert [line.split()[0] for line in lines] == [name for name, _ in expected]
-    assert all(value in line for (_, value), line in zip(expected, lines))
+def test_the_table_has_all_settings_and_the_page_those_that_differ(project: Project, stage: str) -> None:
+    assert list(project.settings(stage).table().index) == [item.name for item in fields(STAGES[stage])]
+    assert project.settings(stage)._repr_html_() == "every setting is at its default"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_html_table_has_a_row_for_every_setting(project: Project, stage: str) -> None:
-    html = project.settings(stage)._repr_html_()
+def test_the_page_shows_what_differs_and_where_it_comes_from(project: Project) -> None:
+    write_settings(project, "[train]\nweights = 'none'\n")
+    html = project.settings("train", noise=0.3)._repr_html_()
+    assert html.count("<tr>") == 3 and html.count("<td>") == 6 and "settings.toml" in html and "this cell" in html
     assert "<script>" not in project.settings("dataset", salt="<script>")._repr_html_()
-    assert html.count("<tr>") == len(fields(STAGES[stage]))
-    assert all(f">{item.name}</td>" in html for item in fields(STAGES[stage]))
 
 
 def test_an_unknown_stage_names_the_nearest(project: Project) -> None:
@@ -183,9 +179,31 @@ def test_without_a_scheme_in_the_cell_the_files_own_one_holds_and_its_other_valu
 ) -> None:
     write_settings(project, "[train]\nscheme = 'original'\nlr = 0.5\n")
     assert (project.settings("train").lr, project.settings("train").pixels) == (0.5, "raw")
-    assert project.settings("train", scheme="default").pixels == "imagenet"
+    assert project.settings("train", scheme="finetune").pixels == "imagenet"
 
 
 def test_a_scheme_that_is_unknown_names_the_nearest() -> None:
     with pytest.raises(TrailerError, match="setting scheme = 'orignal': did you mean 'original'"):
         TrainSettings.layered({"test": {"scheme": "orignal"}})
+
+
+def test_a_default_of_the_notebooks_cell_gives_way_and_a_changed_value_does_not(project: Project) -> None:
+    write_settings(project, "[train]\nbatch = 4\nlr = 0.5\n")
+    cell = TrainSettings(scheme="original", lr=1e-5, epochs=8, batch=16, frames=15)  # of these only two are changed
+    settings = project.settings("train", cell, flip=True)
+    assert (settings.scheme, settings.frames, settings.flip) == ("original", 15, True)  # the cell's, and the keyword
+    assert (settings.lr, settings.epochs, settings.batch) == (1e-3, 50, 32)  # the scheme's
+    assert project.settings("train", TrainSettings()).batch == 4
+
+
+def test_a_setting_without_effect_names_what_makes_it_count_and_one_of_the_file_is_no_error(project: Project) -> None:
+    write_settings(project, "[train]\nepochs = 3\n")
+    settings = project.settings("train", scheme="frozen", noise=0.1, optimizer="sgd", momentum=0.5)
+    with pytest.raises(TrailerError) as caught:
+        settings.refuse_idle()
+    line = str(caught.value)
+    assert "noise = 0.1, optimizer = 'sgd' has no effect here: it counts only where weights are trained" in line
+    assert "momentum = 0.5 has no effect here: it counts only with optimizer='sgd'" in line and "\n" not in line
+    [warning] = settings.idle(("settings.toml",))
+    assert warning.startswith("epochs = 3 has no effect here")
+    project.settings("train", noise=0.1).refuse_idle()

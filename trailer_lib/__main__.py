@@ -15,12 +15,12 @@ def arg(*names: str, **options: Any) -> tuple:
     return names, options
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from `least`."""
+def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `least` to `most`."""
 
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least}")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least} to {most}")
         return int(text)
 
     return read
@@ -37,37 +37,34 @@ def figure(what: str) -> tuple:
     return arg("--figure", type=figure_file, metavar="FILE", help=f"write {what} as a .png, .jpg, .svg or .pdf")
 
 
-def repeats(default: int) -> tuple:
-    return arg("--repeats", type=whole(1), metavar="R", default=default, help="times the folds are assigned anew")
-
-
 ROOT = arg("--root", help="the project's folder; else TRAILER_ROOT, else the repository")
 SETTINGS = arg("settings", nargs="*", metavar="KEY=VALUE", help="settings of this stage, over settings.toml")
 MODEL = arg("--model", required=True, metavar="FILE", help="a best_model.pt")
 JSON = arg("--json", action="store_true", help="print one JSON object")
 FOLDS = arg("--folds", type=whole(3), metavar="K", default=5, help="parts of the films, each predicted once")
+REPEATS = "times the folds are assigned anew"
 
 # name: (summary, example, arguments ...); what it does is in commands.py
 COMMANDS: dict[str, tuple] = {
     "samples": (
         "Render fictional films to try everything on.", "--root demo",
         arg("--root", required=True, help="the folder to fill"),
-        arg("--films", type=int, default=72, help="how many films"),
+        arg("--films", type=whole(1), default=72, help="how many films"),
     ),
     "catalog": (
         "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv", ROOT,
         arg("--csv", metavar="FILE", help="write the films to a CSV file"),
         arg("--dropped", metavar="FILE", help="write the dropped rows and their reasons to a CSV file"),
-        arg("--min-votes", type=int, default=0, metavar="N", help="drop films with fewer votes; 0 keeps all"),
+        arg("--min-votes", type=whole(0), default=0, metavar="N", help="drop films with fewer votes; 0 keeps all"),
         arg("--fetch", action="store_true", help="first get the official tables that excels/ does not have"),
     ),
     "frames": (
         "Draw random frames from one video.", "trailer.mp4 --out frames --count 100", arg("video", metavar="VIDEO"),
         arg("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole"),
-        arg("--count", type=int, default=100, help="frames to draw"),
+        arg("--count", type=whole(1, 600), default=100, help="frames to draw"),
         arg("--no-filter", action="store_true", help="keep every frame"),
-        arg("--seed", type=int, default=0, help="draws the times"),
-        arg("--height", type=int, default=360, help="lines of the pictures; 0 keeps the video's"),
+        arg("--seed", type=whole(0), default=0, help="draws the times"),
+        arg("--height", type=whole(0), default=360, help="lines of the pictures; 0 keeps the video's"),
     ),
     "filter": (
         "Say of each picture in a folder: keep, or the reason to drop it.", "images/some-film",
@@ -76,9 +73,9 @@ COMMANDS: dict[str, tuple] = {
     ),
     "scrape": (
         "Fill images/ with frames of the catalogue's films.", "--films 2000", ROOT, SETTINGS,
-        arg("--films", type=int, metavar="N", help="films to take; 0 takes all"),
+        arg("--films", type=whole(0), metavar="N", help="films to take; 0 takes all"),
         arg("--source", help="youtube, pytube, links or folder:DIR"),
-        arg("--workers", type=int, metavar="K", help="trailers at once"),
+        arg("--workers", type=whole(1), metavar="K", help="trailers at once"),
         arg("--retry-failed", action="store_true", default=None, help="only films that failed for a passing reason"),
         arg("--status", action="store_true", help="print how far the scrape is, also while it runs; changes nothing"),
         figure("how many films came out how"),
@@ -92,18 +89,20 @@ COMMANDS: dict[str, tuple] = {
         "Train on dataset/ into models/.", "backbone=vgg16 epochs=50", ROOT, SETTINGS,
         arg("--resume", action="store_true", help="continue from models/last_model.pt"),
     ),
+    "test": ("Score the test films with the model in models/, and count how often that was done.", "", ROOT),
     "compare": (
         "Train several schemes on the same films; one table.", "my_schemes.toml", ROOT,
         arg(
             "schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml",
             help="a table a scheme; the library has schemes.toml and original.toml, the original's whole table",
         ),
-        FOLDS, repeats(1),
+        FOLDS, arg("--repeats", type=whole(1), metavar="R", default=1, help=REPEATS),
+        arg("--final", action="store_true", help="take in the test films, and count that they were scored"),
     ),
     "evidence": (
         "Say what metadata and a table of features tell.", "--features features.npz", ROOT,
         arg("--features", metavar="FILE", help=".npz, .csv or .tsv: a row a film, by an id, or title and year"),
-        FOLDS, repeats(3), JSON, figure("the table"),
+        FOLDS, arg("--repeats", type=whole(1), metavar="R", default=3, help=REPEATS), JSON, figure("the table"),
     ),
     "predict": (
         "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt",
@@ -119,7 +118,7 @@ COMMANDS: dict[str, tuple] = {
         "Score trailers on a page in the browser.", "--model models/best_model.pt", MODEL,
         arg("--root", help="the project whose excels/ know films, and whose held_out/ has an example"),
         arg("--host", default="127.0.0.1", help="the address to serve at; 0.0.0.0 lets others in"),
-        arg("--port", type=whole(1), default=7860),
+        arg("--port", type=whole(1, 65535), default=7860),
     ),
     "export": (
         "Write a model as ONNX, to use without torch.", "--model models/best_model.pt --out model.onnx", MODEL,
@@ -148,16 +147,17 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         getattr(commands, args.command.replace("filter", "filter_"))(args)
+        return 0
+    except argparse.ArgumentError as error:
+        parser().error(str(error))
     except TrailerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        failure = f"error: {error}"
     except OSError as error:
-        print(f"error: {error.filename or args.command}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        failure = f"error: {error.filename or args.command}: {error.strerror or error}"
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped; run the same command again", file=sys.stderr)
-        return 1
-    return 0
+        failure = str(stop) or "stopped; run the same command again"
+    print(failure, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

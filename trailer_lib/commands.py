@@ -58,7 +58,7 @@ def filter_(args: argparse.Namespace) -> None:
     verdicts = zip(paths, judge_pictures(paths, args.alone))
     rows = [{"file": path.name, "keep": not v.reason, "reason": v.reason, "score": v.score} for path, v in verdicts]
     lines = (f"{row['file']}  {row['reason'] or 'keep'}  {row['score']:.2f}" for row in rows)
-    print(json.dumps({"pictures": rows}) if args.json else "\n".join(lines))
+    print(as_json({"pictures": rows}) if args.json else "\n".join(lines))
 
 
 def scrape(args: argparse.Namespace) -> None:
@@ -86,22 +86,37 @@ def dataset(args: argparse.Namespace) -> None:
     card = (import_pickle(project, Path(pickled), settings) if pickled else build(project, settings)).card
     print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out'] or 'none'}")
     if card["left_out_first"]:
-        print("\n".join([*card["left_out_first"], f"all of them: {project.dataset / 'left_out.csv'}"]))
+        print(*card["left_out_first"], f"all of them: {project.dataset / 'left_out.csv'}", sep="\n")
     if args.pickle:
         print(f"the original's pickle: {write_pickle(project)}")
 
 
 def train(args: argparse.Namespace) -> None:
-    from trailer_lib import evaluation, training
+    from trailer_lib import training
 
     project = Project.open(args.root)
     run = training.train(project, project.settings("train", **_chosen(args)), resume=args.resume)
     if training.process_place().rank > 0:
         return
-    print(run.results["weights"])
-    print(f"{evaluation.metric_table(run.results).to_string()}\n{evaluation.verdict(run.results)}")
-    print(f"model: {project.models / training.BEST}")
+    print(run.validation.results["weights"])
+    _print_scores(run.validation.results)
+    print(f"model: {project.models / training.BEST}; `test` scores the test films, which no epoch or setting has seen")
     _write_card(project)
+
+
+def test(args: argparse.Namespace) -> None:
+    from trailer_lib import training
+    from trailer_lib.dataset import Dataset
+
+    project = Project.open(args.root)
+    _print_scores(training.score_test_films(project, Dataset.open(project), project.models).results)
+    _write_card(project)
+
+
+def _print_scores(results: dict[str, Any]) -> None:
+    from trailer_lib import evaluation
+
+    print(f"{evaluation.metric_table(results).to_string()}\n{evaluation.verdict(results)}")
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -110,8 +125,8 @@ def compare(args: argparse.Namespace) -> None:
 
     project = Project.open(args.root)
     schemes = training.read_schemes(training.find_schemes(args.schemes))
-    results = training.compare(project, schemes, args.folds, args.repeats)
-    print(training.comparison_table(results).to_string())
+    results = training.compare(project, schemes, args.folds, args.repeats, final=args.final)
+    print("\n".join([training.comparison_table(results).to_string(), *results["warnings"]]))
     picture = project.models / "schemes.png"
     _save(plots.scheme_table(results), str(picture))
     print(f"picture: {picture}")
@@ -136,7 +151,7 @@ def evidence(args: argparse.Namespace) -> None:
     features = evaluation.read_features(Path(args.features), films) if args.features else None
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
     lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
-    print(json.dumps(results) if args.json else "\n".join(lines))
+    print(as_json(results) if args.json else "\n".join(lines))
     if args.figure:
         from trailer_lib.report import plots
 
@@ -154,11 +169,11 @@ def predict(args: argparse.Namespace) -> None:
         prediction = Predictor.load(args.model, root).predict(args.trailer, film)
         if args.figure:
             _save(prediction.figure(), args.figure)
-        print(json.dumps(prediction.to_dict()) if args.json else prediction)
+        print(as_json(prediction.to_dict()) if args.json else prediction)
         return
-    if unused := [name for name in ("genres", "json", "figure") if getattr(args, name)]:
-        raise TrailerError(f"--{unused[0]} is for one trailer: leave it out, or leave --csv out")
-    from trailer_lib.predict import predict_many
+    if args.genres or args.json or args.figure:
+        raise argparse.ArgumentError(None, "--genres, --json and --figure are for one trailer: leave them or --csv out")
+    from trailer_lib.predict import predict_many  # and with it pandas
 
     counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
     print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
@@ -179,6 +194,11 @@ def export(args: argparse.Namespace) -> None:
     print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['verdict']}")
 
 
+def as_json(value: dict[str, Any]) -> str:
+    """One JSON object. A number that is undefined, which JSON does not know, is null."""
+    return json.dumps(json.loads(json.dumps(value), parse_constant=lambda name: None))
+
+
 def _save(figure: Any, name: str) -> None:
     with files.atomic_path(Path(name)) as temporary:
         figure.savefig(temporary, format=Path(name).suffix[1:].lower(), dpi=150)
@@ -194,7 +214,7 @@ def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:
 def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
     name, equals, text = word.partition("=")
     if not equals:
-        raise TrailerError(f"{word!r}: expected KEY=VALUE, like epochs=5")
+        raise argparse.ArgumentError(None, f"{word!r}: expected KEY=VALUE, like epochs=5")
     if name in texts:
         return name, text
     try:

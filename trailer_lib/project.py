@@ -8,7 +8,8 @@ from typing import Any
 
 from trailer_lib import files
 from trailer_lib.errors import TrailerError, suggestion
-from trailer_lib.settings import STAGES, Settings
+from trailer_lib.options import Settings
+from trailer_lib.settings import SCHEMES, STAGES
 
 COLAB_DRIVE = Path("/content/drive/MyDrive")
 
@@ -25,9 +26,8 @@ class Project:
         chosen = root or os.environ.get("TRAILER_ROOT") or _drive(drive) or _repository()
         project = cls(Path(chosen).expanduser().resolve())
         if not project.root.is_dir():
-            raise TrailerError(
-                f"the root {project.root} is not a directory: make it, or name another (argument or TRAILER_ROOT)"
-            )
+            remedy = "make it, or name another (argument or TRAILER_ROOT)"
+            raise TrailerError(f"the root {project.root} is not a directory: {remedy}")
         return project
 
     @property
@@ -46,19 +46,20 @@ class Project:
     def models(self) -> Path:
         return self.root / "models"
 
-    def settings(self, stage: str, **chosen: Any) -> Settings:
-        """The settings of "scrape", "dataset" or "train": defaults, under <root>/settings.toml, under the keywords."""
+    def settings(self, stage: str, chosen: Settings | None = None, **keywords: Any) -> Settings:
+        """The settings of "scrape", "dataset" or "train": defaults, below <root>/settings.toml, `chosen`, the keywords.
+
+        A setting that is at its default in `chosen` gives way to settings.toml and to the scheme; a keyword never does.
+        """
         if stage not in STAGES:
             raise TrailerError(f"unknown stage {stage!r}: {suggestion(stage, STAGES)}")
-        return STAGES[stage].layered({"settings.toml": self._file_settings().get(stage, {}), "this cell": chosen})
-
-    def _file_settings(self) -> dict[str, dict[str, Any]]:
         path = self.root / "settings.toml"
-        values = files.read_toml(path) if path.exists() else {}
-        for name, table in values.items():
+        tables = files.read_toml(path) if path.exists() else {}
+        for name, table in tables.items():
             if name not in STAGES or not isinstance(table, dict):
                 raise TrailerError(f"{path}: unknown table [{name}]: {suggestion(name, STAGES)}")
-        return values
+        cell = (chosen.changed() if chosen else {}) | keywords
+        return STAGES[stage].layered({"settings.toml": tables.get(stage, {}), "this cell": cell}, SCHEMES)
 
 
 def on_colab() -> bool:

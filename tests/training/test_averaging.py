@@ -9,7 +9,7 @@ from training_runs import content, few_resamples, trained  # noqa: F401
 
 from trailer_lib.project import Project
 from trailer_lib.training import run as run_file
-from trailer_lib.training.module import LAST
+from trailer_lib.training.checkpoints import LAST
 
 BATCH_NORM = "network.backbone.features.0.1.running_mean"
 CHOSEN = {"backbone": "mobilenet_v3_small", "epochs": 4, "lr": 1e-2}

@@ -10,7 +10,7 @@ from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.dataset.frames import evenly_spaced
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, split_loader, train_loader
+from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, augmented_batch, split_loader, train_loader
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,16 @@ def test_a_split_is_seen_with_evenly_spaced_frames_or_a_random_view(data: Datase
     assert batches[None][row] == np.ascontiguousarray(even).tobytes()
     assert len({batches[view][row] for view in batches}) == 3
     assert by_film(split_loader(data, settings, "test", 1)) == batches[1]
+
+
+def test_the_batch_to_look_at_is_augmented_and_says_how_much(data: Dataset) -> None:
+    chosen = {"frames": 2, "batch": 6, "other_frames": False}
+    pictures, films = augmented_batch(data, TrainSettings(flip=False, **chosen))
+    frames, *_ = next(iter(train_loader(data, TrainSettings(flip=False, **chosen))))
+    assert np.array_equal(pictures, frames.permute(0, 1, 3, 4, 2)) and films.change.tolist() == [0] * 6
+    mirrored, films = augmented_batch(data, TrainSettings(**chosen))
+    assert 0 < (films.change > 0).sum() < 6
+    for film, (one, other) in enumerate(zip(mirrored, pictures)):
+        assert np.array_equal(one, other if films.change.iloc[film] == 0 else other[:, :, ::-1])
+    _, noisy = augmented_batch(data, TrainSettings(flip=False, noise=0.3, **chosen))
+    assert (noisy.change > 5).all()

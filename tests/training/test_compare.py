@@ -15,8 +15,9 @@ from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
+from trailer_lib.settings import SCHEMES as SCHEMES_OF
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training import comparison, module, run
+from trailer_lib.training import checkpoints, comparison, run
 
 FOLDS = 3
 SCHEMES = {"three frames": {"epochs": 2}, "one frame": {"epochs": 1, "frames": 1}}
@@ -37,10 +38,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folds that are trained during a test, as scheme/fold."""
     started: list[str] = []
 
-    def watched(*arguments: Any) -> None:
-        *inputs, models, _, resume = arguments
+    def watched(*inputs: Any, resume: bool) -> None:
+        *_, models = inputs
         started.append(f"{models.parent.name}/{models.name[-1]}")
-        run.fit(*inputs, models, lambda history: None, resume)
+        run.fit(*inputs, lambda history: None, resume)
 
     monkeypatch.setattr(comparison, "fit", watched)
     monkeypatch.setattr(metrics, "RESAMPLES", 50)
@@ -63,9 +64,9 @@ def test_a_fold_is_trained_without_a_test_and_the_baselines_are_fitted_once_a_fo
     monkeypatch.setattr(comparison.evaluation, "baseline_predictions", counting)
     project = copy_of(dataset_root)
     results = comparison.compare(project, {"dead": {"epochs": 1, "lr": 0.0}, "one": {"epochs": 1}}, FOLDS)
-    assert runs == all_folds("dead", "one") and len(fitted) == FOLDS and sum(fitted) == FILMS
+    assert runs == all_folds("dead", "one") and len(fitted) == FOLDS and sum(fitted) == FILMS - 7
     left = {path.name for path in folder(project, "dead", 0).iterdir()}
-    assert left == {module.HISTORY, module.SETTINGS, comparison.STARTED, comparison.DONE}
+    assert left == {checkpoints.HISTORY, checkpoints.SETTINGS, comparison.STARTED, comparison.DONE}
     assert comparison.comparison_table(results).remark["dead"] != ""
 
 
@@ -81,8 +82,8 @@ def test_the_table_ranks_the_schemes_above_the_baselines(compared: tuple) -> Non
 
 def test_every_film_is_predicted_by_a_model_that_had_not_seen_it(compared: tuple) -> None:
     root, results = compared
-    films = Dataset.open(Project(root)).films
-    assert results["films"] == FILMS
+    films = Dataset.open(Project(root)).without("test").films
+    assert results["films"] == len(films) < FILMS and results["warnings"] == []
     assigned = dataset.assign_folds(films.youtube_id, FOLDS, 0, "trailer")
     for fold in range(FOLDS):
         done = json.loads((folder(Project(root), "one frame", fold) / comparison.DONE).read_text())
@@ -91,7 +92,7 @@ def test_every_film_is_predicted_by_a_model_that_had_not_seen_it(compared: tuple
 
 def test_metrics_and_differences_are_of_the_predictions_out_of_fold(compared: tuple) -> None:
     root, results = compared
-    films = Dataset.open(Project(root)).films
+    films = Dataset.open(Project(root)).without("test").films
     for name in SCHEMES:
         done = [json.loads((folder(Project(root), name, fold) / comparison.DONE).read_text()) for fold in range(FOLDS)]
         points = {imdb_id: value for one in done for imdb_id, value in one["predicted"].items()}
@@ -101,6 +102,26 @@ def test_metrics_and_differences_are_of_the_predictions_out_of_fold(compared: tu
     gap = [results["metrics"][name]["nMSE"]["value"] for name in (other, best)]
     assert results["best"] == best
     assert results["nMSE minus the best scheme's"][other]["value"] == pytest.approx(gap[0] - gap[1])
+
+
+def test_the_final_comparison_takes_in_the_test_films_and_counts_it(
+    dataset_root: Path, copy_of: Copy, runs: list[str]
+) -> None:
+    project, scheme = copy_of(dataset_root), {"one frame": {"epochs": 1, "frames": 1}}
+    for times in (1, 2):
+        results = comparison.compare(project, scheme, FOLDS, final=True)
+        assert results["films"] == FILMS and f"have been scored {times} times" in results["warnings"][0]
+    assert runs == all_folds("one frame")
+
+
+def test_fewer_films_are_tried_with_the_same_features(dataset_root: Path, copy_of: Copy) -> None:
+    project, data = copy_of(dataset_root), Dataset.open(Project(dataset_root))
+    everything = data.with_split(["train"] * 20 + ["val"] * 10)
+    table = comparison.fewer_films(project, project.settings("train", scheme="frozen", frames=2), everything, draws=3)
+    assert table.groupby("films").size().to_dict() == {10: 3, 20: 1}
+    assert table[table.films == 10].val_loss.nunique() == 3
+    assert comparison.films_sentence(table).startswith("From 10 to 20 train films the validation loss went from ")
+    assert "too few" in comparison.films_sentence(table[table.films == 20])
 
 
 def test_a_second_comparison_trains_nothing(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
@@ -150,8 +171,7 @@ def test_a_training_that_was_stopped_is_resumed(
     project, resumed = copy_of(dataset_root), []
     monkeypatch.setattr(metrics, "RESAMPLES", 50)
 
-    def stopped_once(*arguments: Any) -> None:
-        *inputs, _, resume = arguments
+    def stopped_once(*inputs: Any, resume: bool) -> None:
         resumed.append(resume)
         run.fit(*inputs, (lambda history: None) if resume else Stop(1), resume)
 
@@ -168,7 +188,7 @@ def test_a_training_that_was_stopped_is_resumed(
 
 def test_what_a_scheme_of_other_settings_left_is_not_resumed(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
     project = copy_of(compared[0])
-    (folder(project, "one frame", 0) / module.LAST).write_bytes(b"of another scheme")
+    (folder(project, "one frame", 0) / checkpoints.LAST).write_bytes(b"of another scheme")
     (folder(project, "one frame", 0) / comparison.STARTED).write_text("{}")
     (folder(project, "one frame", 0) / comparison.DONE).unlink()
     comparison.compare(project, SCHEMES, FOLDS)
@@ -235,19 +255,23 @@ def test_the_librarys_schemes_are_found_by_name_and_the_users_first(
 
 def settings_of(name: str) -> dict[str, TrainSettings]:
     schemes = comparison.read_schemes(comparison.find_schemes(name))
-    return {scheme: TrainSettings.layered({name: chosen}) for scheme, chosen in schemes.items()}
+    return {scheme: TrainSettings.layered({"this cell": chosen}, SCHEMES_OF) for scheme, chosen in schemes.items()}
 
 
-@pytest.mark.parametrize("name, count", [("schemes.toml", 7), ("original.toml", 32)])
+@pytest.mark.parametrize("name, count", [("schemes.toml", 8), ("original.toml", 32)])
 def test_the_librarys_schemes_are_accepted_and_differ(name: str, count: int) -> None:
     schemes = settings_of(name)
     assert len(schemes) == len(set(schemes.values())) == count
     for settings in schemes.values():
+        settings.refuse_idle()
         run.refuse_contradictions(settings)
 
 
 def test_the_originals_table_is_its_own_scheme_but_for_what_it_varied() -> None:
-    original, names = TrainSettings.layered({"": {"scheme": "original"}}), ("reorder_frames", "other_frames", "noise")
+    original, names = (
+        TrainSettings.layered({"": {"scheme": "original"}}, SCHEMES_OF),
+        ("reorder_frames", "other_frames", "noise"),
+    )
     varied = {name: getattr(original, name) for name in ("backbone", "frames", *names)}
     schemes = list(settings_of("original.toml").values())
     assert all(replace(scheme, **varied) == original for scheme in schemes)

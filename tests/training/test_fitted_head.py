@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +17,8 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
-from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
+from trailer_lib.training.earlier_runs import RUNS
 
 
 def val_mean(data: Dataset) -> float:
@@ -48,7 +48,9 @@ def test_a_fitted_head_alone_is_the_model(dataset_root: Path, tmp_path: Path, fi
     run = trained(Project(dataset_root), tmp_path, seen.append, head="ridge", **chosen)
     assert len(fits) == 1 and len(seen) == 1
     assert run.history.epoch.tolist() == [0] and run.history.lr.tolist() == [0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, HISTORY, PREDICTIONS, RESULTS, SETTINGS])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [BEST, HISTORY, PREDICTIONS, RESULTS, SETTINGS, RUNS]
+    )
     model = read_model(tmp_path / BEST)
     assert model.network.head.bias.item() == pytest.approx(val_mean(Dataset.open(Project(dataset_root))))
     assert model.facts["head"] == {"head": "ridge", "alpha": 3.0}
@@ -60,12 +62,12 @@ def test_the_losses_of_epoch_0_are_those_of_the_fitted_network(
     dataset_root: Path, tmp_path: Path, fits: list, split: str
 ) -> None:
     data = Dataset.open(Project(dataset_root))
-    history = trained(Project(dataset_root), tmp_path, head="ridge", epochs=0, loss="l1").history
+    history = trained(Project(dataset_root), tmp_path, head="ridge", epochs=0).history
     model, batches = read_model(tmp_path / BEST), split_loader(data, TrainSettings(frames=3), split)
     with torch.inference_mode():
         predicted = torch.cat([model.network(frames) for frames, *_ in batches]).numpy()
     truth = (data.split(split).score - model.facts["score_mean"]) / model.facts["score_sd"]
-    assert history[f"{split}_loss"][0] == pytest.approx(np.abs(predicted - truth).mean(), rel=1e-5)
+    assert history[f"{split}_loss"][0] == pytest.approx(((predicted - truth) ** 2).mean(), rel=1e-5)
 
 
 def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
@@ -76,7 +78,7 @@ def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
     assert better.epoch.tolist() == [0, 1, 2] and better.lr[0] == 0
     assert better.val_loss[0] != better.val_loss[1]
     assert content(tmp_path / "better" / LAST)["trailer_lib"]["history"][0]["epoch"] == 0
-    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, lr=0.0, head_lr=1.0).history
+    worse = trained(Project(dataset_root), tmp_path / "worse", **chosen, lr=0.05).history
     assert worse.val_loss.idxmin() == 0
     best = read_model(tmp_path / "worse" / BEST)
     assert best.network.head.bias.item() == pytest.approx(val_mean(Dataset.open(Project(dataset_root))))
@@ -119,11 +121,11 @@ def test_a_fit_that_fails_leaves_the_models_as_they_were(
         raise TrailerError("no features")
 
     project = copy_of(trained_root)
-    before = {path.name: path.read_bytes() for path in project.models.iterdir() if path.name != SETTINGS}
+    before = {path.name: path.read_bytes() for path in project.models.glob("*.*") if path.name != SETTINGS}
     monkeypatch.setattr(run_file, "fit_head", fail)
     with pytest.raises(TrailerError, match="no features"):
         run_file.train(project, project.settings("train", head="ridge"), on_epoch=lambda history: None)
-    assert {path.name: path.read_bytes() for path in project.models.iterdir() if path.name != SETTINGS} == before
+    assert {path.name: path.read_bytes() for path in project.models.glob("*.*") if path.name != SETTINGS} == before
 
 
 def test_under_a_fitted_head_the_backbone_stays_as_it_was_when_the_head_was_fitted(

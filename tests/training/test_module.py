@@ -9,7 +9,7 @@ from training_runs import few_resamples, trained  # noqa: F401
 
 from trailer_lib.networks.regressor import build
 from trailer_lib.project import Project
-from trailer_lib.settings import TrainSettings
+from trailer_lib.settings import SCHEMES, TrainSettings
 from trailer_lib.training import module
 
 
@@ -26,7 +26,7 @@ def network() -> nn.Module:
             torch.optim.Adam,
             {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.3},
         ),
-        ({"optimizer": "adamw", "lr": 0.7}, torch.optim.AdamW, {"lr": 0.7}),
+        ({"optimizer": "adamw", "lr": 0.7, "head_lr": 0.0}, torch.optim.AdamW, {"lr": 0.7}),
         ({"optimizer": "sgd", "momentum": 0.6}, torch.optim.SGD, {"momentum": 0.6}),
     ],
     ids=["adam", "adamw", "sgd"],
@@ -41,7 +41,7 @@ def test_every_parameter_of_the_optimiser_is_the_settings(
 
 
 def test_the_original_scheme_has_the_originals_optimiser(network: nn.Module) -> None:
-    settings = TrainSettings.layered({"test": {"scheme": "original"}})
+    settings = TrainSettings.layered({"test": {"scheme": "original"}}, SCHEMES)
     made = module.make_optimizer(network, settings)
     group = made.param_groups[0]
     assert type(made) is torch.optim.Adam
@@ -49,22 +49,27 @@ def test_the_original_scheme_has_the_originals_optimiser(network: nn.Module) -> 
     assert [module.rate_factor(epoch, settings) for epoch in (0, 9, 10, 20)] == pytest.approx([1, 1, 0.1, 0.01])
 
 
-def test_the_head_and_the_attention_have_a_rate_of_their_own(network: nn.Module) -> None:
-    backbone, others = module.make_optimizer(network, TrainSettings(lr=1e-4, head_lr=1e-2)).param_groups
-    assert (backbone["lr"], others["lr"]) == (1e-4, 1e-2)
-    top = [*network.head.parameters(), *network.attention.parameters()]
-    assert {id(tensor) for tensor in others["params"]} == {id(tensor) for tensor in top}
-    assert len(backbone["params"]) + len(others["params"]) == len(list(network.parameters()))
+@pytest.mark.parametrize("head, new", [("linear", ["head", "attention"]), ("ridge", ["attention"])])
+def test_new_layers_have_a_rate_of_their_own_and_a_fitted_head_the_backbones(
+    network: nn.Module, head: str, new: list[str]
+) -> None:
+    old, others = module.make_optimizer(network, TrainSettings(lr=1e-4, head_lr=1e-2, head=head)).param_groups
+    assert (old["lr"], others["lr"]) == (1e-4, 1e-2)
+    expected = {id(tensor) for name in new for tensor in getattr(network, name).parameters()}
+    assert {id(tensor) for tensor in others["params"]} == expected
+    assert len(old["params"]) + len(others["params"]) == len(list(network.parameters()))
 
 
 def test_a_head_rate_of_zero_is_the_backbones(network: nn.Module) -> None:
-    assert {group["lr"] for group in module.make_optimizer(network, TrainSettings(lr=1e-4)).param_groups} == {1e-4}
+    assert {
+        group["lr"] for group in module.make_optimizer(network, TrainSettings(lr=1e-4, head_lr=0.0)).param_groups
+    } == {1e-4}
 
 
 def test_frozen_parameters_are_not_the_optimisers() -> None:
     network = build("squeezenet1_1", 2, "mean", "none")
     network.backbone.requires_grad_(False)
-    (group,) = module.make_optimizer(network, TrainSettings(head_lr=0.5)).param_groups
+    (group,) = module.make_optimizer(network, TrainSettings(head="linear", head_lr=0.5)).param_groups
     assert len(group["params"]) == 2 and group["lr"] == 0.5
 
 

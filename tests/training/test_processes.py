@@ -14,7 +14,7 @@ from training_runs import Copy, content, trained
 from trailer_lib import files
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.training.batches import Place, process_place
-from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
 
 # Dropout is random in each process for itself, so it is off where two must equal one.
 MAIN = """

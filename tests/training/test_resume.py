@@ -16,18 +16,18 @@ from trailer_lib.dataset import builder
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
 from trailer_lib.project import Project
-from trailer_lib.settings import TrainSettings
-from trailer_lib.training import batches, module
-from trailer_lib.training.module import BEST, HISTORY, LAST, SETTINGS, resumed_settings
+from trailer_lib.settings import SCHEMES, TrainSettings
+from trailer_lib.training import batches, checkpoints, module
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, SETTINGS, resumed_settings
 
 
 @pytest.mark.parametrize(
     "stop, chosen",
     [
         (1, {"schedule": "cosine", "ema_decay": 0.9}),
-        (3, {"schedule": "cosine", "ema_decay": 0.5, "head_lr": 1e-3}),
-        (2, {"schedule": "step", "optimizer": "sgd"}),
-        (4, {"schedule": "plateau", "epochs": 5}),
+        (3, {"schedule": "cosine", "ema_decay": 0.5, "head_lr": 2e-3}),
+        (2, {"schedule": "step", "optimizer": "sgd", "step_size": 1, "gamma": 0.3}),
+        (4, {"schedule": "plateau", "epochs": 5, "step_size": 1, "gamma": 0.3}),
         (1, {"schedule": "constant", "patience": 2}),
     ],
     ids=str,
@@ -36,7 +36,7 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
     dataset_root: Path, tmp_path: Path, stop: int, chosen: dict
 ) -> None:
     project = Project(dataset_root)
-    chosen = RANDOM_PARTS | {"step_size": 1, "gamma": 0.3} | chosen
+    chosen = RANDOM_PARTS | chosen
     unbroken = trained(project, tmp_path / "unbroken", **chosen)
     with pytest.raises(KeyboardInterrupt):
         trained(project, tmp_path / "broken", Stop(stop), **chosen)
@@ -45,7 +45,7 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
     for name in (LAST, BEST):
         assert_same_checkpoint(tmp_path / "broken" / name, tmp_path / "unbroken" / name)
     pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
-    pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(resumed.validation.predictions, unbroken.validation.predictions, check_exact=True)
     assert chosen["schedule"] == "constant" or unbroken.history.lr.nunique() > 1
 
 
@@ -72,7 +72,7 @@ def test_a_run_stopped_anywhere_is_resumed_from_its_last_whole_epoch(
         if place == "within an epoch":
             patch.setattr(module, "augment", stop_at_the_fourth_batch)
         else:
-            patch.setattr(module, "save_tensors", stop_before_the_second_last)
+            patch.setattr(checkpoints, "save_tensors", stop_before_the_second_last)
         trained(project, tmp_path / "broken", **RANDOM_PARTS)
     trained(project, tmp_path / "broken", resume=True, **RANDOM_PARTS)
     assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
@@ -202,7 +202,7 @@ def test_without_settings_all_those_of_the_stopped_run_are_taken(
     resumed = trained(project, tmp_path / "broken", resume=True)
     assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
     pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
-    assert resumed.results["settings"] == unbroken.results["settings"]
+    assert resumed.validation.results["settings"] == unbroken.validation.results["settings"]
     expected = {f"settings.toml: {name}=" for name in ("epochs", "lr", "frames")}  # what it sets and the cell did too
     assert {line.partition("=")[0] + "=" for line in caplog.messages if "to resume has" in line} == expected
 
@@ -224,16 +224,15 @@ def test_resuming_by_the_command_line_takes_the_settings_of_the_stopped_run(
 
 def test_a_scheme_named_again_keeps_what_was_set_beside_it(tmp_path: Path) -> None:
     def layered(**cell: object) -> TrainSettings:
-        return TrainSettings.layered({"settings.toml": {"batch": 8}, "this cell": cell})
+        return TrainSettings.layered({"settings.toml": {"batch": 8}, "this cell": cell}, SCHEMES)
 
     stopped = layered(scheme="original", epochs=10, views=2)
     files.write_json(tmp_path / SETTINGS, stopped.as_dict())
     assert resumed_settings(tmp_path, layered(scheme="original")) == stopped
     assert resumed_settings(tmp_path, layered(epochs=12, views=3)) == replace(stopped, epochs=12, views=3)
     assert resumed_settings(tmp_path, TrainSettings()) == stopped
-    assert resumed_settings(tmp_path, TrainSettings(patience=3)) == replace(stopped, patience=3)
-    with pytest.raises(TrailerError, match="scheme='original', not 'default'"):
-        resumed_settings(tmp_path, layered(scheme="default"))
+    with pytest.raises(TrailerError, match="scheme='original', not 'finetune'"):
+        resumed_settings(tmp_path, layered(scheme="finetune"))
     with pytest.raises(TrailerError, match=r"lr=0\.001, not 1e-05"):  # the default, but said
         resumed_settings(tmp_path, layered(lr=1e-5))
 
@@ -256,4 +255,4 @@ def test_a_stopped_fit_of_a_head_is_made_again_with_its_settings(dataset_root: P
         trained(project, on_epoch=Stop(0), **chosen)
     run = trained(project, resume=True)
     assert run.history.epoch.tolist() == [0]
-    assert run.results["settings"] == project.settings("train", **chosen).as_dict() | {"betas": (0.9, 0.999)}
+    assert run.validation.results["settings"] == project.settings("train", **chosen).as_dict() | {"betas": (0.9, 0.999)}

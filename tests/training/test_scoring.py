@@ -1,6 +1,7 @@
 """Predictions on a split: means over views, the same every time, from cached features of an untrained backbone."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ from PIL import Image
 from training_runs import Copy, few_resamples, trained  # noqa: F401
 
 from trailer_lib.dataset.dataset import Dataset
+from trailer_lib.errors import TrailerError
 from trailer_lib.networks.model_file import ModelFile, read_model
 from trailer_lib.networks.regressor import AGGREGATIONS, build
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import frozen, scoring
+from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
-from trailer_lib.training.module import BEST
+from trailer_lib.training.checkpoints import BEST, RESULTS
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,28 @@ def test_a_frozen_training_passes_no_frame_through_the_network_twice(
     trained(project, **chosen)
     assert sum(passed) == len(Dataset.open(project).frames)
     assert len(read_model(project.models / BEST).facts["index"]["imdb_id"]) == 18
+
+
+def test_the_test_films_are_scored_when_asked_and_counted(dataset_root: Path, copy_of: Copy) -> None:
+    project = copy_of(dataset_root)
+    run = trained(project, epochs=1)
+    assert run.validation.results["split"] == "validation" and not (project.models / scoring.TESTS).exists()
+    assert set(run.validation.predictions.split) == {"val"}
+    first, second = run.test().results, run.test().results
+    assert (first["split"], first["times_scored"], second["times_scored"]) == ("test", 1, 2)
+    seen = "have been scored 2 times since the split was made"
+    assert not any(seen in line for line in first["warnings"]) and any(seen in line for line in second["warnings"])
+    assert json.loads((project.models / RESULTS).read_text()) == second
+    assert read_model(project.models / BEST).facts["results"] == second
+
+
+def test_a_model_of_another_split_or_of_no_finished_training_is_not_tested(dataset_root: Path, copy_of: Copy) -> None:
+    project, data = copy_of(dataset_root), Dataset.open(Project(dataset_root))
+    run_file.fit(project, project.settings("train", epochs=1), data, project.models, lambda history: None)
+    with pytest.raises(TrailerError, match="its training has not finished: resume it"):
+        scoring.score_test_films(project, data, project.models)
+    scoring.score_validation_films(project, data, project.models)
+    other = data.with_split([*data.films.split[1:], data.films.split[0]])
+    with pytest.raises(TrailerError, match="was trained on another dataset or split"):
+        scoring.score_test_films(project, other, project.models)
+    assert not (project.models / scoring.TESTS).exists()

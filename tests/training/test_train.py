@@ -24,7 +24,9 @@ from trailer_lib.settings import TrainSettings
 from trailer_lib.training import batches, module, scoring
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
-from trailer_lib.training.module import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
+from trailer_lib.training.earlier_runs import RUNS
+from trailer_lib.training.scoring import TESTS
 
 
 def val_loss(path: Path, data: Dataset) -> float:
@@ -92,7 +94,8 @@ CHOICES = [
     {"optimizer": "sgd", "lr": 1e-3}, {"optimizer": "adam"}, {"loss": "l1"}, {"aggregate": "mean"}, {"frames": 1},
     {"aggregate": "attention"}, {"schedule": "constant"}, {"precision": "bf16-mixed"}, {"batch": 64}, {"crop": 0.5},
     {"other_frames": False, "flip": False}, {"ema_decay": 0.9}, {"head_lr": 1e-2}, {"views": 3}, {"loader_workers": 1},
-    {"freeze": "backbone"}, {"freeze": "2"}, {"pixels": "raw"}, {"first_conv": "random"}, {"depth": "stages"},
+    {"freeze": "backbone", "lr": 1e-5}, {"freeze": "2"}, {"pixels": "raw"}, {"first_conv": "random"},
+    {"depth": "stages"},
 ]  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def test_every_choice_trains(dataset_root: Path, tmp_path: Path, chosen: dict) -
     run = trained(Project(dataset_root), tmp_path, **{"epochs": 2} | chosen)
     assert np.isfinite(run.history.to_numpy()).all()
     assert run.history.train_loss[0] != run.history.train_loss[1]
-    assert np.isfinite(run.predictions.predicted).all()
+    assert np.isfinite(run.validation.predictions.predicted).all()
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
@@ -115,9 +118,9 @@ def test_the_best_model_is_that_of_the_lowest_val_loss(dataset_root: Path, tmp_p
     assert val_loss(tmp_path / LAST, data) == pytest.approx(run.history.val_loss.iloc[-1], rel=1e-4)
 
 
-def test_training_writes_six_files_and_nothing_else(trained_root: Path) -> None:
+def test_training_and_a_test_write_these_files_and_nothing_else(trained_root: Path) -> None:
     names = sorted(path.name for path in (trained_root / "models").iterdir())
-    assert names == sorted([BEST, LAST, HISTORY, PREDICTIONS, RESULTS, SETTINGS])
+    assert names == sorted([BEST, LAST, HISTORY, PREDICTIONS, RESULTS, SETTINGS, TESTS, RUNS])
 
 
 def test_a_new_model_removes_the_results_and_predictions_of_the_last_one(dataset_root: Path, tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_a_new_model_removes_the_results_and_predictions_of_the_last_one(dataset
         (tmp_path / name).write_text("another model's")
     with pytest.raises(Stopped):
         trained(Project(dataset_root), tmp_path, Stop(1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, LAST, HISTORY, SETTINGS])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([BEST, LAST, HISTORY, SETTINGS, RUNS])
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])
@@ -149,7 +152,7 @@ def test_the_results_hold_the_baselines_and_intervals(trained_root: Path) -> Non
 def test_the_test_result_is_that_of_the_best_model_on_the_test_films(trained_root: Path, copy_of: Copy) -> None:
     project = copy_of(trained_root)
     data, model = Dataset.open(project), read_model(project.models / BEST)
-    run = scoring.score_test_films(project.models, data, project.models / "features")
+    run = scoring.score_test_films(project, data, project.models)
     assert set(run.predictions.index) == set(data.split("test").index)
     for row, film in run.predictions.iterrows():
         pictures = torch.from_numpy(data.film_frames(row, 3)).permute(0, 3, 1, 2)[None]
@@ -176,11 +179,11 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_last_good_mod
     dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, value: float
 ) -> None:
     project, factors = Project(dataset_root), iter([1.0] * (step - 1) + [value])
-    chosen = {"epochs": -(-step // 2), "schedule": "constant"}  # two steps an epoch
+    chosen = {"epochs": max(2, -(-step // 2)), "schedule": "constant"}  # two steps an epoch
     with monkeypatch.context() as patch, pytest.raises(TrailerError) as caught:
         patch.setattr(module, "add_noise", lambda pictures, *_: pictures * next(factors))
         trained(project, tmp_path / "spoilt", **chosen)
-    assert f"at step {step}, in epoch {chosen['epochs']}: lower lr (0.001); the models" in str(caught.value)
+    assert f"at step {step}, in epoch {-(-step // 2)}: lower lr (0.001); the models" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "spoilt" / LAST).exists() == (step > 2)
     if step > 2:
@@ -206,11 +209,12 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results(
     monkeypatch.setattr(run_file, "build", dead)
     with caplog.at_level(logging.WARNING):
         run = trained(project, lr=0.0, epochs=1)
-    assert run.predictions.predicted.nunique() == 1 and run.results["collapsed"]
-    [warning] = run.results["warnings"]
+        scores = run.test()
+    assert scores.predictions.predicted.nunique() == 1 and scores.results["collapsed"]
+    [warning] = scores.results["warnings"]
     assert warning.startswith("Collapsed: the sd of the predictions is 0.0% of the scores'")
-    assert [line for line in caplog.messages if line in run.results["warnings"]] == run.results["warnings"]
-    assert json.loads((project.models / RESULTS).read_text())["warnings"] == run.results["warnings"]
+    assert warning in caplog.messages
+    assert json.loads((project.models / RESULTS).read_text())["warnings"] == scores.results["warnings"]
 
 
 def test_a_model_that_is_better_than_the_constant_is_not_warned_of(
@@ -220,8 +224,9 @@ def test_a_model_that_is_better_than_the_constant_is_not_warned_of(
     builder.build(project, project.settings("dataset", test=0.5))
     with caplog.at_level(logging.WARNING):
         run = trained(project, epochs=25, lr=1e-3)
-    assert run.results["nMSE minus"]["mean baseline"]["high"] < 0, "the test needs a model that is better"
-    assert run.results["warnings"] == [] and caplog.messages == []
+        scores = run.test()
+    assert scores.results["nMSE minus"]["mean baseline"]["high"] < 0, "the test needs a model that is better"
+    assert scores.results["warnings"] == []
 
 
 def test_the_model_file_holds_its_predictions_on_the_val_films(trained_root: Path) -> None:
@@ -238,7 +243,8 @@ def test_another_split_column_trains_and_tests_on_its_films(dataset_root: Path, 
     splits = ["test", "val", "train"] * (len(data.films) // 3)
     other = replace(data, films=data.films.assign(split=splits))
     run = run_file.train(project, project.settings("train", epochs=1), lambda history: None, tmp_path, other)
-    assert run.predictions.index.tolist() == list(range(0, len(splits), 3))
+    assert run.validation.predictions.index.tolist() == list(range(1, len(splits), 3))
+    assert run.test().predictions.index.tolist() == list(range(0, len(splits), 3))
     facts = read_model(tmp_path / BEST).facts
     assert facts["splits"] == dict.fromkeys(("train", "val", "test"), len(splits) // 3)
     assert facts["split_hash"] != data.card["split_hash"]
@@ -260,17 +266,23 @@ def test_weights_are_looked_for_from_the_root(dataset_root: Path, copy_of: Copy)
     network = regressor.build("squeezenet1_1", 1, "mean", "none").backbone.state_dict()
     filler = {"classifier.1.weight": torch.zeros(1000, 512, 1, 1), "classifier.1.bias": torch.zeros(1000)}
     torch.save(network | filler, project.root / "mine.pth")
-    assert trained(project, weights="mine.pth", epochs=1).results["weights"].startswith("mine.pth: 50 tensors")
+    assert (
+        trained(project, weights="mine.pth", epochs=1).validation.results["weights"].startswith("mine.pth: 50 tensors")
+    )
 
 
 @pytest.mark.parametrize(
     "chosen, processes, text",
     [
         ({"epochs": 0, "head": "linear"}, 1, "epochs = 0 leaves head"),
-        ({"noise": 0.1}, 1, "noise: has no effect where head = 'ridge' is fitted"),
-        ({"freeze": "none", "epochs": 0, "crop": 0.5, "noise": 1.0}, 1, "noise, crop: has no effect"),
-        ({"batch": 5, "freeze": "none"}, 2, "set a multiple of 2"),
-        ({}, 2, "without torchrun, or set freeze = 'none'"),
+        (
+            {"scheme": "frozen", "noise": 0.1},
+            1,
+            "noise = 0.1 has no effect here: it counts only where weights are trained",
+        ),
+        ({"epochs": 0, "crop": 0.5, "noise": 1.0}, 1, "noise = 1.0, crop = 0.5 has no effect"),
+        ({"batch": 5}, 2, "set a multiple of 2"),
+        ({"scheme": "frozen"}, 2, "without torchrun, or set scheme = 'finetune'"),
     ],
 )
 def test_a_contradiction_is_refused_before_anything_is_read(
@@ -284,7 +296,9 @@ def test_a_contradiction_is_refused_before_anything_is_read(
 
 @pytest.mark.parametrize("chosen", [{}, {"epochs": 0}, {"noise": 0.1, "freeze": "2"}, {"noise": 0.1, "head": "linear"}])
 def test_what_makes_sense_is_not_refused(chosen: dict) -> None:
-    run_file.refuse_contradictions(TrainSettings(**chosen))
+    settings = TrainSettings(**chosen)
+    settings.refuse_idle()
+    run_file.refuse_contradictions(settings)
 
 
 def test_films_of_one_score_are_an_error_that_says_why_there_is_no_nmse(dataset_root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trailer_lib import files
 from trailer_lib.dataset.frames import CARD, FRAMES, HEADER, Entry, damaged_films, evenly_spaced, header
 from trailer_lib.errors import TrailerError
-from trailer_lib.project import Project
+from trailer_lib.project import COLAB_DRIVE, Project, on_colab
 from trailer_lib.settings import DatasetSettings
 
 SPLITS = ("train", "val", "test")
@@ -37,10 +39,7 @@ def split_of(key: str, settings: DatasetSettings) -> str:
 
 
 def assign_folds(keys: Iterable[str], k: int, repeat: int = 0, salt: str = "trailer") -> np.ndarray:
-    """The fold, 0 .. k - 1, of each film by the hash of its key: int64 [films]. Each `repeat` assigns other folds.
-
-    Films of one key share a fold and films added later move none, so that folds differ a little in size.
-    """
+    """The fold, 0 .. k - 1, of each film by the hash of its key: int64 [films]. Each `repeat` assigns other folds."""
     if k < 3:
         raise TrailerError(f"{k} folds: at least 3 are needed, one each to train, to validate and to test")
     return np.array([int(hash_position(f"{salt}/repeat {repeat}/{key}") * k) for key in keys], np.int64)
@@ -72,6 +71,7 @@ def split_facts(films: pd.DataFrame) -> dict[str, Any]:
     return {"splits": {name: int((films.split == name).sum()) for name in SPLITS}, "split_hash": split_hash(films)}
 
 
+COLAB_DISK = Path("/content/trailer_dataset")
 FILMS, PAGE = "films.csv", "CARD.md"
 TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
 NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
@@ -79,10 +79,7 @@ NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty 
 
 @dataclass(frozen=True)
 class Dataset:
-    """`frames` uint8 [frames, size, size, 3], on disk; `films` with split, first, count; `card` the dataset's facts.
-
-    The frames of a film are rows first .. first + count of `frames`, in the film's order.
-    """
+    """`frames` uint8 [frames, size, size, 3], on disk: a film's are rows first .. first + count, in its order."""
 
     frames: np.ndarray
     films: pd.DataFrame
@@ -94,7 +91,7 @@ class Dataset:
 
         `verify` reads the whole array, at 0.8 GB a second and core, to check each film's frames by their hash.
         """
-        folder = project.dataset
+        folder = _near(project.dataset)
         if not (folder / CARD).exists():
             command = f"python -m trailer_lib dataset --root {project.root}"
             raise TrailerError(f"no dataset in {folder}: run notebook 2 or `{command}`")
@@ -121,6 +118,11 @@ class Dataset:
         films = self.films.assign(split=column)
         return Dataset(self.frames, films, self.card | split_facts(films))
 
+    def without(self, name: str) -> "Dataset":
+        """The dataset without the films of a split; the others keep their frames, and get other rows in `films`."""
+        films = self.films[self.films.split != name].reset_index(drop=True)
+        return Dataset(self.frames, films, self.card | split_facts(films))
+
     def film_frames(self, row: int, count: int = 0) -> np.ndarray:
         """`count` frames of a film, evenly spaced over it, or all of them: uint8 [n, size, size, 3]."""
         film = self.films.loc[row]
@@ -143,6 +145,19 @@ def _read(folder: Path) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:
             raise ValueError(f"the header of {FRAMES} is not as it was written")
     films = pd.read_csv(folder / FILMS, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
     return np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False), films, card
+
+
+def _near(folder: Path) -> Path:
+    """On Colab, a copy of `folder` on the machine's own disk, made once: Drive is slow to read."""
+    if not (on_colab() and folder.is_relative_to(COLAB_DRIVE) and (folder / CARD).exists()):
+        return folder
+    copy = COLAB_DISK / sha256((folder / CARD).read_bytes())[:12]
+    if not copy.exists():
+        print(f"copying the dataset from Drive to this machine's disk, {COLAB_DISK}, once")
+        shutil.rmtree(COLAB_DISK, ignore_errors=True)  # of an earlier dataset
+        with files.atomic_path(copy) as temporary:
+            shutil.copytree(folder, temporary)
+    return copy
 
 
 def sizes(project: Project) -> pd.DataFrame:

@@ -4,9 +4,10 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.distributed
 from torch import Tensor
@@ -17,6 +18,7 @@ from trailer_lib.dataset import Dataset, evenly_spaced
 from trailer_lib.settings import TrainSettings
 
 RATIOS = (3 / 4, 4 / 3)  # of a crop's width to its height, as torchvision's RandomResizedCrop
+IMAGENET_SD = (0.229, 0.224, 0.225)  # of its pixels from 0 to 1, by channel
 RAW_SD = 57.5  # sd of ImageNet's pixels on the scale from 0 to 255
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]
 
@@ -133,6 +135,21 @@ def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place())
     drop_last = len(rows) > settings.batch
     sampler = EpochSampler(rows, settings, True, place, drop_last)
     return _loader(films, sampler, settings, settings.batch // place.count, drop_last)
+
+
+def augmented_batch(data: Dataset, settings: TrainSettings) -> tuple[np.ndarray, pd.DataFrame]:
+    """The first training batch as the network sees it, augmented: uint8 [films, frames, size, size, 3], and its films.
+
+    Their column `change` is the mean absolute difference to the same frames without augmentation, from 0 to 255. Noise
+    beyond black and white is cut off, which the network does not do.
+    """
+    frames, _, rows, seeds = next(iter(train_loader(data, settings)))
+    pictures = augment(frames, settings, seeds) / 255
+    sd = torch.tensor(IMAGENET_SD).view(3, 1, 1)
+    noise = add_noise(torch.zeros_like(pictures), replace(settings, pixels="imagenet"), seeds) * sd
+    seen = ((pictures + noise).clamp(0, 1) * 255).round()
+    change = (seen - frames).abs().mean((1, 2, 3, 4)).double().numpy()
+    return seen.to(torch.uint8).permute(0, 1, 3, 4, 2).numpy(), data.films.loc[rows.numpy()].assign(change=change)
 
 
 def evaluation_films(data: Dataset, settings: TrainSettings, view: int | None) -> FilmBatches:

@@ -1,4 +1,4 @@
-"""Several schemes of training on the same folds of the same films, in one table."""
+"""Several schemes of training on the same folds of the same films, in one table; and fewer films to train on."""
 
 import itertools
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from trailer_lib import evaluation, files
 from trailer_lib.catalog import trailer_keys
@@ -19,10 +20,16 @@ from trailer_lib.networks import read_model
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.module import BEST, FEATURES, LAST, LOG, RESULTS, read_json
-from trailer_lib.training.run import fit, refuse_contradictions
-from trailer_lib.training.scoring import predict_points
+from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS, read_json
+from trailer_lib.training.frozen import MIN_FILMS, film_features, fit_ridge
+from trailer_lib.training.run import fit, new_module, refuse_contradictions
+from trailer_lib.training.scoring import count_test, predict_points
 
+FINAL = (
+    "The test films are among these, and have been scored {} times since the split was made: a scheme chosen by this"
+    " table has no untouched films left to be tested on."
+)
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1)  # of the train films
 STARTED, DONE = "started.json", "done.json"
 Fold = tuple[int, int, Dataset]  # number of the repeat, of the fold, and the dataset with its split
 
@@ -41,19 +48,29 @@ def read_schemes(path: Path) -> dict[str, dict[str, Any]]:
     return schemes
 
 
-def compare(project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5, repeats: int = 1) -> dict:
+def compare(
+    project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5, repeats: int = 1,
+    data: Dataset | None = None, final: bool = False,
+) -> dict:  # fmt: skip
     """Train each scheme on each fold and evaluate its predictions for the films it had not seen; as plain numbers.
 
-    Each film is tested once a repeat, by a model that trained on the other folds but one, which chose the epoch. A
-    fold that was finished with the same settings, films and split is not trained again, and one that was stopped is
-    resumed; the folds' models are not kept. The result, also in models/schemes/results.json: metrics of schemes and
-    baselines, nMSE minus that of the mean baseline and of the best scheme, seconds (None if any fold was resumed).
+    The test films are left out, so that a scheme can be chosen by the table and still be tested; `final` takes them in,
+    and counts it. Each film is predicted once a repeat, by a model that trained on the other folds but one, which chose
+    the epoch. A fold that was finished with the same settings, films and split is not trained again, and one that was
+    stopped is resumed; the folds' models are not kept. The result, also in models/schemes/results.json: metrics of
+    schemes and baselines, nMSE minus that of the mean baseline and of the best scheme, seconds (None if any fold was
+    resumed).
     """
     _check_names(list(schemes))
-    data = Dataset.open(project)
+    data = Dataset.open(project) if data is None else data
+    warnings = [FINAL.format(count_test(project, data))] if final else []
+    data = data if final else data.without("test")
+    if np.ptp(data.films.score) == 0:
+        raise TrailerError(f"all {len(data.films)} films have the same score: there is nothing to compare")
     data = replace(data, films=evaluation.add_metadata(project, data.films))
     settings = {name: project.settings("train", **scheme) for name, scheme in schemes.items()}
     for scheme in settings.values():
+        scheme.refuse_idle()
         refuse_contradictions(scheme)
     rounds = _folds(data, folds, repeats)
     predictions = {name: np.full((repeats, len(data.films)), np.nan) for name in settings}
@@ -67,7 +84,7 @@ def compare(project: Project, schemes: dict[str, dict[str, Any]], folds: int = 5
             predictions[name][repeat, rows] = list(done["predicted"].values())
             seconds[name].append(done["seconds"])
             progress.update()
-    result = _evaluate(data.films, predictions, rounds) | {"folds": folds, "repeats": repeats}
+    result = _evaluate(data.films, predictions, rounds) | {"folds": folds, "repeats": repeats, "warnings": warnings}
     result["seconds"] = {name: None if None in costs else round(sum(costs), 1) for name, costs in seconds.items()}
     files.write_json(project.models / "schemes" / RESULTS, result)
     return result
@@ -108,7 +125,7 @@ def _train_fold(project: Project, settings: TrainSettings, data: Dataset, folder
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / LAST).exists(), time.monotonic()
-    fit(project, settings, data, folder, None, resume)
+    fit(project, settings, data, folder, resume=resume)
     points = predict_points(read_model(folder / BEST), data, "test", project.models / FEATURES).astype(float)
     seconds = None if resume else round(time.monotonic() - start, 1)
     done = {"wanted": wanted, "predicted": dict(zip(data.split("test").imdb_id, points)), "seconds": seconds}
@@ -172,3 +189,35 @@ def _remark(results: dict, scheme: str) -> str:
         return "collapsed: nearly the same prediction for all films"
     better = results["nMSE minus the mean baseline's"][scheme]["high"] < 0
     return "" if better else "not shown to be better than the mean baseline"
+
+
+def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws: int = 5) -> pd.DataFrame:
+    """Would more films help? The val error of heads fitted on an eighth, a quarter, half and all of the train films.
+
+    A row a draw of films: films, draw, val_loss (mean squared error of standardised scores). The backbone is frozen.
+    """
+    network = new_module(project, data, settings).network
+    train, val = data.split("train"), data.split("val")
+    features = film_features(network, data, [*train.index, *val.index], project.models / FEATURES)
+    scores = np.concatenate([train.score, val.score])
+    target = (scores - train.score.mean()) / train.score.std(ddof=0)
+    rng, rows = np.random.default_rng(settings.seed), []
+    for share in SHARES:
+        count = round(share * len(train))
+        for draw in range(draws if share < 1 else 1) if count >= MIN_FILMS else ():
+            chosen = rng.choice(len(train), count, replace=False)
+            head, _ = fit_ridge(features[chosen], target[chosen], network.blocks)
+            with torch.inference_mode():
+                predicted = head(torch.from_numpy(features[len(train) :])).squeeze(1).numpy()
+            rows.append((count, draw, float(((predicted - target[len(train) :]) ** 2).mean())))
+    return pd.DataFrame(rows, columns=["films", "draw", "val_loss"])
+
+
+def films_sentence(table: pd.DataFrame) -> str:
+    """Whether more films would help, from `fewer_films`: what the last doubling of the train films changed."""
+    losses = table.groupby("films").val_loss.mean()
+    if len(losses) < 2:
+        return f"{losses.index[-1]} train films are too few to leave some out."
+    (half, before), (films, after) = losses.iloc[-2:].items()
+    text = f"From {half} to {films} train films the validation loss went from {before:.2f} to {after:.2f}"
+    return f"{text}: {'more films would help' if after < 0.97 * before else 'more films alone would help little'}."

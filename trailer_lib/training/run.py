@@ -5,7 +5,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,26 +18,28 @@ from tqdm import tqdm
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import Stopped, TrailerError
-from trailer_lib.evaluation import add_metadata
 from trailer_lib.networks import FilmRegressor, build
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
-from trailer_lib.settings import TrainSettings
+from trailer_lib.settings import TrainSettings, trains
 from trailer_lib.training.batches import process_place, split_loader, train_loader
-from trailer_lib.training.frozen import fit_head
-from trailer_lib.training.module import (
+from trailer_lib.training.checkpoints import (
     FEATURES,
     LAST,
+    LOG,
     SETTINGS,
     AtomicCheckpoints,
     Checkpoints,
     OnEpoch,
-    TrailerModule,
+    TimeEstimate,
     resumable_model,
     resumed_settings,
     write_epoch,
 )
-from trailer_lib.training.scoring import Run, mean_loss, score_test_films
+from trailer_lib.training.earlier_runs import RUNS, recording
+from trailer_lib.training.frozen import fit_head
+from trailer_lib.training.module import TrailerModule
+from trailer_lib.training.scoring import Run, mean_loss, score_validation_films
 
 
 def train(
@@ -49,62 +50,64 @@ def train(
     data: Dataset | None = None,
     resume: bool = False,
 ) -> Run:
-    """Train on `data` and test the best epoch's model once; all is written to `models` or project.models.
+    """Train on `data`, else on the project's dataset; all is written to `models` or project.models.
 
     `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr; without it a progress bar is shown. A
     fitted head is epoch 0, and the whole training if nothing else is trained. `resume`: continue the run that stopped
-    in `models`, with its settings. Of torchrun's processes each returns the result, and the first writes the files.
+    in `models`, with its settings. The test films are left alone: see Run.test. Of torchrun's processes each returns
+    the result, and the first writes the files.
     """
     models = models or project.models
+    if not settings.origins:  # made by hand: what its scheme and settings.toml say is not in it yet
+        settings = project.settings("train", settings)
+    settings.refuse_idle()
+    for line in settings.idle(("settings.toml",)):
+        LOG.warning(f"settings.toml: {line}")
     if resume:
         settings = resumed_settings(models, settings)
     refuse_contradictions(settings, process_place().count)
     data = Dataset.open(project) if data is None else data
-    fit(project, settings, data, models, on_epoch, resume)
-    data = replace(data, films=add_metadata(project, data.films))  # for the baselines
-    return score_test_films(models, data, project.models / FEATURES)
+    fit(project, settings, data, models, on_epoch, resume, models / RUNS)
+    return Run(project, models, data, score_validation_films(project, data, models))
 
 
 def fit(
-    project: Project, settings: TrainSettings, data: Dataset, models: Path, on_epoch: OnEpoch | None, resume: bool
-) -> None:
-    """`train` without the test: writes best_model.pt, history.csv and, of an epoch of gradients, last_model.pt."""
+    project: Project, settings: TrainSettings, data: Dataset, models: Path, on_epoch: OnEpoch | None = None,
+    resume: bool = False, runs: Path | None = None,
+) -> None:  # fmt: skip
+    """`train` without the scores: writes best_model.pt, history.csv and, of an epoch of gradients, last_model.pt.
+
+    `runs`: the folder for the history of a run that a user follows, who is also told how long it takes.
+    """
     pl.seed_everything(settings.seed, verbose=False)
-    hidden = on_epoch is not None or process_place().rank > 0
+    first = process_place().rank == 0
+    hidden = on_epoch is not None or not first
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=hidden) as progress:
         on_epoch = on_epoch or partial(_advance, progress)
+        if runs and first:
+            on_epoch = recording(runs, settings, data, on_epoch)
         module = new_module(project, data, settings)
-        if process_place().rank == 0:
+        if first:
             files.write_json(models / SETTINGS, settings.as_dict())
-        alone = _is_head_alone(settings)
-        if settings.head != "linear" and (alone or not resume):
+        if settings.head != "linear" and not (resume and trains(settings)):
             _fit_head(module, data, models, project.models / FEATURES)
-        if alone:
-            on_epoch(pd.DataFrame(module.history))
-        else:
-            _train_by_gradients(module, data, models, on_epoch, resume)
+            if first:
+                on_epoch(pd.DataFrame(module.history))
+        if trains(settings):
+            _train_by_gradients(module, data, models, on_epoch, resume, timed=bool(runs) and first)
     del module
     gc.collect()  # network and trainer refer to each other: a VGG's gigabytes, which Python would free much later
 
 
-def _is_head_alone(settings: TrainSettings) -> bool:
-    """Whether fitting the head is the whole training."""
-    return settings.head != "linear" and (settings.freeze == "backbone" or settings.epochs == 0)
-
-
 def refuse_contradictions(settings: TrainSettings, processes: int = 1) -> None:
-    """TrailerError for a setting that has no effect beside the others, or that does not fit the processes."""
-    alone, head, batch = _is_head_alone(settings), f"head = {settings.head!r}", settings.batch
-    idle = ", ".join(name for name in ("noise", "crop") if getattr(settings, name) != getattr(TrainSettings, name))
-    if alone and idle:
-        remedy = "set freeze = 'none' (and epochs above 0), or leave it"
-        raise TrailerError(f"{idle}: has no effect where {head} is fitted and nothing else trained: {remedy}")
-    if settings.epochs == 0 and not alone:
-        raise TrailerError(f"epochs = 0 leaves {head} untrained: set epochs, or head = 'ridge'")
-    if alone and processes > 1:
-        raise TrailerError(f"{head} alone is fitted by one process: run it without torchrun, or set freeze = 'none'")
-    if batch % processes:
-        raise TrailerError(f"batch = {batch} can't be shared by {processes} processes: set a multiple of {processes}")
+    """TrailerError when nothing would be trained, or when the settings do not fit the processes."""
+    if settings.epochs == 0 and settings.head == "linear":
+        raise TrailerError("epochs = 0 leaves head = 'linear' untrained: set epochs, or head = 'ridge'")
+    if processes > 1 and not trains(settings):
+        raise TrailerError("a fitted head alone takes one process: run it without torchrun, or set scheme = 'finetune'")
+    if settings.batch % processes:
+        wrong = f"batch = {settings.batch} can't be shared by {processes} processes"
+        raise TrailerError(f"{wrong}: set a multiple of {processes}")
 
 
 def new_module(project: Project, data: Dataset, settings: TrainSettings) -> TrailerModule:
@@ -115,8 +118,9 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
     if scores.nunique() == 1:
         reason = "there is nothing to learn and, without a variance, no nMSE"
         raise TrailerError(f"all {len(scores)} train films have the score {scores.iloc[0]}: {reason}: check the scores")
+    first_conv = settings.first_conv if settings.aggregate == "channels" else "repeat"
     network = build(
-        settings.backbone, settings.frames, settings.aggregate, weights, first_conv=settings.first_conv,
+        settings.backbone, settings.frames, settings.aggregate, weights, first_conv=first_conv,
         pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
     )  # fmt: skip
     _try_once(network, data.frames.shape[1], settings)
@@ -159,7 +163,9 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
         write_epoch(models, module, module.network)
 
 
-def _train_by_gradients(module: TrailerModule, data: Dataset, models: Path, on_epoch: OnEpoch, resume: bool) -> None:
+def _train_by_gradients(
+    module: TrailerModule, data: Dataset, models: Path, on_epoch: OnEpoch, resume: bool, timed: bool
+) -> None:
     settings, average = module.settings, None
     if resume:
         last = resumable_model(models, module)
@@ -172,6 +178,7 @@ def _train_by_gradients(module: TrailerModule, data: Dataset, models: Path, on_e
         average = WeightAveraging(device, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, average)]
+    callbacks += [TimeEstimate(print)] if timed else []
     with _interruptible(module):
         _trainer(settings, callbacks).fit(
             module, train_loader(data, settings, process_place()), split_loader(data, settings, "val"),

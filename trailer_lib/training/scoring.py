@@ -1,10 +1,11 @@
-"""A network's predictions on the films of a split, the test of the best model, and the index of similar films."""
+"""A network's predictions on a split, the scores of the best model, and the index of similar films."""
 
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,47 +15,96 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from trailer_lib import files
-from trailer_lib.dataset import Dataset
-from trailer_lib.evaluation import compare_with_baselines, fit_genres, result_warnings, verdict
+from trailer_lib.dataset import Dataset, split_hash
+from trailer_lib.errors import TrailerError
+from trailer_lib.evaluation import add_metadata, compare_with_baselines, fit_genres, result_warnings, verdict
 from trailer_lib.networks import FilmRegressor, ModelFile, read_model
+from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import evaluation_films, process_place, split_loader
+from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
 from trailer_lib.training.frozen import frozen_features
-from trailer_lib.training.module import BEST, HISTORY, LOG, PREDICTIONS, RESULTS, TrailerModule, write_csv
+from trailer_lib.training.module import TrailerModule
 
+TESTS = "tests.json"  # a hash of the test films -> how many times they have been scored
 PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # the columns of predictions.csv
 INDEX_FILMS = 2000  # at most: 16 MB of 4096 features
 PICTURE = (160, 90)  # width, height; about 5 kB
 FAR = 0.99  # share of the training films whose own nearest is nearer
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished training: `history` a row an epoch, `results` the test result, `predictions` a row a test film."""
+class Scores(NamedTuple):
+    """`results`: metrics of a split's films beside the baselines'; `predictions`: a row a film."""
 
-    history: pd.DataFrame
-    results: dict
+    results: dict[str, Any]
     predictions: pd.DataFrame
 
 
-def score_test_films(models: Path, data: Dataset, cache: Path) -> Run:
-    """Score the test films with best_model.pt, beside the baselines; adds the result to the file and results.json.
+@dataclass(frozen=True)
+class Run:
+    """A finished training: the scores of its best epoch on the validation films; the test films when asked for."""
 
-    The file also gets the predictions on the val films, whose errors give the intervals of a prediction, the model of
-    the genres alone, and the index of similar films. `cache`: the folder of cached features.
+    project: Project
+    models: Path
+    data: Dataset
+    validation: Scores
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row an epoch: epoch, train_loss, val_loss, lr; epoch 0 is the head fitted on frozen features."""
+        return pd.read_csv(self.models / HISTORY)
+
+    def test(self) -> Scores:
+        """Score the test films with the best epoch's model, and count it: see score_test_films."""
+        return score_test_films(self.project, self.data, self.models)
+
+    def __repr__(self) -> str:
+        best = self.history.loc[self.history.val_loss.idxmin()]
+        losses = f"train loss {best.train_loss:.2f}, validation loss {best.val_loss:.2f}"
+        return f"best epoch {best.epoch:.0f} of {self.history.epoch.max():.0f}: {losses}"
+
+
+def score_validation_films(project: Project, data: Dataset, models: Path) -> Scores:
+    """Finish best_model.pt: its predictions on the validation films, their metrics, the index of similar films.
+
+    The errors on the validation films give the intervals of a prediction. They chose the epoch, so that their metrics
+    are a little too good; they stand in the model file and in results.json until the test films are scored.
+    """
+    model, cache = read_model(models / BEST), project.models / FEATURES
+    train, films = data.split("train"), data.split("val")
+    points = predict_points(model, data, "val", cache)
+    validation = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist(), "predicted": points.tolist()}
+    model.facts |= {"validation": validation, "genre_ridge": fit_genres(train)}
+    model.facts["index"] = build_index(model, data, cache)
+    return _write_scores(project, data, models, model, "val", points)
+
+
+def score_test_films(project: Project, data: Dataset, models: Path) -> Scores:
+    """Score the test films with best_model.pt, into the model file, results.json and predictions.csv.
+
+    results.json also says how many times these films have been scored, by any model, since the split was made.
     """
     model = read_model(models / BEST)
-    train, films = data.split("train"), data.split("test")
-    points = predict_points(model, data, "test", cache)
-    results = compare_with_baselines(train, films, points, "trailer")
+    if "validation" not in model.facts:
+        raise TrailerError(f"{models / BEST}: its training has not finished: resume it (--resume), or train anew")
+    if model.facts["split_hash"] != split_hash(data.films):
+        raise TrailerError(f"{models / BEST} was trained on another dataset or split: train again")
+    points = predict_points(model, data, "test", project.models / FEATURES)
+    return _write_scores(project, data, models, model, "test", points)
+
+
+def _write_scores(
+    project: Project, data: Dataset, models: Path, model: ModelFile, split: str, points: np.ndarray
+) -> Scores:
+    films = add_metadata(project, data.films)  # for the baselines
+    train, films = films[films.split == "train"], films[films.split == split]
+    results = compare_with_baselines(train, films, points, "trailer", {"val": "validation"}.get(split, split))
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
-    results["warnings"] = result_warnings(results)
-    results["verdict"] = verdict(results)
-    val = data.split("val")
-    validation = {"imdb_id": val.imdb_id.tolist(), "score": val.score.tolist()}
-    validation["predicted"] = predict_points(model, data, "val", cache).tolist()
-    model.facts |= {"results": results, "validation": validation, "genre_ridge": fit_genres(train)}
-    model.facts["index"] = build_index(model, data, cache)
+    results |= {"warnings": result_warnings(results), "verdict": verdict(results)}
+    if split == "test" and process_place().rank == 0:
+        results["times_scored"] = count_test(project, data)
+        results["warnings"] += test_warnings(results["times_scored"])
+    model.facts["results"] = results
     predictions = films.assign(predicted=points, error=points - films.score)
     if process_place().rank == 0:
         model.save(models / BEST)
@@ -62,7 +112,22 @@ def score_test_films(models: Path, data: Dataset, cache: Path) -> Run:
         files.write_json(models / RESULTS, results)
         for line in results["warnings"]:
             LOG.warning(line)
-    return Run(pd.read_csv(models / HISTORY), results, predictions)
+    return Scores(results, predictions)
+
+
+def count_test(project: Project, data: Dataset) -> int:
+    """Count one more scoring of these test films in models/tests.json; how many there have been by now."""
+    ids = " ".join(sorted(data.split("test").imdb_id))
+    films, counts = hashlib.sha256(ids.encode()).hexdigest()[:12], read_json(project.models / TESTS)
+    counts[films] = counts.get(films, 0) + 1
+    files.write_json(project.models / TESTS, counts)
+    return counts[films]
+
+
+def test_warnings(times: int) -> list[str]:
+    """From the second scoring on, what that means for the figures; no line before."""
+    seen = f"These test films have been scored {times} times since the split was made"
+    return [f"{seen}: a model that was chosen by them looks better than it is."] if times > 1 else []
 
 
 def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:

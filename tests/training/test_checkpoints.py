@@ -1,0 +1,32 @@
+"""How long a training takes is said once, after its first steps, with the word that makes a slow one quicker."""
+
+from pathlib import Path
+
+import pytest
+from training_runs import few_resamples, trained  # noqa: F401
+
+from trailer_lib.project import Project
+from trailer_lib.training import checkpoints
+
+
+@pytest.mark.parametrize(
+    "seconds, device, expected",
+    [
+        (2.4, "cpu", "about 2 s an epoch on this CPU, at most 24 s for 10 epochs"),
+        (61.0, "cpu", "about 61 s an epoch on this CPU, at most 10 min for 10 epochs; scheme='frozen' is quicker: it"),
+        (61.0, "cuda", "about 61 s an epoch on this CUDA, at most 10 min for 10 epochs"),
+        (3600.0, "cpu", "about 60 min an epoch on this CPU, at most 10.0 h for 10 epochs; scheme='frozen'"),
+    ],
+)
+def test_the_line_names_the_quicker_scheme_only_on_a_slow_cpu(seconds: float, device: str, expected: str) -> None:
+    line = checkpoints.estimate(seconds, 10, device)
+    assert line.startswith(expected) and ("frozen" in line) == ("frozen" in expected)
+
+
+def test_a_training_says_once_how_long_it_takes(
+    dataset_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    trained(Project(dataset_root), tmp_path, epochs=4)
+    assert capsys.readouterr().out.count(" an epoch on this ") == 1
+    trained(Project(dataset_root), tmp_path, scheme="frozen", aggregate="mean", head="ridge", depth="stages")
+    assert " an epoch on this " not in capsys.readouterr().out

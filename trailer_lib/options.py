@@ -1,0 +1,141 @@
+"""What the settings of all stages share: options with checks, layers, a table, and when a setting counts."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from trailer_lib.errors import TrailerError, suggestion
+
+USER = ("this cell", "code")  # layers whose settings are refused where they do not count
+
+
+class Condition(NamedTuple):
+    """When a setting counts: in words, and as a function of all settings."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+ALWAYS = Condition("", lambda settings: True)
+
+
+def option(
+    default: Any, meaning: str, choices: tuple = (), low: float | None = None, high: float | None = None,
+    counts: Condition = ALWAYS,
+) -> Any:  # fmt: skip
+    """A dataclass field with what the settings table and the checks need to know of it."""
+    facts = {"meaning": meaning, "choices": choices, "low": low, "high": high, "counts": counts}
+    return field(default=default, metadata=facts)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A stage's settings: checked on creation; `origins` says which layer each one came from that is no default."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origins", {})
+        for item in fields(self):
+            object.__setattr__(self, item.name, checked(item, getattr(self, item.name)))
+
+    @classmethod
+    def layered(cls, layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]] | None = None) -> "Settings":
+        """Settings from named layers, the later over the earlier; an unknown name is an error.
+
+        Right below the last layer that names a `scheme` comes what the scheme means.
+        """
+        names = [item.name for item in fields(cls)]
+        values, origins = {}, {}
+        for origin, layer in _with_scheme(layers, schemes or {}).items():
+            for name, value in layer.items():
+                if name not in names:
+                    raise TrailerError(f"unknown setting {name!r} ({origin}): {suggestion(name, names)}")
+                values[name], origins[name] = value, origin
+        settings = cls(**values)
+        settings.origins.update(origins)
+        return settings
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from their defaults."""
+        return {
+            item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) != item.default
+        }
+
+    def idle(self, origins: tuple[str, ...] = USER) -> list[str]:
+        """A line for each condition that fails and the settings, set in `origins`, that count only where it holds."""
+        reasons: dict[str, list[str]] = {}
+        for item in fields(self):
+            value, counts = getattr(self, item.name), item.metadata["counts"]
+            if value != item.default and self.origins.get(item.name, "code") in origins and not counts.holds(self):
+                reasons.setdefault(counts.words, []).append(f"{item.name} = {value!r}")
+        return [f"{', '.join(names)} has no effect here: it counts only {words}" for words, names in reasons.items()]
+
+    def refuse_idle(self) -> None:
+        """TrailerError when a setting that the user set himself does not count beside the others."""
+        if lines := self.idle():
+            raise TrailerError("; ".join(lines))
+
+    def rows(self, everything: bool = True) -> list[tuple[str, str, str, str]]:
+        """(setting, value, where it came from, meaning), of all settings or of those that are not at their default."""
+        return [
+            (item.name, repr(getattr(self, item.name)), self.origins.get(item.name, "default"), meaning(item))
+            for item in fields(self)
+            if everything or getattr(self, item.name) != item.default
+        ]
+
+    def table(self, everything: bool = True) -> Any:
+        """`rows` as a pandas table."""
+        import pandas as pd  # half a second, which --help should not take
+
+        return pd.DataFrame(self.rows(everything), columns=["setting", "value", "from", "meaning"]).set_index("setting")
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        with pd.option_context("display.max_colwidth", None):
+            table = self.table(everything=False)
+            return table.to_html(justify="left") if len(table) else "every setting is at its default"
+
+
+def _with_scheme(layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The layers, and right below the last one that names a scheme what the scheme means."""
+    naming = [origin for origin, layer in layers.items() if isinstance(layer.get("scheme"), str)][-1:]
+    expanded = {}
+    for origin, layer in layers.items():
+        if [origin] == naming:
+            expanded[f"scheme {layer['scheme']!r}"] = schemes.get(layer["scheme"], {})
+        expanded[origin] = layer
+    return expanded
+
+
+def meaning(item: Any) -> str:
+    """What a setting means, and its choices."""
+    choices = " | ".join(repr(choice) for choice in item.metadata["choices"])
+    return item.metadata["meaning"] + (f": {choices}" if choices else "")
+
+
+def checked(item: Any, value: Any) -> Any:
+    """`value` in the type of the field's default, or an error that says what the field takes."""
+    kind, meta = type(item.default), item.metadata
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if item.name == "freeze" and type(value) is int:
+        value = str(value)
+    if type(value) is not kind:
+        raise TrailerError(f"setting {item.name} = {value!r}: expected {kind.__name__}, like {item.default!r}")
+    if meta["choices"] and value not in meta["choices"]:
+        raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(value, map(str, meta['choices']))}")
+    low, high = meta["low"], meta["high"]
+    span = f"at least {low}" if high is None else f"from {low} to {high}"
+    # `not low <= value` instead of `value < low`: nan must fail too.
+    if (low is not None and not low <= value) or (high is not None and not value <= high):
+        raise TrailerError(f"setting {item.name} = {value!r}: expected {span}")
+    if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
+        raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")
+    if item.name == "freeze" and value not in ("none", "backbone") and not value.isdecimal():
+        raise TrailerError(f"setting freeze = {value!r}: expected 'none', 'backbone' or a number of stages, like '2'")
+    return value
