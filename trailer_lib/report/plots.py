@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trailer_lib.dataset import SPLITS, Dataset, evenly_spaced
-from trailer_lib.evaluation import BASELINES, Metric
+from trailer_lib.evaluation import BASELINES, Metric, baseline_losses, genre_loss
+from trailer_lib.project import Project
+from trailer_lib.settings import TrainSettings
+from trailer_lib.training import EarlierRun, earlier_runs
 from trailer_lib.video import picture_paths, read_dropped, read_picture, read_record
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "mean baseline": "#777777", "genre only": "#aa3377"}
@@ -19,22 +25,64 @@ OFF_SCALE = 2.0  # nMSE from which a scheme is left out of the choice of the axi
 WIDTH = 10.0  # inches: what a notebook shows without shrinking
 
 
+class DescribedFigure(Figure):
+    """A figure that says in words what it draws, for people who cannot see it and for nbval, which compares words."""
+
+    def __repr__(self) -> str:
+        pictures = sum(len(axis.images) for axis in self.axes)
+        words = [_words(axis) for axis in self.axes if not axis.images]
+        return "\n".join([*filter(None, words), *[f"{pictures} pictures"] * bool(pictures)]) or "an empty figure"
+
+
+def _words(axis: Axes) -> str:
+    """What an axis draws: "train: 9 points; mean baseline"."""
+    lengths = {line.get_label(): len(line.get_xdata()) for line in axis.lines if _is_named(line)}
+    lines = [name if count == 2 else f"{name}: {count} points" for name, count in lengths.items()]  # 2: a baseline
+    lines += [f"{dots.get_label()}: {len(dots.get_offsets())} dots" for dots in axis.collections if _is_named(dots)]
+    bars = [f"{len(axis.patches)} bars"] if axis.patches else []
+    return "; ".join(filter(None, [axis.get_title(), *lines, *bars]))
+
+
+def _is_named(artist: Artist) -> bool:
+    return not str(artist.get_label()).startswith("_")
+
+
+def _subplots(width: float, height: float, rows: int = 1, columns: int = 1, squeeze: bool = True) -> Any:
+    """A figure of that many inches, and its axes."""
+    size = {"figsize": (width, height), "layout": "constrained"}
+    return plt.subplots(rows, columns, squeeze=squeeze, FigureClass=DescribedFigure, **size)
+
+
 def contact_sheet(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", columns: int = 10
+    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", columns: int = 10, below: bool = False
 ) -> Figure:
-    """Pictures, uint8 [height, width, 3] each, in rows of `columns`, a caption over each."""
+    """Pictures, uint8 [height, width, 3] each, in rows of `columns`, a caption over (or `below`) each."""
     rows = max(1, -(-len(pictures) // columns))
     height, width = pictures[0].shape[:2] if len(pictures) else (9, 16)
-    size = WIDTH, rows * (WIDTH / columns * height / width + 0.16) + 0.3 + 0.16 * title.count("\n")
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    inches = rows * (WIDTH / columns * height / width + 0.16) + 0.3 + 0.16 * title.count("\n")
+    figure, axes = _subplots(WIDTH, inches, rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, caption in zip(axes.flat, pictures, captions):
         axis.imshow(picture)
-        axis.set_title(caption, fontsize=7, pad=2, loc="left", parse_math=False)  # a title may hold dollar signs
+        words = {"fontsize": 7, "parse_math": False}  # a title may hold dollar signs
+        if below:
+            axis.text(0, -0.04, caption, transform=axis.transAxes, va="top", **words).set_in_layout(False)
+        else:
+            axis.set_title(caption, pad=2, loc="left", **words)
     figure.suptitle(title, fontsize=10, parse_math=False)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.0)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.2 if below else 0.0)
     return _finished(figure)
+
+
+def augmented_batch(pictures: np.ndarray, films: pd.DataFrame, count: int = 6) -> Figure:
+    """The first `count` films of `training.augmented_batch`: their frames side by side, two films a row."""
+    frames = pictures.shape[1]
+    captions = [""] * (frames * len(films[:count]))
+    captions[::frames] = [f"{film.title[:24]}, {film.score}" for film in films[:count].itertuples()]
+    columns = 2 * frames if frames <= 8 else frames
+    flat = pictures[:count].reshape(-1, *pictures.shape[2:])
+    return contact_sheet(flat, captions, "one training batch as the network sees it", columns, below=True)
 
 
 def kept_frames(folder: Path, count: int = 20) -> Figure:
@@ -60,7 +108,7 @@ def scrape_outcomes(status: pd.DataFrame) -> Figure:
     reasons = status.reason.where(status.status != "ok", "frames kept").replace("", "not tried yet")
     counts = pd.DataFrame({"outcome": reasons, "status": status.status}).value_counts()
     names = [f"{reason}, to be tried again" if state == "later" else reason for reason, state in counts.index]
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 0.9 + 0.35 * len(counts)), layout="constrained")
+    figure, axis = _subplots(WIDTH * 0.7, 0.9 + 0.35 * len(counts))
     axis.bar_label(axis.barh(names, counts, color=[OUTCOMES[state] for _, state in counts.index]), padding=3)
     axis.invert_yaxis()
     axis.set_xlabel("films")
@@ -69,7 +117,7 @@ def scrape_outcomes(status: pd.DataFrame) -> Figure:
 
 def score_histogram(films: pd.DataFrame) -> Figure:
     """The scores of each split's films, and the train films' mean: the mean baseline."""
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 2.6), layout="constrained")
+    figure, axis = _subplots(WIDTH * 0.7, 2.6)
     scores, colours = zip(*((films.score[films.split == split], COLOURS[split]) for split in SPLITS))
     axis.hist(scores, np.arange(1, 10.26, 0.25), stacked=True, color=colours, label=SPLITS)
     axis.axvline(scores[0].mean(), color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
@@ -80,10 +128,13 @@ def score_histogram(films: pd.DataFrame) -> Figure:
 
 
 def learning_curve(
-    history: pd.DataFrame, baseline: dict[str, float], epochs: int, loss: str, genre: float | None = None
-) -> Figure:
-    """Losses by epoch (0: a head fitted on frozen features), `baseline_losses` (dashed), `genre_loss` (dotted)."""
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, 3.2), layout="constrained")
+    history: pd.DataFrame, baseline: dict[str, float], epochs: int, loss: str, genre: float | None = None,
+    earlier: Sequence[EarlierRun] = (),
+) -> Figure:  # fmt: skip
+    """Losses by epoch, with `baseline_losses` (dashed), `genre_loss` (dotted), and earlier runs' val losses in grey."""
+    figure, axis = _subplots(WIDTH * 0.8, 3.6)
+    for run, grey in zip(earlier, ("0.82", "0.7", "0.55")[-len(earlier) :]):
+        axis.plot(run.history.epoch, run.history.val_loss, ".-", color=grey, label=f"earlier, val: {run.name}")
     constant = "median" if loss == "l1" else "mean"
     for split, colour in list(COLOURS.items())[:2]:
         axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=colour, label=split)
@@ -91,41 +142,66 @@ def learning_curve(
     if genre is not None:
         axis.axhline(genre, color=COLOURS["genre only"], linestyle=":", linewidth=1.5, label="genre only, val")
     best = history.loc[history.val_loss.idxmin()]
-    axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best, saved")
-    first, top = min(1, int(history.epoch.iloc[0])), 2 * max(baseline.values()) or 1.0
+    axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best epoch, saved")
+    first, last = min(1, int(history.epoch.iloc[0])), max(epochs, int(history.epoch.iloc[-1]))
+    highest = max(*baseline.values(), genre or 0, 0.1)
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
-    axis.set(xlim=(first - 0.5, epochs + 0.5), ylim=(-0.03 * top, top), ylabel=f"{loss} of standardised scores")
-    title = f"epoch {int(history.epoch.iloc[-1])} of {epochs}"
-    axis.set(xlabel="epoch" if first else "epoch (0: the fitted head)", title=title)
+    top = 1.1 * max(highest, min(2 * highest, history[["train_loss", "val_loss"]].to_numpy().max()))
+    axis.set(xlim=(first - 0.5, last + 0.5), ylim=(-0.03 * top, top), ylabel=f"{loss} of standardised scores")
+    axis.set(xlabel="epoch", title=f"epoch {int(history.epoch.iloc[-1])} of {epochs}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(frameon=False, fontsize=8, ncols=2)
+    axis.xaxis.set_major_formatter(lambda x, _: "head on\nfrozen features" if x == 0 else f"{x:.0f}")
+    axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1))
     return _finished(figure)
 
 
 class LiveCurve:
-    """The learning curve as a notebook output that is redrawn after every epoch: pass it as `train(on_epoch=...)`."""
+    """The learning curve as a notebook output that is redrawn after every epoch: pass it as `train(on_epoch=...)`.
 
-    def __init__(self, baseline: dict[str, float], epochs: int, loss: str, genre: float | None = None) -> None:
+    It shows the earlier runs on the same split with the same loss, and `print` says in words what is drawn.
+    """
+
+    def __init__(self, project: Project, settings: TrainSettings, data: Dataset) -> None:
         from IPython.display import Markdown, display  # only notebooks have it
 
-        self.arguments = (baseline, epochs, loss, genre)
+        lines = baseline_losses(data, settings.loss), settings.epochs, settings.loss, genre_loss(data, settings.loss)
+        self.arguments = (*lines, earlier_runs(project.models, settings, data))
+        self.figure: Figure | None = None
         self.handle = display(Markdown("*the curve appears after the first epoch*"), display_id=True)
 
     def __call__(self, history: pd.DataFrame) -> None:
-        self.handle.update(learning_curve(history, *self.arguments))
+        self.figure = learning_curve(history, *self.arguments)
+        self.handle.update(self.figure)
+
+    def __str__(self) -> str:
+        return repr(self.figure) if self.figure else "no curve is drawn yet"
+
+
+def fewer_films(table: pd.DataFrame, baseline: dict[str, float]) -> Figure:
+    """The val loss by the number of train films (`training.fewer_films`): the mean of the draws, and their range."""
+    figure, axis = _subplots(WIDTH * 0.6, 2.8)
+    losses = table.groupby("films").val_loss.agg(["mean", "min", "max"])
+    axis.fill_between(losses.index, losses["min"], losses["max"], color=COLOURS["val"], alpha=0.2, label="other draws")
+    axis.plot(losses.index, losses["mean"], "o-", color=COLOURS["val"], label="val, mean of the draws")
+    axis.axhline(baseline["val"], color=COLOURS["mean baseline"], linestyle="--", label="mean baseline, val")
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(losses.index, losses.index)
+    axis.set(xlabel="train films", ylabel="mse of standardised scores", ylim=(0, None))
+    axis.legend(frameon=False, fontsize=8)
+    return _finished(figure)
 
 
 def predicted_against_true(
     predictions: pd.DataFrame, results: dict, others: dict[str, np.ndarray] | None = None
 ) -> Figure:
-    """Predicted against true scores of the test films; `others`: of baselines, float [films], a panel each."""
+    """Predicted against true scores of a result's films; `others`: of baselines, float [films], a panel each."""
     panels = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
     points = np.concatenate([predictions.score, *panels.values()])
     ends = points.min() - 0.3, points.max() + 0.3
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 4.4), squeeze=False, layout="constrained")
+    figure, axes = _subplots(4.6 * len(panels), 4.4, 1, len(panels), squeeze=False)
     for axis, (name, predicted) in zip(axes[0], panels.items()):
         colour = COLOURS["test" if name == "trailer" else "genre only"]
-        axis.scatter(predictions.score, predicted, s=18, color=colour, label="test films")
+        axis.scatter(predictions.score, predicted, s=18, color=colour, label=f"{results.get('split', 'test')} films")
         axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
         axis.axhline(results["train_mean"], color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
         title = f"{name}: nMSE {Metric(**results['metrics'][name]['nMSE'])}"
@@ -136,19 +212,19 @@ def predicted_against_true(
 
 
 def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, count: int = 5) -> Figure:
-    """`count` frames of each of the `films` test films with the largest errors."""
+    """`count` frames of each of the `films` films with the largest errors."""
     worst = predictions.loc[predictions.error.abs().nlargest(films).index]
     pictures, captions = [], []
     for film in worst.itertuples():
         pictures += list(data.film_frames(film.Index, count))
         captions += [f"{film.title[:22]}: {film.predicted:.1f}, true {film.score:.1f}"] + [""] * (count - 1)
-    return contact_sheet(pictures, captions, "the largest errors on the test films", 2 * count)
+    return contact_sheet(pictures, captions, "the largest errors", 2 * count)
 
 
 def scheme_table(results: dict, title: str = "") -> Figure:
     """nMSE with its interval of every row of `compare` or `evaluate_features`; the baselines grey."""
     metrics = {row: Metric(**found["nMSE"]) for row, found in results["metrics"].items()}
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.8, 0.9 + 0.26 * len(metrics)), layout="constrained")
+    figure, axis = _subplots(WIDTH * 0.8, 0.9 + 0.26 * len(metrics))
     # A scheme that diverged can be off by hundreds; it must not flatten the rest.
     near = [metric for metric in metrics.values() if metric.value < OFF_SCALE] or list(metrics.values())
     left, right = (np.nanmin([1, *(m.low for m in near)]) - 0.02, np.nanmax([1, *(m.high for m in near)]) + 0.02)
