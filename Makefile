@@ -31,14 +31,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 unit: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 floors:
 	$(PYTHON) -m venv build/floors
 	build/floors/bin/pip install --quiet uv
 	build/floors/bin/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
 		-r requirements.txt -e '.[dev]'
-	OMP_NUM_THREADS=1 build/floors/bin/python -m pytest -q -n 2 --dist loadfile tests
+	OMP_NUM_THREADS=1 build/floors/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 torture: $(VENV)/installed
 	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/catalog tests/dataset \

@@ -3,12 +3,13 @@
     python benchmarks/posters.py [NAME ...] [--folds 5] [--original-epochs 50]
 
 Wants ../shared/real/posters and the spreadsheet beside it. A scheme trained on a fold is stored in build/posters:
-a stopped run continues. The original sees 128 x 128 pixels, as it did; the others 224. Writes posters.json, POSTERS.md
-and posters.png, in which no poster is shown. About three hours on two idle cores.
+a stopped run continues, and schemes that are not named keep their figures. Writes posters.json, POSTERS.md and
+posters.png, in which no poster is shown. About three hours on two idle cores.
 """
 
 import argparse
 import csv
+import json
 import re
 import sys
 from functools import cache
@@ -26,13 +27,14 @@ from trailer_lib.project import Project
 HERE = Path(__file__).resolve().parent
 POSTERS, TABLE = trials.SHARED / "real" / "posters", trials.SHARED / "real" / "excels" / "movie_metadata.csv"
 FOLDS, TENTHS = 5, 10
-OTHERS = ("original", "frozen + ridge, last layer only")
+OTHERS = ("original", "frozen, 128 pixels", "frozen, last layer only")
 ONE = {"frames": 1, "backbone": "mobilenet_v2", "views": 1}
 SCHEMES: dict[str, tuple[int, dict[str, Any]]] = {
-    "original": (128, {"scheme": "original", "reorder_frames": False}),
-    "default": (224, {}),
-    "default, 128 pixels": (128, {}),
-    "frozen + ridge, last layer only": (224, {"depth": "last"}),
+    "original": (128, {"scheme": "original"}),
+    "finetune, 128 pixels": (128, {}),
+    "frozen, 128 pixels": (128, {"scheme": "frozen"}),
+    "frozen": (224, {"scheme": "frozen"}),
+    "frozen, last layer only": (224, {"scheme": "frozen", "depth": "last"}),
 }
 TEXT = """# Real pictures with real scores: posters
 
@@ -46,7 +48,7 @@ Made by `posters.py` from `posters.json`; do not edit.
 tested by networks that were trained on seven tenths of the films and chosen on one tenth. Backbone: MobileNetV2,
 weights: {weights}.
 A poster is no trailer: this shows that training from pixels finds a signal where there is one, not what a trailer says.
-That all stages' features are the default was decided looking at these same posters and at the first seed of
+That all stages' features are used was decided looking at these same posters and at the first seed of
 the [made films](RECIPES.md); the other two seeds had no part in it.
 
 {table}
@@ -55,7 +57,7 @@ the [made films](RECIPES.md); the other two seeds had no part in it.
 
 "nMSE" is of all films' predictions, each from the fold that tests it, with its 95 % bootstrap interval over films; a
 constant scores 1. "minus ..." is the paired difference on the same films. "processor" is the mean of a
-fold's time.
+fold's time, "measured" the day.
 {epochs}
 
 Measured on {date}: {processor}, Python {python}, load {load}; {versions}.
@@ -140,12 +142,13 @@ def write(results: dict[str, Any]) -> None:
     metrics = {name: scheme["nMSE"] for name, scheme in figures.items()}
     films = len(next(iter(results["schemes"].values()))["predicted"])
     trials.plot(HERE / "posters.png", metrics, {"mean baseline": 1.0}, f"{films} posters")
-    rows = [["scheme", "pixels", "nMSE", *(f"minus {other}" for other in OTHERS), "processor"]]
+    rows = [["scheme", "pixels", "nMSE", *(f"minus {other}" for other in OTHERS), "processor", "measured"]]
     for name in sorted(metrics, key=lambda name: metrics[name]["value"]):
         differences = [figures[name].get(f"minus {other}") for other in OTHERS]
         cells = [trials.text(metric) if metric else "" for metric in (metrics[name], *differences)]
         seconds = f"{results['schemes'][name]['processor_seconds']:.0f} s"
-        rows.append([f"**{name}**" if name == "default" else name, str(SCHEMES[name][0]), *cells, seconds])
+        label = f"**{name}**" if name.startswith("finetune") else name
+        rows.append([label, str(SCHEMES[name][0]), *cells, seconds, results["schemes"][name]["date"]])
     trained = results["original epochs"]
     short = "" if trained == 50 else f"The original is trained for {trained} of its 50 epochs here."
     facts = {
@@ -164,13 +167,17 @@ def main() -> None:
     args = parser.parse_args()
     if not POSTERS.is_dir():
         sys.exit(f"{POSTERS}: not here, and nothing else has posters with scores")
+    before, facts = json.loads((HERE / "posters.json").read_text(encoding="utf-8")), machine.facts(trials.PACKAGES)
+    epochs = args.original_epochs if "original" in args.schemes else before["original epochs"]
     results = {
-        "machine": machine.facts(trials.PACKAGES),
-        "command": f"python benchmarks/posters.py --folds {args.folds} --original-epochs {args.original_epochs}",
+        "machine": facts,
+        "command": f"python benchmarks/posters.py --folds {args.folds} --original-epochs {epochs}",
         "folds": args.folds,
-        "original epochs": args.original_epochs,
-        "schemes": {name: train_folds(name, args.folds, args.original_epochs) for name in args.schemes},
+        "original epochs": epochs,
+        "schemes": before["schemes"],
     }
+    for name in args.schemes:
+        results["schemes"][name] = train_folds(name, args.folds, epochs) | {"date": facts["date"]}
     results["summary"] = summary(results["schemes"])
     files.write_json(HERE / "posters.json", results)
     write(results)

@@ -96,7 +96,7 @@ def plot(path: Path, metrics: dict[str, dict[str, float]], lines: dict[str, floa
     for place, name in enumerate(names):
         metric = metrics[name]
         axis.plot([metric["low"], metric["high"]], [place, place], color="0.6")
-        axis.plot(metric["value"], place, "o", color="C3" if name == "default" else "C0")
+        axis.plot(metric["value"], place, "o", color="C3" if name in ("finetune", "frozen") else "C0")
     for number, (label, value) in enumerate(lines.items()):
         axis.axvline(value, color=f"C{number + 1}", linestyle=":", label=label)
     axis.set(yticks=range(len(names)), yticklabels=names, xlabel="nMSE (lower is better)", title=title)
