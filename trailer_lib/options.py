@@ -96,7 +96,8 @@ class Settings:
 
         with pd.option_context("display.max_colwidth", None):
             table = self.table(everything=False)
-            return table.to_html(justify="left") if len(table) else "every setting is at its default"
+            html = table.to_html(justify="left").replace("<td>", '<td style="text-align: left">')
+            return html if len(table) else "every setting is at its default"
 
 
 def _with_scheme(layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

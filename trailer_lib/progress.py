@@ -1,5 +1,6 @@
 """A progress bar: tqdm's, on stderr in a terminal, and in a notebook as an output that is empty at the end."""
 
+import html
 import io
 import sys
 from typing import Any
@@ -18,7 +19,7 @@ class NotebookBar(tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         text = str(self) if msg is None else msg
-        self.handle.update(self.html(f"<pre>{text}</pre>" if text else ""))
+        self.handle.update(self.html(f"<pre>{html.escape(text)}</pre>" if text else ""))
 
 
 def bar(*args: Any, **options: Any) -> tqdm:

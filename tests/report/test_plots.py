@@ -12,10 +12,10 @@ from conftest import FRAMES, fictional_film
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trailer_lib.dataset import Dataset, evenly_spaced
+from trailer_lib import files
+from trailer_lib.dataset import Dataset, evenly_spaced, split_hash
 from trailer_lib.project import Project
 from trailer_lib.report import plots
-from trailer_lib.training.earlier_runs import recording
 from trailer_lib.video import folder_name
 
 NMSE = {"nMSE": {"value": 0.9, "low": 0.8, "high": 1.1}}
@@ -109,7 +109,7 @@ def curve(history: pd.DataFrame = HISTORY, loss: str = "mse", genre: float | Non
 def test_the_curve_has_losses_baselines_and_the_best_epoch(loss: str, constant: str, genre: float | None) -> None:
     axis = curve(HISTORY, loss, genre)
     lines = {line.get_label(): list(line.get_ydata()) for line in axis.lines}
-    assert lines["train"] == HISTORY.train_loss.tolist() and lines["val"] == HISTORY.val_loss.tolist()
+    assert lines["train (0.70)"] == HISTORY.train_loss.tolist() and lines["val (0.70)"] == HISTORY.val_loss.tolist()
     assert [set(lines[f"{constant} baseline, {split}"]) for split in BASELINE] == [{1.0}, {1.1}]
     assert lines["best epoch, saved"] == [0.7] and set(lines.get("genre only, val", [None])) == {genre}
     assert axis.get_title() == "epoch 4 of 10" and axis.get_ylabel().startswith(loss)
@@ -133,20 +133,23 @@ def test_the_live_curve_redraws_one_output_beside_the_earlier_runs(
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: handle())
     project, settings = copy_of(dataset_root), Project(dataset_root).settings("train", noise=0.2)
     data = Dataset.open(project)
-    for seed in range(4):
-        name = project.models / "runs" / f"{seed}.json"
-        record = recording(name.parent, settings, data, lambda history: None)
-        record(HISTORY.head(2))
-        next(path for path in name.parent.iterdir() if len(path.stem) > 1).rename(name)
+    facts = {"name": "finetune, noise=0.2", "loss": "mse", "split_hash": split_hash(data.films)}
+    worse = [HISTORY.assign(val_loss=HISTORY.val_loss * factor) for factor in (2, 3, 4, 5)]
+    for number, history in enumerate([*worse, HISTORY.head(2), HISTORY]):  # the last was stopped, and resumed
+        files.write_json(project.models / "runs" / f"{number}.json", facts | {"history": history.to_dict("list")})
+    (project.models / "runs" / "damaged.json").write_text("{")
     live = plots.LiveCurve(project, settings, data)
     assert str(live) == "no curve is drawn yet"
-    for epochs in (1, 2):
+    names = []
+    for epochs in (1, 4):
         live(HISTORY.head(epochs))
-    assert [figure.axes[0].get_title() for figure in shown] == ["epoch 1 of 3", "epoch 2 of 3"]
-    labels = [line.get_label() for line in shown[-1].axes[0].lines]
-    assert labels.count("earlier, val: finetune, noise=0.2") == 3 and "genre only, val" in labels
-    assert "train: 2 points" not in str(live) and "epoch 2 of 3; " in str(live)
-    assert [len(plots.LiveCurve(project, replace(settings, loss="l1"), data).arguments[-1])] == [0]
+        labels = [line.get_label() for line in shown[-1].axes[0].lines]
+        names.append([label.partition(":")[0] for label in labels if label.endswith(": finetune, noise=0.2")])
+    assert [figure.axes[0].get_title() for figure in shown] == ["epoch 1 of 3", "epoch 4 of 3"]
+    assert names[0] == ["earlier, val (2.80)", "earlier, val (3.50)", "earlier, val (0.70)"]
+    assert names[1] == names[0][:2]  # what is drawn in colour is not drawn in grey too
+    assert "val (0.70): 4 points" in str(live) and "genre only, val" in str(live)
+    assert plots.LiveCurve(project, replace(settings, loss="l1"), data).arguments[-1] == []
 
 
 def test_predictions_stand_against_the_truth_beside_a_baselines(predictions: pd.DataFrame) -> None:

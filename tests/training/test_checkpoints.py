@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from training_runs import few_resamples, trained  # noqa: F401
+from training_runs import Copy, few_resamples, trained  # noqa: F401
 
 from trailer_lib.project import Project
 from trailer_lib.training import checkpoints
@@ -30,3 +31,16 @@ def test_a_training_says_once_how_long_it_takes(
     assert capsys.readouterr().out.count(" an epoch on this ") == 1
     trained(Project(dataset_root), tmp_path, scheme="frozen", aggregate="mean", head="ridge", depth="stages")
     assert " an epoch on this " not in capsys.readouterr().out
+
+
+def test_the_curve_of_a_run_is_kept_under_the_name_of_what_was_chosen(
+    dataset_root: Path, copy_of: Copy, capsys: pytest.CaptureFixture
+) -> None:
+    project = copy_of(dataset_root)  # whose settings.toml sets much that is no one's choice today
+    run = trained(project, epochs=1, noise=0.3, loader_workers=1)
+    [earlier] = checkpoints.earlier_runs(project.models, project.settings("train"), run.data)
+    assert earlier.name == "finetune, noise=0.3, epochs=1"
+    pd.testing.assert_frame_equal(earlier.history, run.history)
+    assert checkpoints.earlier_runs(project.models, project.settings("train", loss="l1"), run.data) == []
+    other = run.data.with_split([*run.data.films.split[1:], run.data.films.split[0]])
+    assert checkpoints.earlier_runs(project.models, project.settings("train"), other) == []

@@ -17,8 +17,7 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
-from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, SETTINGS
-from trailer_lib.training.earlier_runs import RUNS
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS, SETTINGS
 
 
 def val_mean(data: Dataset) -> float:

@@ -2,55 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trailer_lib.dataset import SPLITS, Dataset, evenly_spaced
 from trailer_lib.evaluation import BASELINES, Metric, baseline_losses, genre_loss
 from trailer_lib.project import Project
-from trailer_lib.settings import TrainSettings
-from trailer_lib.training import EarlierRun, earlier_runs
+from trailer_lib.report.figures import WIDTH, finished, subplots
+from trailer_lib.settings import TrainSettings, trains
+from trailer_lib.training import EarlierRun, earlier_runs, is_start
 from trailer_lib.video import picture_paths, read_dropped, read_picture, read_record
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "mean baseline": "#777777", "genre only": "#aa3377"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
 OFF_SCALE = 2.0  # nMSE from which a scheme is left out of the choice of the axis
-WIDTH = 10.0  # inches: what a notebook shows without shrinking
-
-
-class DescribedFigure(Figure):
-    """A figure that says in words what it draws, for people who cannot see it and for nbval, which compares words."""
-
-    def __repr__(self) -> str:
-        pictures = sum(len(axis.images) for axis in self.axes)
-        words = [_words(axis) for axis in self.axes if not axis.images]
-        return "\n".join([*filter(None, words), *[f"{pictures} pictures"] * bool(pictures)]) or "an empty figure"
-
-
-def _words(axis: Axes) -> str:
-    """What an axis draws: "train: 9 points; mean baseline"."""
-    lengths = {line.get_label(): len(line.get_xdata()) for line in axis.lines if _is_named(line)}
-    lines = [name if count == 2 else f"{name}: {count} points" for name, count in lengths.items()]  # 2: a baseline
-    lines += [f"{dots.get_label()}: {len(dots.get_offsets())} dots" for dots in axis.collections if _is_named(dots)]
-    bars = [f"{len(axis.patches)} bars"] if axis.patches else []
-    return "; ".join(filter(None, [axis.get_title(), *lines, *bars]))
-
-
-def _is_named(artist: Artist) -> bool:
-    return not str(artist.get_label()).startswith("_")
-
-
-def _subplots(width: float, height: float, rows: int = 1, columns: int = 1, squeeze: bool = True) -> Any:
-    """A figure of that many inches, and its axes."""
-    size = {"figsize": (width, height), "layout": "constrained"}
-    return plt.subplots(rows, columns, squeeze=squeeze, FigureClass=DescribedFigure, **size)
 
 
 def contact_sheet(
@@ -59,8 +27,8 @@ def contact_sheet(
     """Pictures, uint8 [height, width, 3] each, in rows of `columns`, a caption over (or `below`) each."""
     rows = max(1, -(-len(pictures) // columns))
     height, width = pictures[0].shape[:2] if len(pictures) else (9, 16)
-    inches = rows * (WIDTH / columns * height / width + 0.16) + 0.3 + 0.16 * title.count("\n")
-    figure, axes = _subplots(WIDTH, inches, rows, columns, squeeze=False)
+    inches = rows * (WIDTH / columns * height / width + 0.16) + 0.3 + 0.2 * below + 0.16 * title.count("\n")
+    figure, axes = subplots(WIDTH, inches, rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, caption in zip(axes.flat, pictures, captions):
@@ -72,7 +40,7 @@ def contact_sheet(
             axis.set_title(caption, pad=2, loc="left", **words)
     figure.suptitle(title, fontsize=10, parse_math=False)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.2 if below else 0.0)
-    return _finished(figure)
+    return finished(figure)
 
 
 def augmented_batch(pictures: np.ndarray, films: pd.DataFrame, count: int = 6) -> Figure:
@@ -108,23 +76,23 @@ def scrape_outcomes(status: pd.DataFrame) -> Figure:
     reasons = status.reason.where(status.status != "ok", "frames kept").replace("", "not tried yet")
     counts = pd.DataFrame({"outcome": reasons, "status": status.status}).value_counts()
     names = [f"{reason}, to be tried again" if state == "later" else reason for reason, state in counts.index]
-    figure, axis = _subplots(WIDTH * 0.7, 0.9 + 0.35 * len(counts))
+    figure, axis = subplots(WIDTH * 0.7, 0.9 + 0.35 * len(counts))
     axis.bar_label(axis.barh(names, counts, color=[OUTCOMES[state] for _, state in counts.index]), padding=3)
     axis.invert_yaxis()
     axis.set_xlabel("films")
-    return _finished(figure)
+    return finished(figure)
 
 
 def score_histogram(films: pd.DataFrame) -> Figure:
     """The scores of each split's films, and the train films' mean: the mean baseline."""
-    figure, axis = _subplots(WIDTH * 0.7, 2.6)
+    figure, axis = subplots(WIDTH * 0.7, 2.6)
     scores, colours = zip(*((films.score[films.split == split], COLOURS[split]) for split in SPLITS))
     axis.hist(scores, np.arange(1, 10.26, 0.25), stacked=True, color=colours, label=SPLITS)
     axis.axvline(scores[0].mean(), color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
     axis.set(xlabel="IMDb score", ylabel="films")
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False)
-    return _finished(figure)
+    return finished(figure)
 
 
 def learning_curve(
@@ -132,27 +100,36 @@ def learning_curve(
     earlier: Sequence[EarlierRun] = (),
 ) -> Figure:  # fmt: skip
     """Losses by epoch, with `baseline_losses` (dashed), `genre_loss` (dotted), and earlier runs' val losses in grey."""
-    figure, axis = _subplots(WIDTH * 0.8, 3.6)
+    figure, axis = subplots(WIDTH * 0.8, 3.8)
     for run, grey in zip(earlier, ("0.82", "0.7", "0.55")[-len(earlier) :]):
-        axis.plot(run.history.epoch, run.history.val_loss, ".-", color=grey, label=f"earlier, val: {run.name}")
+        axis.plot(
+            run.history.epoch,
+            run.history.val_loss,
+            ".-",
+            color=grey,
+            label=f"earlier, val ({run.history.val_loss.min():.2f}): {run.name}",
+        )
     constant = "median" if loss == "l1" else "mean"
     for split, colour in list(COLOURS.items())[:2]:
-        axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=colour, label=split)
+        name = f"{split} ({history[f'{split}_loss'].min():.2f})"
+        axis.plot(history.epoch, history[f"{split}_loss"], "o-", markersize=3, color=colour, label=name)
         axis.axhline(baseline[split], color=colour, linestyle="--", linewidth=1, label=f"{constant} baseline, {split}")
     if genre is not None:
         axis.axhline(genre, color=COLOURS["genre only"], linestyle=":", linewidth=1.5, label="genre only, val")
     best = history.loc[history.val_loss.idxmin()]
-    axis.plot(best.epoch, best.val_loss, "*", markersize=12, color=COLOURS["val"], label="best epoch, saved")
     first, last = min(1, int(history.epoch.iloc[0])), max(epochs, int(history.epoch.iloc[-1]))
     highest = max(*baseline.values(), genre or 0, 0.1)
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
     top = 1.1 * max(highest, min(2 * highest, history[["train_loss", "val_loss"]].to_numpy().max()))
+    place = min(best.val_loss, 0.97 * top)  # a loss far off the axis is in the legend alone
+    axis.plot(best.epoch, place, "*", markersize=12, color=COLOURS["val"], label="best epoch, saved")
     axis.set(xlim=(first - 0.5, last + 0.5), ylim=(-0.03 * top, top), ylabel=f"{loss} of standardised scores")
-    axis.set(xlabel="epoch", title=f"epoch {int(history.epoch.iloc[-1])} of {epochs}")
+    done = int(history.epoch.iloc[-1])
+    axis.set(xlabel="epoch", title=f"epoch {done} of {epochs}" if epochs else "head on frozen features")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.xaxis.set_major_formatter(lambda x, _: "head on\nfrozen features" if x == 0 else f"{x:.0f}")
-    axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1))
-    return _finished(figure)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
+    return finished(figure)
 
 
 class LiveCurve:
@@ -164,13 +141,15 @@ class LiveCurve:
     def __init__(self, project: Project, settings: TrainSettings, data: Dataset) -> None:
         from IPython.display import Markdown, display  # only notebooks have it
 
-        lines = baseline_losses(data, settings.loss), settings.epochs, settings.loss, genre_loss(data, settings.loss)
+        epochs = settings.epochs if trains(settings) else 0
+        lines = baseline_losses(data, settings.loss), epochs, settings.loss, genre_loss(data, settings.loss)
         self.arguments = (*lines, earlier_runs(project.models, settings, data))
         self.figure: Figure | None = None
         self.handle = display(Markdown("*the curve appears after the first epoch*"), display_id=True)
 
     def __call__(self, history: pd.DataFrame) -> None:
-        self.figure = learning_curve(history, *self.arguments)
+        *lines, earlier = self.arguments
+        self.figure = learning_curve(history, *lines, [run for run in earlier if not is_start(run, history)])
         self.handle.update(self.figure)
 
     def __str__(self) -> str:
@@ -179,7 +158,7 @@ class LiveCurve:
 
 def fewer_films(table: pd.DataFrame, baseline: dict[str, float]) -> Figure:
     """The val loss by the number of train films (`training.fewer_films`): the mean of the draws, and their range."""
-    figure, axis = _subplots(WIDTH * 0.6, 2.8)
+    figure, axis = subplots(WIDTH * 0.6, 2.8)
     losses = table.groupby("films").val_loss.agg(["mean", "min", "max"])
     axis.fill_between(losses.index, losses["min"], losses["max"], color=COLOURS["val"], alpha=0.2, label="other draws")
     axis.plot(losses.index, losses["mean"], "o-", color=COLOURS["val"], label="val, mean of the draws")
@@ -188,7 +167,7 @@ def fewer_films(table: pd.DataFrame, baseline: dict[str, float]) -> Figure:
     axis.set_xticks(losses.index, losses.index)
     axis.set(xlabel="train films", ylabel="mse of standardised scores", ylim=(0, None))
     axis.legend(frameon=False, fontsize=8)
-    return _finished(figure)
+    return finished(figure)
 
 
 def predicted_against_true(
@@ -198,7 +177,7 @@ def predicted_against_true(
     panels = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
     points = np.concatenate([predictions.score, *panels.values()])
     ends = points.min() - 0.3, points.max() + 0.3
-    figure, axes = _subplots(4.6 * len(panels), 4.4, 1, len(panels), squeeze=False)
+    figure, axes = subplots(4.6 * len(panels), 4.4, 1, len(panels), squeeze=False)
     for axis, (name, predicted) in zip(axes[0], panels.items()):
         colour = COLOURS["test" if name == "trailer" else "genre only"]
         axis.scatter(predictions.score, predicted, s=18, color=colour, label=f"{results.get('split', 'test')} films")
@@ -208,7 +187,7 @@ def predicted_against_true(
         axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=title)
     axes[0, 0].set_ylabel("predicted")
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return _finished(figure)
+    return finished(figure)
 
 
 def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, count: int = 5) -> Figure:
@@ -224,7 +203,7 @@ def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, cou
 def scheme_table(results: dict, title: str = "") -> Figure:
     """nMSE with its interval of every row of `compare` or `evaluate_features`; the baselines grey."""
     metrics = {row: Metric(**found["nMSE"]) for row, found in results["metrics"].items()}
-    figure, axis = _subplots(WIDTH * 0.8, 0.9 + 0.26 * len(metrics))
+    figure, axis = subplots(WIDTH * 0.8, 0.9 + 0.26 * len(metrics))
     # A scheme that diverged can be off by hundreds; it must not flatten the rest.
     near = [metric for metric in metrics.values() if metric.value < OFF_SCALE] or list(metrics.values())
     left, right = (np.nanmin([1, *(m.low for m in near)]) - 0.02, np.nanmax([1, *(m.high for m in near)]) + 0.02)
@@ -235,14 +214,7 @@ def scheme_table(results: dict, title: str = "") -> Figure:
     for place, (row, metric) in enumerate(metrics.items()):
         colour = COLOURS["mean baseline" if row.split(": ")[-1] in BASELINES else "test"]
         axis.plot((metric.low, metric.high), (place, place), color=colour)
-        axis.plot(metric.value, place, "o", markersize=5, color=colour)
+        axis.plot(metric.value, place, "o", markersize=5, color=colour, label=row)
         if not metric.value <= right:
             axis.text(right, place, f"{metric} →", ha="right", va="bottom", fontsize=8)
-    return _finished(figure)
-
-
-def _finished(figure: Figure) -> Figure:
-    for axis in figure.axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    plt.close(figure)  # left open, pyplot would show it a second time at the end of the cell
-    return figure
+    return finished(figure)

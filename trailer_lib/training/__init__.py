@@ -1,8 +1,8 @@
 """A dataset -> a model with its history and its scores, in models/; and a table of several schemes.
 
-run: a training, from its settings to its files. module: loss, optimiser, learning rate. checkpoints: files, resuming.
-batches: frames of films, augmentation. frozen: cached features and the head fitted on them. scoring: predictions on a
-split, the test, similar films. earlier_runs: the curves of the last runs. comparison: schemes on the same folds.
+run: a training, from its settings to its files. module: loss, optimiser, learning rate. checkpoints: files, resuming,
+earlier runs. batches: frames of films, augmentation. frozen: cached features and the head fitted on them. scoring:
+predictions on a split, the test, similar films. comparison: schemes on the same folds.
 """
 
 import lazy_loader
@@ -11,9 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batches": ["augmented_batch", "process_place"],
-        "checkpoints": ["BEST", "HISTORY", "PREDICTIONS", "RESULTS"],
+        "checkpoints": ["BEST", "HISTORY", "PREDICTIONS", "RESULTS", "EarlierRun", "earlier_runs", "is_start"],
         "comparison": ["compare", "comparison_table", "fewer_films", "films_sentence", "find_schemes", "read_schemes"],
-        "earlier_runs": ["EarlierRun", "earlier_runs"],
         "run": ["new_module", "train"],
         "scoring": ["PREDICTED", "Run", "Scores", "score_test_films"],
     },

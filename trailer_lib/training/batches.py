@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from torchvision.transforms.v2 import functional
 
 from trailer_lib.dataset import Dataset, evenly_spaced
-from trailer_lib.settings import TrainSettings
+from trailer_lib.settings import TrainSettings, trains
 
 RATIOS = (3 / 4, 4 / 3)  # of a crop's width to its height, as torchvision's RandomResizedCrop
 IMAGENET_SD = (0.229, 0.224, 0.225)  # of its pixels from 0 to 1, by channel
@@ -144,6 +144,8 @@ def augmented_batch(data: Dataset, settings: TrainSettings) -> tuple[np.ndarray,
     beyond black and white is cut off, which the network does not do.
     """
     frames, _, rows, seeds = next(iter(train_loader(data, settings)))
+    if not trains(settings):  # a head is fitted on the pictures as they are
+        settings = replace(settings, flip=False)
     pictures = augment(frames, settings, seeds) / 255
     sd = torch.tensor(IMAGENET_SD).view(3, 1, 1)
     noise = add_noise(torch.zeros_like(pictures), replace(settings, pixels="imagenet"), seeds) * sd

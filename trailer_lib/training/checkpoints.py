@@ -1,12 +1,13 @@
-"""A training's files after each epoch, how long it will take, and what is checked before it is resumed."""
+"""A training's files after each epoch, the curves of earlier runs, and what is checked before one is resumed."""
 
 import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import pandas as pd
@@ -15,6 +16,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from trailer_lib import files
+from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import FilmRegressor, ModelFile, read_model, save_tensors
 from trailer_lib.settings import TrainSettings
@@ -23,6 +25,8 @@ from trailer_lib.training.module import TrailerModule
 LOG = logging.getLogger(__name__)
 BEST, LAST, HISTORY, SETTINGS = "best_model.pt", "last_model.pt", "history.csv", "settings.json"
 RESULTS, PREDICTIONS = "results.json", "predictions.csv"
+RUNS = "runs"
+NAMELESS = ("precision", "loader_workers")  # of speed alone: they do not name a run
 FEATURES = "features"  # the folder of cached features, of all runs: another scheme or fold needs the same ones
 # What may differ when a run is resumed: how long it takes, what reads its batches, how it is tested.
 FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
@@ -127,6 +131,52 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
+
+
+class EarlierRun(NamedTuple):
+    name: str  # what differs from the defaults: "finetune, noise=0.3"
+    history: pd.DataFrame  # epoch, train_loss, val_loss, lr
+
+
+def run_name(settings: TrainSettings) -> str:
+    """The scheme, and the settings that the user chose beside it."""
+    chosen = {name: value for name, value in settings.changed().items() if _is_chosen(settings, name)}
+    return ", ".join([settings.scheme, *(f"{name}={value}" for name, value in chosen.items())])
+
+
+def _is_chosen(settings: TrainSettings, name: str) -> bool:
+    own = name in ("scheme", *NAMELESS)
+    return not own and settings.origins.get(name) not in (None, "settings.toml", f"scheme {settings.scheme!r}")
+
+
+def recording(runs: Path, settings: TrainSettings, data: Dataset, on_epoch: OnEpoch) -> OnEpoch:
+    """`on_epoch`, after the history so far is written to a file of this run in the folder `runs`."""
+    path = runs / f"{time.strftime('%Y-%m-%d %H-%M-%S')}.json"
+    facts = {"name": run_name(settings), "loss": settings.loss, "split_hash": split_hash(data.films)}
+
+    def write(history: pd.DataFrame) -> None:
+        files.write_json(path, facts | {"history": history.to_dict("list")})
+        on_epoch(history)
+
+    return write
+
+
+def earlier_runs(models: Path, settings: TrainSettings, data: Dataset, count: int = 3) -> list[EarlierRun]:
+    """The last `count` runs in `models` on this split with this loss, the latest last; damaged files are left out."""
+    wanted = {"loss": settings.loss, "split_hash": split_hash(data.films)}
+    runs = []
+    for path in sorted((models / RUNS).glob("*.json")):
+        content = read_json(path)
+        if wanted.items() <= content.items() and {"name", "history"} <= content.keys():
+            runs.append(EarlierRun(str(content["name"]), pd.DataFrame(content["history"])))
+    # A run that was stopped and resumed is there twice: its first part is not drawn beside the whole.
+    whole = [run for run, later in pairwise(runs) if not is_start(run, later.history)]
+    return (whole + runs[-1:])[-count:]
+
+
+def is_start(run: EarlierRun, history: pd.DataFrame) -> bool:
+    """Whether the run's curve is that of the first epochs of `history`."""
+    return run.history.equals(history.head(len(run.history)))
 
 
 def resumed_settings(models: Path, settings: TrainSettings) -> TrainSettings:

@@ -15,7 +15,7 @@ import torch
 from trailer_lib import evaluation, files
 from trailer_lib.catalog import trailer_keys
 from trailer_lib.dataset import Dataset, assign_folds, fold_split, split_hash
-from trailer_lib.errors import TrailerError
+from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.networks import read_model
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -125,7 +125,10 @@ def _train_fold(project: Project, settings: TrainSettings, data: Dataset, folder
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / LAST).exists(), time.monotonic()
-    fit(project, settings, data, folder, resume=resume)
+    try:
+        fit(project, settings, data, folder, resume=resume)
+    except Stopped:
+        raise Stopped("stopped; what is finished is kept, and the same comparison resumes the rest") from None
     points = predict_points(read_model(folder / BEST), data, "test", project.models / FEATURES).astype(float)
     seconds = None if resume else round(time.monotonic() - start, 1)
     done = {"wanted": wanted, "predicted": dict(zip(data.split("test").imdb_id, points)), "seconds": seconds}
@@ -196,6 +199,7 @@ def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws:
 
     A row a draw of films: films, draw, val_loss (mean squared error of standardised scores). The backbone is frozen.
     """
+    torch.manual_seed(settings.seed)  # of first weights, where there are no others
     network = new_module(project, data, settings).network
     train, val = data.split("train"), data.split("val")
     features = film_features(network, data, [*train.index, *val.index], project.models / FEATURES)
@@ -215,9 +219,11 @@ def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws:
 
 def films_sentence(table: pd.DataFrame) -> str:
     """Whether more films would help, from `fewer_films`: what the last doubling of the train films changed."""
-    losses = table.groupby("films").val_loss.mean()
-    if len(losses) < 2:
-        return f"{losses.index[-1]} train films are too few to leave some out."
-    (half, before), (films, after) = losses.iloc[-2:].items()
+    groups = table.groupby("films").val_loss
+    if len(groups) < 2:
+        return f"{table.films.max()} train films are too few to leave some out."
+    (half, before), (films, after) = groups.mean().iloc[-2:].items()
+    spread = groups.std()[half]
     text = f"From {half} to {films} train films the validation loss went from {before:.2f} to {after:.2f}"
-    return f"{text}: {'more films would help' if after < 0.97 * before else 'more films alone would help little'}."
+    verdict = "more films would help" if before - after > spread else "no more than other draws of films change it"
+    return f"{text}: {verdict}."

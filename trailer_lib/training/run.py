@@ -27,16 +27,17 @@ from trailer_lib.training.checkpoints import (
     FEATURES,
     LAST,
     LOG,
+    RUNS,
     SETTINGS,
     AtomicCheckpoints,
     Checkpoints,
     OnEpoch,
     TimeEstimate,
+    recording,
     resumable_model,
     resumed_settings,
     write_epoch,
 )
-from trailer_lib.training.earlier_runs import RUNS, recording
 from trailer_lib.training.frozen import fit_head
 from trailer_lib.training.module import TrailerModule
 from trailer_lib.training.scoring import Run, mean_loss, score_validation_films
@@ -60,11 +61,12 @@ def train(
     models = models or project.models
     if not settings.origins:  # made by hand: what its scheme and settings.toml say is not in it yet
         settings = project.settings("train", settings)
-    settings.refuse_idle()
-    for line in settings.idle(("settings.toml",)):
-        LOG.warning(f"settings.toml: {line}")
     if resume:
         settings = resumed_settings(models, settings)
+    else:
+        settings.refuse_idle()
+        for line in settings.idle(("settings.toml",)):
+            LOG.warning(f"settings.toml: {line}")
     refuse_contradictions(settings, process_place().count)
     data = Dataset.open(project) if data is None else data
     fit(project, settings, data, models, on_epoch, resume, models / RUNS)

@@ -61,6 +61,8 @@ class Run:
     def __repr__(self) -> str:
         best = self.history.loc[self.history.val_loss.idxmin()]
         losses = f"train loss {best.train_loss:.2f}, validation loss {best.val_loss:.2f}"
+        if self.history.epoch.max() == 0:
+            return f"head on frozen features: {losses}"
         return f"best epoch {best.epoch:.0f} of {self.history.epoch.max():.0f}: {losses}"
 
 
