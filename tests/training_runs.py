@@ -1,5 +1,6 @@
 """What the tests of training share: a training in a line, stops in its midst, and equality to the bit."""
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from trailer_lib.project import Project
 from trailer_lib.training import run
 from trailer_lib.training.scoring import Run
 
+gc.freeze()  # every training ends with gc.collect(), which need not search what was imported: half a second each
 Copy = Callable[[Path], Project]
 # Batch normalisation, dropout and all that is random: what a resumed run could get wrong.
 RANDOM_PARTS = {

@@ -162,3 +162,8 @@ def test_too_few_films_give_no_interval_and_the_reason(films: int, levels: list[
 @pytest.mark.parametrize("score, interval", [(9.5, (7.5, 10.0)), (1.5, (1.0, 3.5))])
 def test_an_interval_ends_where_the_scale_ends(score: float, interval: tuple[float, float]) -> None:
     assert metrics.conformal_intervals(score, np.full(30, 5.0), np.full(30, 7.0))[0][80] == interval
+
+
+def test_one_film_alone_has_an_error_and_no_interval() -> None:
+    found = metrics.evaluate(np.array([6.0]), np.array([7.5]))
+    assert str(found["MAE"]) == "1.50 [no interval]" and str(found["nMSE"]) == "undefined"

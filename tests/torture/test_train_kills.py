@@ -16,12 +16,12 @@ from training_runs import RANDOM_PARTS, assert_same_checkpoint
 from trailer_lib import files
 from trailer_lib.dataset import builder
 from trailer_lib.project import Project
-from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS
+from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS
 
 FILMS, KILLS, A_RUN = amount(64, 24), amount(30, 2), 3
 EPOCHS = amount(8, 4)
 # The average, the patience and the plateau each have a state that must outlive a kill.
-CHOSEN = RANDOM_PARTS | {"epochs": EPOCHS, "ema_decay": 0.9, "patience": EPOCHS - 1, "schedule": "plateau"}
+CHOSEN = RANDOM_PARTS | {"epochs": EPOCHS, "ema_decay": 0.9, "schedule": "plateau", "step_size": 1}
 # One clean process imports torch and Lightning, and every run is forked from it: a run begins at once.
 CONTEXT = get_context("forkserver")
 
@@ -106,5 +106,6 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[P
         assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
         assert (models / RESULTS).read_bytes() == (root / "models" / RESULTS).read_bytes()
         files.remove_temporary(models)
-        assert {path.name for path in models.iterdir()} == {LAST, BEST, HISTORY, RESULTS, PREDICTIONS, "settings.json"}
+        names = {LAST, BEST, HISTORY, RESULTS, PREDICTIONS, RUNS, "settings.json"}
+        assert {path.name for path in models.iterdir()} == names
         print(f"{total} kills, after these epochs: {seen}", flush=True)

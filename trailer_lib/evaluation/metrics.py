@@ -28,6 +28,8 @@ class Metric:
     def __format__(self, spec: str) -> str:
         if self.value is None or np.isnan(self.value):
             return "undefined"
+        if self.low is None or np.isnan(self.low):
+            return f"{self.value:{spec or '.2f'}} [no interval]"
         return "{} [{}, {}]".format(*(format(number, spec or ".2f") for number in (self.value, self.low, self.high)))
 
     def __str__(self) -> str:
@@ -78,6 +80,8 @@ def _with_interval(metric: Callable, truth: np.ndarray, predictions: Sequence[np
         return first - sum(second)
 
     rows = np.arange(len(truth))
+    if len(rows) < 2:  # one film alone has no interval
+        return Metric(float(statistic(rows)), np.nan, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SciPy and NumPy warn where BCa is undefined
         result = bootstrap((rows,), statistic, n_resamples=RESAMPLES, batch=max(1, BATCH // len(rows)), rng=seed)
