@@ -29,17 +29,16 @@ def contact_sheet(
     height, width = pictures[0].shape[:2] if len(pictures) else (9, 16)
     inches = rows * (WIDTH / columns * height / width + 0.16) + 0.3 + 0.2 * below + 0.16 * title.count("\n")
     figure, axes = subplots(WIDTH, inches, rows, columns, squeeze=False)
+    place = {"y": -0.04, "va": "top", "pad": 0} if below else {"pad": 2}
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, caption in zip(axes.flat, pictures, captions):
         axis.imshow(picture)
-        words = {"fontsize": 7, "parse_math": False}  # a title may hold dollar signs
-        if below:
-            axis.text(0, -0.04, caption, transform=axis.transAxes, va="top", **words).set_in_layout(False)
-        else:
-            axis.set_title(caption, pad=2, loc="left", **words)
+        # A title may hold dollar signs.
+        axis.set_title(caption, fontsize=7, loc="left", parse_math=False, **place)
     figure.suptitle(title, fontsize=10, parse_math=False)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.2 if below else 0.0)
+    space = {"hspace": 0.06 if below else 0.0}
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, **space)
     return finished(figure)
 
 
