@@ -25,10 +25,8 @@ from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, SETTINGS, resu
     "stop, chosen",
     [
         (1, {"schedule": "cosine", "ema_decay": 0.9}),
-        (3, {"schedule": "cosine", "ema_decay": 0.5, "head_lr": 2e-3}),
         (2, {"schedule": "step", "optimizer": "sgd", "step_size": 1, "gamma": 0.3}),
-        (4, {"schedule": "plateau", "epochs": 5, "step_size": 1, "gamma": 0.3}),
-        (1, {"schedule": "constant", "patience": 2}),
+        (4, {"schedule": "plateau", "epochs": 5, "patience": 3, "step_size": 1, "gamma": 0.3}),
     ],
     ids=str,
 )
@@ -46,7 +44,7 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
         assert_same_checkpoint(tmp_path / "broken" / name, tmp_path / "unbroken" / name)
     pd.testing.assert_frame_equal(resumed.history, unbroken.history, check_exact=True)
     pd.testing.assert_frame_equal(resumed.validation.predictions, unbroken.validation.predictions, check_exact=True)
-    assert chosen["schedule"] == "constant" or unbroken.history.lr.nunique() > 1
+    assert unbroken.history.lr.nunique() > 1
 
 
 @pytest.mark.parametrize("place", ["within an epoch", "between its two files"])
@@ -191,7 +189,7 @@ def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, 
 CELL = {"epochs": 4, "lr": 2e-3, "noise": 0.2, "seed": 5, "frames": 2, "schedule": "step", "step_size": 2}
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4])
+@pytest.mark.parametrize("stop", [1, 4])
 def test_without_settings_all_those_of_the_stopped_run_are_taken(
     dataset_root: Path, tmp_path: Path, stop: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,12 +89,10 @@ def test_the_seed_decides_the_model(dataset_root: Path, tmp_path: Path) -> None:
         assert_same_checkpoint(tmp_path / "a" / LAST, tmp_path / "c" / LAST)
 
 
+# What tests/training/test_every_setting.py does not train.
 CHOICES = [
-    {"optimizer": "sgd", "lr": 1e-3}, {"optimizer": "adam"}, {"loss": "l1"}, {"aggregate": "mean"}, {"frames": 1},
-    {"aggregate": "attention"}, {"schedule": "constant"}, {"precision": "bf16-mixed"}, {"batch": 64}, {"crop": 0.5},
-    {"other_frames": False, "flip": False}, {"ema_decay": 0.9}, {"head_lr": 1e-2}, {"views": 3}, {"loader_workers": 1},
-    {"freeze": "backbone", "lr": 1e-5}, {"freeze": "2"}, {"pixels": "raw"}, {"first_conv": "random"},
-    {"depth": "stages"},
+    {"precision": "bf16-mixed"}, {"loader_workers": 1}, {"freeze": "backbone", "lr": 1e-5}, {"batch": 64},
+    {"aggregate": "attention"},
 ]  # fmt: skip
 
 
