@@ -43,8 +43,8 @@ def _score(root: Path, demo: Path) -> None:
         prediction.figure().savefig(demo / f"{Path(film['file']).stem}.png", dpi=120)
         print(f"   {film['title']} ({film['year']}): predicted {prediction.score:.1f}, true {film['score']}")
     print(f"   {prediction.verdict}")
-    errors = prediction.test_mae, prediction.mean_baseline_mae
-    print("   its mean error on test films: {:.2f} points; the mean baseline's: {:.2f}".format(*errors))
+    errors = prediction.split, prediction.mae, prediction.mean_baseline_mae
+    print("   its mean error on {} films: {:.2f} points; the mean baseline's: {:.2f}".format(*errors))
 
 
 NEXT = """

@@ -408,7 +408,7 @@ def test_predict_prints_the_score_beside_its_error_or_one_json_object(
     drama, horror = out(*words, "Drama"), out(*words, "Horror")
     found = json.loads(drama)
     assert drama.count("\n") == 1 and 1 <= found["score"] <= 10 and found["genre"] > json.loads(horror)["genre"]
-    assert {"intervals", "test_mae", "mean_baseline_mae", "verdict", "seconds", "contributions"} <= found.keys()
+    assert {"intervals", "mae", "split", "mean_baseline_mae", "verdict", "seconds", "contributions"} <= found.keys()
 
 
 def test_json_has_null_where_a_number_is_undefined() -> None:

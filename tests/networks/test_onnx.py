@@ -106,7 +106,7 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert (metadata["model"], metadata["trailer_lib"]) == (model_file.fingerprint(best), trailer_lib.__version__)
     assert metadata["verdict"] == results["verdict"] and "uint8" in metadata["input"]
     assert "the whole picture" in metadata["prepare"]
-    assert json.loads(metadata["test"])["MAE"]["trailer"] == results["metrics"]["trailer"]["MAE"]["value"]
+    assert json.loads(metadata["errors"])["MAE"]["trailer"] == results["metrics"]["trailer"]["MAE"]["value"]
     assert [(node.name, node.shape[1:]) for node in runner.get_inputs()] == [("frames", [frames, 3, size, size])]
     assert_agree(model, tmp_path / "new" / "model.onnx")
 
@@ -147,6 +147,6 @@ def test_a_layer_that_onnx_does_not_know_is_a_line(tmp_path: Path, monkeypatch: 
 def test_damaged_facts_are_a_line(name: str, value: object, tmp_path: Path) -> None:
     model = model_with_results()
     model.facts[name] = value
-    with pytest.raises(TrailerError, match=r"model\.pt: .*(damaged|never tested)") as caught:
+    with pytest.raises(TrailerError, match=r"model\.pt: .*(damaged|not finished)") as caught:
         exported(model, tmp_path)
     assert "\n" not in str(caught.value) and not (tmp_path / "model.onnx").exists()

@@ -30,9 +30,9 @@ def prediction(**changed: object) -> Prediction:
         "trailer": "film.mp4", "score": 6.83, "intervals": {80: (5.5, 8.1), 95: (4.0, 9.6)}, "no_interval": "",
         "mean_baseline": 6.1, "genre": 6.4, "frames": pictures, "seconds": np.arange(5) * 2.5,
         "contributions": CONTRIBUTIONS, "strongest": np.array([1, 4]), "heat": heat, "similar": similar,
-        "warnings": ["Warning one.", "Warning two."], "sampled_frames": 20, "kept_frames": 14, "test_films": 40,
-        "test_mae": 0.9, "mean_baseline_mae": 0.95, "verdict": "Better than the mean baseline.", "train_films": 300,
-        "model": "0123456789abcdef", "version": "1.0",
+        "warnings": ["Warning one.", "Warning two."], "sampled_frames": 20, "kept_frames": 14, "split": "test",
+        "scored_films": 40, "mae": 0.9, "mean_baseline_mae": 0.95, "verdict": "Better than the mean baseline.",
+        "train_films": 300, "model": "0123456789abcdef", "version": "1.0",
     }  # fmt: skip
     return Prediction(**fields | changed)
 
@@ -89,10 +89,10 @@ def test_missing_parts_are_named_or_left_out() -> None:
 
 
 def test_everything_but_the_pictures_survives_json() -> None:
-    row = prediction(genre=None, test_mae=float("nan"), seconds=np.array([0.0, np.nan])).to_dict()
+    row = prediction(genre=None, mae=float("nan"), seconds=np.array([0.0, np.nan])).to_dict()
     assert json.loads(json.dumps(row, allow_nan=False)) == row
     assert row["score"] == 6.83 and row["intervals"] == {"80": [5.5, 8.1], "95": [4.0, 9.6]}
-    assert (row["seconds"], row["genre"], row["test_mae"]) == ([0.0, None], None, None)
+    assert (row["seconds"], row["genre"], row["mae"]) == ([0.0, None], None, None)
     assert row["similar"][1] == {"imdb_id": "tt0000001", "title": "Film 1", "year": 1991, "score": 5.1, "distance": 0.5}
     assert {field.name for field in dataclasses.fields(Prediction)} - row.keys() == {"frames", "heat"}
 

@@ -192,9 +192,9 @@ def test_a_file_without_index_genres_and_validation_says_so(changed: Callable, t
 
 def test_the_error_beside_the_score_is_the_models_own(trained_root: Path, prediction: Prediction) -> None:
     metrics = json.loads((trained_root / "models" / "results.json").read_text())["metrics"]
-    assert prediction.test_mae == metrics["trailer"]["MAE"]["value"]
-    assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"] != prediction.test_mae
-    assert (prediction.test_films, prediction.train_films) == (7, 18)
+    assert prediction.mae == metrics["trailer"]["MAE"]["value"]
+    assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"] != prediction.mae
+    assert (prediction.split, prediction.scored_films, prediction.train_films) == ("test", 7, 18)
 
 
 def test_a_prediction_names_the_model_and_the_version(best: Path, changed: Callable, prediction: Prediction) -> None:
@@ -229,7 +229,7 @@ def test_the_command_writes_no_figure_over_its_trailer(
 
 
 def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
-    with pytest.raises(TrailerError, match=r"last_model\.pt: .*never tested"):
+    with pytest.raises(TrailerError, match=r"last_model\.pt: .*not finished"):
         Predictor.load(trained_root / "models" / "last_model.pt")
 
 

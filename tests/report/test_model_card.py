@@ -141,3 +141,10 @@ def test_another_dataset_or_none_is_no_card(project: Project) -> None:
     shutil.rmtree(project.dataset)
     with pytest.raises(TrailerError, match="python -m trailer_lib dataset"):
         model_card.write_card(project)
+
+
+@pytest.mark.parametrize("split, said", [("test", "used for nothing else"), ("validation", "have not been scored")])
+def test_the_card_says_of_which_films_its_results_are(project: Project, split: str, said: str) -> None:
+    change(project, split=split)
+    text = card(project)
+    assert f"{split} films, " in text and said in text

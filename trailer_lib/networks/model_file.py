@@ -103,7 +103,7 @@ class _InPoints(nn.Module):
 
 
 def export_onnx(path: Path, out: Path) -> dict[str, str]:
-    """Write the tested model in `path` as the ONNX file `out`, whole or not at all; returns the metadata in it.
+    """Write the finished model in `path` as the ONNX file `out`, whole or not at all; returns the metadata in it.
 
     TrailerError without the packages, or for a layer that ONNX does not know. A file of 2 GB is too large for ONNX.
     """
@@ -115,7 +115,7 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
         raise TrailerError(f"{out}: no place for the ONNX file: name a file of its own, like model.onnx")
     model = read_model(path)
     if "results" not in model.facts:
-        raise TrailerError(f"{path}: the model was never tested: use best_model.pt of a finished training")
+        raise TrailerError(f"{path}: its training has not finished: use best_model.pt of a finished one")
     try:
         network, metadata = _InPoints(model).eval(), _metadata(model)
     except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
@@ -129,10 +129,11 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
 
 
 def _metadata(model: ModelFile) -> dict[str, str]:
-    """What a user of the ONNX file must know, by name; all values are text, "test" is JSON."""
+    """What a user of the ONNX file must know, by name; all values are text, "errors" is JSON."""
     facts, results = model.facts, model.facts["results"]
     dataset = DatasetSettings.layered({"the model file": facts["dataset"]})
     settings = TrainSettings.layered({"the model file": facts["settings"]})
+    split = results.get("split", "test")
     errors = {who: float(results["metrics"][who]["MAE"]["value"]) for who in ("trailer", "mean baseline")}
     return {
         "input": f"{INPUT}: uint8 [films, frames, 3, size, size], RGB from 0 to 255",
@@ -140,11 +141,11 @@ def _metadata(model: ModelFile) -> dict[str, str]:
         f" {FITS[dataset.fit]}, resized to {dataset.size} x {dataset.size} by averaging (PIL's BOX)",
         "output": f"{OUTPUT}: float32 [films], IMDb points from {LOWEST:.0f} to {HIGHEST:.0f}",
         "frames": str(model.network.frames),
-        "views": str(settings.views),  # choices of frames whose scores were averaged in its test
+        "views": str(settings.views),  # choices of frames whose scores were averaged
         "size": str(dataset.size),
         "fit": dataset.fit,
         "mean_baseline": f"{float(facts['score_mean']):.4f}",
-        "test": json.dumps({"films": int(results["films"]), "MAE": errors}),
+        "errors": json.dumps({"split": split, "films": int(results["films"]), "MAE": errors}),
         "verdict": str(results["verdict"]),
     }
 

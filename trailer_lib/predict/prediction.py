@@ -27,8 +27,9 @@ class Prediction:
     `kept_frames` of `sampled_frames` that passed the filter. `contributions` [n]: how much lower the prediction is
     without each frame. `strongest`: int [k], the frames with the largest ones; `heat`: float32 [k, height, width] from
     0 to 1, where in them the prediction arises; [0, ...] for a backbone without feature maps. `similar`: the nearest
-    training films. `warnings` belong before the score. `test_mae`, `mean_baseline_mae`: mean absolute errors of the
-    model and of the mean baseline on the `test_films` test films; `verdict`: a sentence on the test result.
+    training films. `warnings` belong before the score. `mae`, `mean_baseline_mae`: mean absolute errors of the model
+    and of the mean baseline on the `scored_films` films of the `split` test, or validation before a test; `verdict`: a
+    sentence on that result.
     `model`: the fingerprint of the model file; `version`: trailer_lib's.
     """
 
@@ -47,8 +48,9 @@ class Prediction:
     warnings: list[str]
     sampled_frames: int
     kept_frames: int
-    test_films: int
-    test_mae: float
+    split: str
+    scored_films: int
+    mae: float
     mean_baseline_mae: float
     verdict: str
     train_films: int
@@ -65,8 +67,8 @@ class Prediction:
         return "\n".join(
             [
                 *self.warnings,
-                f"{self.trailer}: {self.score:.1f} of 10 IMDb points; on its {self.test_films} test films the"
-                f" model's mean error is {self.test_mae:.2f}, the mean baseline's {self.mean_baseline_mae:.2f}",
+                f"{self.trailer}: {self.score:.1f} of 10 IMDb points; on its {self.scored_films} {self.split} films the"
+                f" model's mean error is {self.mae:.2f}, the mean baseline's {self.mean_baseline_mae:.2f}",
                 *self._notes(),
                 f"by frame: {', '.join(frames)} ({self.kept_frames} kept of {self.sampled_frames} sampled)",
                 *([f"most similar training films: {similar}"] if similar else []),

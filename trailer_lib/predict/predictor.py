@@ -27,7 +27,7 @@ STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the pr
 class ModelInfo:
     """A model's settings, its `result`, and what it stores of its films.
 
-    `result`: the fields of a Prediction that are the model's own, like test_mae. `truth` and `predicted`: scores of the
+    `result`: the fields of a Prediction that are the model's own, like mae. `truth` and `predicted`: scores of the
     validation films, float64 [films], empty in a file without them. `genres`: what genre_prediction takes. `warnings`
     belong before each prediction.
     """
@@ -44,10 +44,12 @@ class ModelInfo:
 
     @classmethod
     def read(cls, model: ModelFile) -> "ModelInfo":
-        """TrailerError for a model that was never tested; KeyError, TypeError, ValueError, ... for damaged facts."""
+        """TrailerError for an unfinished training; KeyError, TypeError, ValueError, ... for damaged facts."""
         facts = model.facts
         if "results" not in facts:
-            raise TrailerError("the model was never tested, its error is unknown: use best_model.pt of a training")
+            raise TrailerError(
+                "its training has not finished, its error is unknown: use best_model.pt of a finished one"
+            )
         stages = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
         settings = [stage.layered({"the model file": facts[name]}) for stage, name in stages]
         result = _result(facts)
@@ -68,7 +70,8 @@ def _result(facts: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"scores of mean {mean} and sd {sd}")
     model_mae, baseline_mae = (float(results["metrics"][row]["MAE"]["value"]) for row in ("trailer", "mean baseline"))
     return {
-        "verdict": str(results["verdict"]), "test_films": int(results["films"]), "test_mae": model_mae,
+        "verdict": str(results["verdict"]), "split": str(results.get("split", "test")),
+        "scored_films": int(results["films"]), "mae": model_mae,
         "mean_baseline_mae": baseline_mae, "train_films": int(facts["splits"]["train"]), "mean_baseline": mean,
     }  # fmt: skip
 

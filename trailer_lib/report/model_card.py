@@ -26,11 +26,15 @@ USE = """\
 To study how much of a film's IMDb score shows in its trailer, among films like those the model was trained on.
 Not for decisions on people, on money, or on which films get made or shown; not for videos other than film trailers."""
 LIMITS = """\
-- nMSE is the mean squared error over the variance of the test films' scores: 0 is perfect, 1 is their own mean's.
+- nMSE is the mean squared error over the variance of the films' scores: 0 is perfect, 1 is their own mean's.
 - The mean baseline always predicts the train films' mean; a model that does not beat it is worth no more.
-- Brackets are 95 % bootstrap intervals over the test films; another seed, split or kind of film is not covered.
+- Brackets are 95 % bootstrap intervals over the films; another seed, split or kind of film is not covered.
 - The validation films chose the saved epoch, so its val loss is a little too good.
 - A score is for a whole film; a trailer is a few minutes chosen to sell it: much of a score cannot be seen in it."""
+SPLITS = {
+    "test": "test films, used for nothing else",
+    "validation": "validation films, which chose the saved epoch; the test films have not been scored",
+}
 ETHICS = """\
 - Votes come from one site. The model learns its voters' taste, and is less right for kinds of which it saw few films.
 - Frames show people. The model does not recognise anyone, and its prediction is no statement on anyone in them.
@@ -98,9 +102,9 @@ def card_text(data: Dataset, results: dict[str, Any], history: pd.DataFrame, sch
         f"Epoch {best.epoch:.0f} of {history.epoch.max():.0f} was saved (0: a head fitted on frozen features), val loss"
         f" {best.val_loss:.3f}, {escape(chosen['loss'])} of standardised scores.\n\n![Loss](learning_curve.png)",
         _table(pd.DataFrame({"setting": [*chosen], "value": [without_folders(value) for value in chosen.values()]})),
-        f"## Results\n\nOn {results['films']} test films, used for nothing else. Baselines see no trailer.",
+        f"## Results\n\nOn {results['films']} {SPLITS[results['split']]}. Baselines see no trailer.",
         _table(metric_table(results).rename_axis("predictions of").reset_index()),
-        "![Predicted against true scores of the test films](predicted_against_true.png)",
+        "![Predicted against true scores](predicted_against_true.png)",
     ]
     if schemes:
         parts.append(f"Schemes on {schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat:")
