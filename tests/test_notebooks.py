@@ -88,7 +88,7 @@ SPLIT = "data.with_split([*data.films.split[1:], data.films.split[0]])"
 BROKEN = {
     "another count, no figure": (
         DATASET,
-        {'data.card["films"], ': 'data.card["films"] - 1, ', "plots.score_histogram(data.films)": "None"},
+        {"{card['films']} films": "{card['films'] - 1} films", "plots.score_histogram(data.films)": "None"},
         ["data = dataset.build", "plots.score_histogram"],
     ),
     "empty axes, a dead augmentation": (
