@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from training_runs import Copy, few_resamples, trained  # noqa: F401
+from training_runs import Copy, Stop, few_resamples, trained  # noqa: F401
 
+from trailer_lib.errors import Stopped
 from trailer_lib.project import Project
 from trailer_lib.training import checkpoints
 
@@ -44,3 +45,12 @@ def test_the_curve_of_a_run_is_kept_under_the_name_of_what_was_chosen(
     assert checkpoints.earlier_runs(project.models, project.settings("train", loss="l1"), run.data) == []
     other = run.data.with_split([*run.data.films.split[1:], run.data.films.split[0]])
     assert checkpoints.earlier_runs(project.models, project.settings("train"), other) == []
+
+
+def test_a_resumed_run_keeps_the_name_of_what_was_chosen(dataset_root: Path, copy_of: Copy) -> None:
+    project = copy_of(dataset_root)
+    with pytest.raises(Stopped):
+        trained(project, on_epoch=Stop(1), noise=0.3)
+    run = trained(project, resume=True, noise=0.3)
+    [earlier] = checkpoints.earlier_runs(project.models, project.settings("train"), run.data)
+    assert earlier.name == "finetune, noise=0.3" and len(earlier.history) == 3

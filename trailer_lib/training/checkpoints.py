@@ -193,7 +193,9 @@ def resumed_settings(models: Path, settings: TrainSettings) -> TrainSettings:
             changes[name] = value
         else:
             raise TrailerError(f"the run to resume has {name}={old!r}, not {value!r}: leave it out, or don't resume")
-    return replace(before, **changes)
+    resumed = replace(before, **changes)
+    resumed.origins.update(settings.origins)  # they name its curve
+    return resumed
 
 
 def resumable_model(models: Path, module: TrailerModule) -> ModelFile:

@@ -93,10 +93,10 @@ def fit(
             files.write_json(models / SETTINGS, settings.as_dict())
         if settings.head != "linear" and not (resume and trains(settings)):
             _fit_head(module, data, models, project.models / FEATURES)
-            if first:
-                on_epoch(pd.DataFrame(module.history))
         if trains(settings):
             _train_by_gradients(module, data, models, on_epoch, resume, timed=bool(runs) and first)
+        else:
+            on_epoch(pd.DataFrame(module.history))
     del module
     gc.collect()  # network and trainer refer to each other: a VGG's gigabytes, which Python would free much later
 

@@ -59,11 +59,10 @@ class Run:
         return score_test_films(self.project, self.data, self.models)
 
     def __repr__(self) -> str:
-        best = self.history.loc[self.history.val_loss.idxmin()]
+        history = self.history
+        best, last = history.loc[history.val_loss.idxmin()], history.epoch.max()
         losses = f"train loss {best.train_loss:.2f}, validation loss {best.val_loss:.2f}"
-        if self.history.epoch.max() == 0:
-            return f"head on frozen features: {losses}"
-        return f"best epoch {best.epoch:.0f} of {self.history.epoch.max():.0f}: {losses}"
+        return f"best epoch {best.epoch:.0f} of {last:.0f}: {losses}" if last else f"head on frozen features: {losses}"
 
 
 def score_validation_films(project: Project, data: Dataset, models: Path) -> Scores:
