@@ -22,7 +22,16 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from trailer_lib.catalog import IMDB_ID, METADATA, parse_number, read_rows
 from trailer_lib.dataset import Dataset
-from trailer_lib.evaluation.metrics import Metric, collapsed, evaluate_all, paired_difference
+from trailer_lib.evaluation.metrics import (
+    GAINS,
+    Metric,
+    collapsed,
+    difference,
+    evaluate_all,
+    paired_difference,
+    trailer_row,
+)
+from trailer_lib.evaluation.stacking import METADATA_PARTS
 from trailer_lib.project import Project
 
 CATEGORIES = ["content_rating", "country", "language", "colour"]
@@ -71,25 +80,22 @@ class FoldPredictions(NamedTuple):
 
 def best_predictions(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray, test: Any) -> FoldPredictions:
     """Those of the scikit-learn regressor with the least squared error in cross-validation within `train`."""
+    best, inner = best_model(models, train, scores)
+    return FoldPredictions(best, inner, clone(models[best]).fit(train, scores).predict(test))
+
+
+def best_model(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray) -> tuple[str, np.ndarray]:
+    """The name of the best model, and its predictions for the `train` films, each by a fit without it."""
     folds = KFold(min(FOLDS, len(scores)), shuffle=True, random_state=0)
     inner = {name: cross_val_predict(model, train, scores, cv=folds) for name, model in models.items()}
     best = min(inner, key=lambda name: ((inner[name] - scores) ** 2).mean())
-    return FoldPredictions(best, inner[best], clone(models[best]).fit(train, scores).predict(test))
+    return best, inner[best]
 
 
 def stack(predictions: Sequence[FoldPredictions], scores: np.ndarray) -> np.ndarray:
     """Several models' predictions for the test films, weighted by at least 0 (Breiman 1996, stacked regressions)."""
     _, inner, outer = zip(*predictions)
     return LinearRegression(positive=True).fit(np.transpose(inner), scores).predict(np.transpose(outer))
-
-
-def fit_genres(films: pd.DataFrame) -> dict[str, Any]:
-    """The "genre only" baseline as {"genres": single ones and pairs, "coef": the IMDb points of each, "intercept"}."""
-    if not any(map(genre_terms, films.genres)):
-        return {"genres": [], "coef": [], "intercept": float(films.score.mean())}
-    columns, ridge = candidates(films, "genre only")["ridge"].fit(films, films.score)
-    terms, points = columns.get_feature_names_out().tolist(), ridge.coef_.tolist()
-    return {"genres": terms, "coef": points, "intercept": float(ridge.intercept_)}
 
 
 def genre_terms(genres: str, pairs: bool = True) -> list[str]:
@@ -181,23 +187,72 @@ def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
     return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
 
 
-def compare_with_baselines(
-    train: pd.DataFrame, test: pd.DataFrame, predicted: np.ndarray, name: str, split: str = "test"
-) -> dict:
-    """The result on the films of `split` as plain numbers (None: undefined), beside the baselines fitted on `train`.
+def metadata_table(films: pd.DataFrame) -> pd.DataFrame:
+    """The columns of `films` that the baselines use, as plain floats and texts, which a model file can hold."""
+    numbers = ["score", "year", "runtime_minutes", *NUMBERS]
+    present = [name for name in ("genres", *CATEGORIES, *PEOPLE, *numbers) if name in films]
+    table = films[present].reset_index(drop=True)
+    return table.astype({name: np.float64 if name in numbers else object for name in present})
 
-    `train` and `test`: a row a film, with its score and the baselines' columns.
+
+def known_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.ndarray:
+    """bool [films]: whether a film has what a level of metadata needs, a genre among those of the train films first."""
+    genres = set().union(*(genre_terms(text, pairs=False) for text in train.genres))
+    known = np.array([bool(genres & {*genre_terms(text)}) for text in films.genres])
+    for column in BASELINES[name][1:3]:
+        known &= films[column].notna().to_numpy() if column in films else False
+    others = films[films.columns.intersection(COLUMNS)]
+    return known & (others.notna() & (others != "")).any(axis=1).to_numpy() if name == "all metadata" else known
+
+
+def metadata_parts(
+    train: pd.DataFrame, films: pd.DataFrame, kinds: dict[str, str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """What each level of metadata predicts of `films`, float [films], nan where a film lacks it; and the models' kinds.
+
+    Both are `metadata_table`s. Without `kinds` they are chosen by cross-validation within `train`.
     """
-    baselines, truth = baseline_predictions(train, test), test.score.to_numpy()
+    parts, chosen, scores = {}, {}, train.score.to_numpy()
+    for name in kinds or [name for name in METADATA_PARTS if name not in missing_baselines(train)]:
+        known, models = known_metadata(train, films, name), candidates(train, name)
+        kind = kinds[name] if kinds else best_model(models, train, scores)[0]
+        parts[name], chosen[name] = np.full(len(films), np.nan), kind
+        if known.any():
+            parts[name][known] = clone(models[kind]).fit(train, scores).predict(films[known])
+    return parts, chosen
+
+
+def compare_with_baselines(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    rows: dict[str, np.ndarray],
+    levels: dict[str, np.ndarray],
+    split: str = "test",
+) -> dict:
+    """The `rows` of a result (stacking.rows_of) on the films of `split` as plain numbers, beside the baselines.
+
+    `levels`: the baselines' predictions, of `metadata_parts`. None in the result is what is undefined.
+    """
+    truth, mean = test.score.to_numpy(), train.score.mean()
+    baselines = {"mean baseline": np.full(len(test), mean)}
+    for name in [*levels][: -1 if "metadata" in rows else None]:  # the richest level is the row "metadata"
+        baselines[name] = np.where(np.isnan(levels[name]), mean, levels[name])
+    everyone, trailer, best = rows | baselines, trailer_row(rows), [*rows][-1]
+    pairs = [(row, "mean baseline") for row in rows] + [(trailer, name) for name in [*baselines][1:]]
+    pairs += [pair for pair in GAINS if {*pair} <= rows.keys()]
     results = {
         "split": split,
         "films": len(test),
-        "train_mean": float(train.score.mean()),
-        "metrics": evaluate_all(truth, {name: predicted, **baselines}, median_prediction(train, test)),
-        "nMSE minus": {row: asdict(paired_difference(truth, predicted, other)) for row, other in baselines.items()},
+        "train_mean": float(mean),
+        "row": best,
+        "metrics": evaluate_all(truth, everyone, median_prediction(train, test)),
+        "nMSE minus": [
+            {"row": row, "than": than} | asdict(paired_difference(truth, everyone[row], everyone[than]))
+            for row, than in pairs
+        ],
         "left out": missing_baselines(train),
-        "sd of predictions / sd of scores": float(np.std(predicted) / max(train.score.std(ddof=0), 1e-9)),
-        "collapsed": collapsed(predicted, train.score.to_numpy()),
+        "sd of predictions / sd of scores": float(np.std(rows[trailer]) / max(train.score.std(ddof=0), 1e-9)),
+        "collapsed": collapsed(rows[trailer], train.score.to_numpy()),
     }
     return json.loads(json.dumps(results), parse_constant=lambda nan: None)  # NaN is no JSON
 
@@ -218,6 +273,15 @@ def error_table(predictions: pd.DataFrame, fewest: int = 3) -> pd.DataFrame:
 def metric_table(results: dict) -> pd.DataFrame:
     """The metrics of a result as a table: a row each, "value [low, high]" in the cells."""
     return pd.DataFrame(results["metrics"]).map(lambda metric: str(Metric(**metric))).T
+
+
+def difference_table(results: dict) -> pd.DataFrame:
+    """The nMSE of a result's rows minus that of others on the same films, with 95 % intervals."""
+    rows = [
+        (pair["row"], pair["than"], f"{difference(results, pair['row'], pair['than']):+.2f}")
+        for pair in results["nMSE minus"]
+    ]
+    return pd.DataFrame(rows, columns=["nMSE of", "minus that of", "difference"]).set_index("nMSE of")
 
 
 def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:

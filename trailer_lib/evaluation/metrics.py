@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -103,31 +102,53 @@ def evaluate_all(truth: np.ndarray, predictions: dict[str, np.ndarray], median: 
     return {row: {name: asdict(metric) for name, metric in metrics.items()} for row, metrics in rows.items()}
 
 
-def is_better(results: dict) -> bool:
-    """Whether the interval of the difference to the mean baseline is below zero, of no collapse and enough films."""
-    high = results["nMSE minus"]["mean baseline"]["high"]
-    return bool(high is not None and high < 0 and not results["collapsed"] and results["films"] >= MIN_FILMS)
+TRAILER_ROWS = ("frames + sound", "frames", "sound", "metadata")  # the first that a result has stands for its trailer
+GAINS = (("frames + sound", "frames"), ("all", "metadata"))  # what a source adds to another
+
+
+def trailer_row(rows: Iterable[str]) -> str:
+    """The row of the trailer alone, of both its sources if they are there."""
+    return next(row for row in TRAILER_ROWS if row in rows)
+
+
+def difference(results: dict, row: str, than: str = "mean baseline") -> Metric | None:
+    """The nMSE of a result's row minus that of another; None where they were not compared."""
+    found = [pair for pair in results["nMSE minus"] if (pair["row"], pair["than"]) == (row, than)]
+    return Metric(*(found[0][name] for name in ("value", "low", "high"))) if found else None
+
+
+def is_better(results: dict, row: str, than: str = "mean baseline") -> bool:
+    """Whether the interval of the difference is below zero, of enough films, and the trailer's row has not collapsed."""
+    gain = difference(results, row, than)
+    enough = results["films"] >= MIN_FILMS and not (results["collapsed"] and row == trailer_row(results["metrics"]))
+    return enough and gain is not None and gain.high is not None and gain.high < 0
 
 
 def verdict(results: dict) -> str:
-    """`is_better` in a sentence, with the numbers."""
-    gain = Metric(**results["nMSE minus"]["mean baseline"])
-    films = f"{results['films']} {results.get('split', 'test')} films"  # models of earlier versions: test films alone
+    """Whether the trailer tells more than the mean score, and adds to what is known, with the numbers."""
+    row = trailer_row(results["metrics"])
+    gain, films = difference(results, row), f"{results['films']} {results['split']} films"
     if str(gain) == "undefined":
         return f"Nothing to compare: all {films} have the same score, so their nMSE is undefined."
     if results["films"] < MIN_FILMS:
         return f"Too few to tell: {films}, at least {MIN_FILMS} are needed."
-    films = f"on {films} (nMSE minus the mean baseline's: {gain:+.2f})"
+    films = f"on {films} (nMSE of {row} minus the mean baseline's: {gain:+.2f})"
     if results["collapsed"]:
         share = f"{results['sd of predictions / sd of scores']:.1%} of the scores'"
         remedy = "try another scheme, a lower lr, or freeze the backbone."
         return f"Collapsed: the sd of the predictions is {share} {films}: {remedy}"
-    return f"{'Better' if is_better(results) else 'Not shown to be better'} than the mean baseline {films}."
+    text = f"{'Better' if is_better(results, row) else 'Not shown to be better'} than the mean baseline {films}."
+    if added := difference(results, "all", "metadata"):
+        adds = "adds" if is_better(results, "all", "metadata") else "is not shown to add"
+        text += f" The trailer {adds} to the metadata (nMSE of all minus metadata's: {added:+.2f})."
+    return text
 
 
 def result_warnings(results: dict) -> list[str]:
     """What must not be overlooked in a result, a line each."""
-    return [] if is_better(results) else [f"{verdict(results)} Its predictions are worth no more than the mean score."]
+    row = trailer_row(results["metrics"])
+    worth = f"Its predictions from {row} alone are worth no more than the mean score."
+    return [] if is_better(results, row) else [f"{verdict(results)} {worth}"]
 
 
 def conformal_intervals(
@@ -143,12 +164,5 @@ def conformal_intervals(
     widths = {level: float(errors[rank - 1]) for level, rank in ranks.items() if rank <= len(errors)}
     intervals = {level: (max(LOWEST, score - width), min(HIGHEST, score + width)) for level, width in widths.items()}
     missing = [f"{level} % ({math.ceil(level / (100 - level))} are needed)" for level in LEVELS if level not in widths]
-    reason = f"The model file holds {len(errors)} validation films, too few for an interval of "
+    reason = f"The model file holds {len(errors)} validation films with these sources, too few for an interval of "
     return intervals, reason + " or of ".join(missing) if missing else ""
-
-
-def genre_prediction(fitted: dict[str, Any], genres: str | Iterable[str]) -> float | None:
-    """The score in IMDb points for `genres` ("Drama|Comedy" or a list) by `fit_genres`; None if all are new to it."""
-    names = {name.strip() for name in (genres.split("|") if isinstance(genres, str) else genres)}
-    known = [points for term, points in zip(fitted["genres"], fitted["coef"]) if set(term.split("|")) <= names]
-    return float(np.clip(fitted["intercept"] + sum(known), LOWEST, HIGHEST)) if known else None

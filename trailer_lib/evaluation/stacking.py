@@ -1,0 +1,125 @@
+"""What several sources predict of a film -> one prediction: a weighted sum, fitted for the sources that the film has.
+
+A part is one source's prediction in IMDb points: "frames", "sound", or a level of metadata, a baseline's name. A case is
+the parts that a film has: at most frames, sound and its richest level.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from trailer_lib.evaluation.metrics import HIGHEST, LOWEST
+
+TRAILER = ("frames", "sound")
+METADATA_PARTS = ("genre only", "genre + runtime + year", "all metadata")  # levels, from the poorest to the richest
+SOURCES = (*TRAILER, "metadata")
+FOLDS = 10
+PRIOR = 3.0  # films' worth of doubt: 0.8 (variance that no source explains) over 0.5 squared (sd of a weight), rounded
+Case = tuple[str, ...]
+
+
+def case_of(parts: Mapping[str, float], sources: Iterable[str]) -> Case:
+    """The case of a film whose unknown `parts` are nan or not there, from the `sources` that may be used."""
+    known = [name for name, points in parts.items() if not math.isnan(points)]
+    levels = [name for name in METADATA_PARTS if name in known][-1:] if "metadata" in sources else []
+    return (*(name for name in TRAILER if name in known and name in sources), *levels)
+
+
+def rows_of(sources: Iterable[str], parts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The rows of a result by name, each with its sources, out of those that are set and have `parts`; the last is all.
+
+    frames, sound, frames + sound, metadata, all; a single source is one row.
+    """
+    there = {*parts}
+    trailer = tuple(name for name in TRAILER if name in sources and name in there)
+    rows = {name: (name,) for name in trailer}
+    if len(trailer) > 1:
+        rows["frames + sound"] = trailer
+    if "metadata" in sources and there & {*METADATA_PARTS}:
+        rows["metadata"] = ("metadata",)
+        if trailer:
+            rows["all"] = (*trailer, "metadata")
+    return rows
+
+
+class Fit(NamedTuple):
+    """Weights of a case's parts; the validation films that have them all, and their predictions, each by a fit
+    without it: int [n], float64 [n] in IMDb points.
+    """
+
+    weights: np.ndarray
+    films: np.ndarray
+    predicted: np.ndarray
+
+
+class Stack:
+    """The validation films' scores and parts, float64 [films] each (nan: unknown), and `mean`, that of the train films.
+
+    None of the parts' models has learnt from these films. A prediction is mean + sum of weight * (part - mean).
+    """
+
+    def __init__(self, truth: np.ndarray, parts: Mapping[str, np.ndarray], mean: float) -> None:
+        self.truth, self.mean = np.asarray(truth, np.float64), mean
+        self.parts = {name: np.asarray(points, np.float64) for name, points in parts.items()}
+        self.fits: dict[Case, Fit] = {}
+
+    @cached_property
+    def variance(self) -> float:
+        return float(self.truth.var()) or 1.0
+
+    def fit(self, case: Case) -> Fit:
+        """The fit of a case: of a single part 1, of several non-negative least squares (Breiman 1996)."""
+        if case not in self.fits:
+            known = [~np.isnan(self.parts[name]) for name in case]
+            films = np.flatnonzero(np.logical_and.reduce(known))
+            deviations = np.column_stack([self.parts[name][films] for name in case]) - self.mean
+            target, predicted = self.truth[films] - self.mean, np.empty(len(films))
+            fold = np.random.default_rng(0).permutation(len(films)) % FOLDS
+            for number in np.unique(fold):
+                others, held_out = fold != number, fold == number
+                predicted[held_out] = deviations[held_out] @ self._weights(deviations[others], target[others])
+            self.fits[case] = Fit(self._weights(deviations, target), films, self._clipped(predicted))
+        return self.fits[case]
+
+    def _weights(self, deviations: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Float [parts]. They are shrunk to the parts' mean, 1 / parts, as by PRIOR films whose parts each deviate by a
+        standard deviation of the scores: ridge regression around that mean.
+        """
+        from scipy.optimize import nnls  # takes half a second to import
+
+        count = deviations.shape[1]
+        if count == 1:
+            return np.ones(1)
+        prior = np.eye(count) * np.sqrt(PRIOR * self.variance)
+        return nnls(np.vstack([deviations, prior]), np.concatenate([target, prior.sum(1) / count]))[0]
+
+    def contributions(self, case: Case, parts: Mapping[str, float]) -> dict[str, float]:
+        """What each part of a case adds to the mean, in IMDb points."""
+        return {name: float(weight * (parts[name] - self.mean)) for name, weight in zip(case, self.fit(case).weights)}
+
+    def predict(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> np.ndarray:
+        """The predictions of other films by their `parts`, float [films]; the mean where none of the `sources` is there.
+
+        Of the validation films themselves (`parts` is self.parts) each by a fit without it.
+        """
+        cases = self.cases(parts, sources)
+        predicted = np.full(len(cases), self.mean)
+        for case in {*cases} - {()}:
+            fit, films = self.fit(case), np.array([number for number, other in enumerate(cases) if other == case])
+            if parts is self.parts:
+                predicted[films] = fit.predicted[np.searchsorted(fit.films, films)]
+            else:
+                deviations = np.column_stack([parts[name][films] for name in case]) - self.mean
+                predicted[films] = deviations @ fit.weights + self.mean
+        return np.clip(predicted, LOWEST, HIGHEST)
+
+    def cases(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> list[Case]:
+        """The case of each film."""
+        sources, count = tuple(sources), len(next(iter(parts.values())))
+        return [case_of({name: points[film] for name, points in parts.items()}, sources) for film in range(count)]
+
+    def _clipped(self, deviations: np.ndarray) -> np.ndarray:
+        return np.clip(deviations + self.mean, LOWEST, HIGHEST)
