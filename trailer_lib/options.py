@@ -122,14 +122,16 @@ def checked(item: Any, value: Any) -> Any:
     kind, meta = type(item.default), item.metadata
     if kind is float and type(value) is int:
         value = float(value)
-    if kind is tuple and isinstance(value, list):
-        value = tuple(value)
+    if kind is tuple and isinstance(value, list | str):
+        value = tuple(value.split(",") if isinstance(value, str) else value)
     if item.name == "freeze" and type(value) is int:
         value = str(value)
     if type(value) is not kind:
         raise TrailerError(f"setting {item.name} = {value!r}: expected {kind.__name__}, like {item.default!r}")
-    if meta["choices"] and value not in meta["choices"]:
-        raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(value, map(str, meta['choices']))}")
+    several = kind is tuple and meta["choices"]
+    for choice in (value or ("",)) if several else [value] if meta["choices"] else []:
+        if choice not in meta["choices"] or (several and value.count(choice) > 1):
+            raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(choice, map(str, meta['choices']))}")
     low, high = meta["low"], meta["high"]
     span = f"at least {low}" if high is None else f"from {low} to {high}"
     # `not low <= value` instead of `value < low`: nan must fail too.

@@ -8,10 +8,10 @@ from trailer_lib.options import Condition, Settings, meaning, option
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
 # It read BGR from 0 to 255, replaced the first convolution by a random one, and trained with the absolute error.
 ORIGINAL = {
-    "frames": 5, "aggregate": "channels", "first_conv": "random", "pixels": "raw", "freeze": "none", "depth": "last",
-    "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False, "optimizer": "adam", "lr": 1e-3,
-    "head_lr": 0.0, "betas": (0.9, 0.9), "eps": 1e-16, "l2": 0.02, "schedule": "step", "step_size": 10, "gamma": 0.1,
-    "loss": "l1", "epochs": 50, "batch": 32, "patience": 0, "ema_decay": 0.0, "views": 1,
+    "sources": ("frames",), "frames": 5, "aggregate": "channels", "first_conv": "random", "pixels": "raw",
+    "freeze": "none", "depth": "last", "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False,
+    "optimizer": "adam", "lr": 1e-3, "head_lr": 0.0, "betas": (0.9, 0.9), "eps": 1e-16, "l2": 0.02, "schedule": "step",
+    "step_size": 10, "gamma": 0.1, "loss": "l1", "epochs": 50, "batch": 32, "patience": 0, "ema_decay": 0.0, "views": 1,
 }  # fmt: skip
 SCHEMES: dict[str, dict[str, Any]] = {"finetune": {}, "frozen": {"freeze": "backbone"}, "original": ORIGINAL}
 INTRODUCTION = """\
@@ -65,8 +65,12 @@ class DatasetSettings(Settings):
 
 
 def trains(s: "TrainSettings") -> bool:
-    """Whether weights are trained by gradients; a fitted head alone takes none."""
-    return s.epochs > 0 and (s.head == "linear" or s.freeze != "backbone")
+    """Whether weights are trained by gradients; a fitted head alone takes none, and only frames are trained on."""
+    return "frames" in s.sources and s.epochs > 0 and (s.head == "linear" or s.freeze != "backbone")
+
+
+PICTURES = Condition("with 'frames' or 'sound' among the sources", lambda s: s.sources != ("metadata",))
+FRAMES = Condition("with 'frames' among the sources", lambda s: "frames" in s.sources)
 
 
 GRADIENTS = Condition("where weights are trained: scheme='finetune' or 'original', epochs above 0", trains)
@@ -92,22 +96,29 @@ NEW_LAYER = Condition(
     "with head='linear' or aggregate='attention'",
     lambda s: trains(s) and (s.head == "linear" or s.aggregate == "attention"),
 )
-STACKED = Condition("with aggregate='channels'", lambda s: s.aggregate == "channels")
+STACKED = Condition("with aggregate='channels'", lambda s: FRAMES.holds(s) and s.aggregate == "channels")
 ORDERED = Condition("with aggregate='channels' in training", lambda s: trains(s) and s.aggregate == "channels")
 TO_TRAIN = Condition(
-    "with freeze other than 'backbone', or head='linear'", lambda s: s.head == "linear" or s.freeze != "backbone"
+    "with frames to train on, and freeze other than 'backbone' or head='linear'",
+    lambda s: FRAMES.holds(s) and (s.head == "linear" or s.freeze != "backbone"),
 )
-EPOCHS = Condition("with epochs above 0", lambda s: s.epochs > 0)
-POOLED = Condition("where weights are trained, if 'attention'", lambda s: s.aggregate != "attention" or trains(s))
+EPOCHS = Condition("with epochs above 0 and frames to train on", lambda s: FRAMES.holds(s) and s.epochs > 0)
+POOLED = Condition(
+    "with frames among the sources, and where weights are trained, if 'attention'",
+    lambda s: FRAMES.holds(s) and (s.aggregate != "attention" or trains(s)),
+)
 RANDOM = Condition(
     "where something is random: training, views, or first weights",
-    lambda s: trains(s) or s.views > 1 or s.weights == "none" or s.first_conv == "random",
+    lambda s: (
+        PICTURES.holds(s)
+        and (trains(s) or (FRAMES.holds(s) and s.views > 1) or s.weights == "none" or s.first_conv == "random")
+    ),
 )
 
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """Stage 3: from a dataset to a model. The first dozen are those that people change."""
+    """Stage 3: from a dataset to a model. The first thirteen are those that people change."""
 
     scheme: str = option(
         "finetune",
@@ -116,9 +127,13 @@ class TrainSettings(Settings):
         tuple(SCHEMES),
     )
     backbone: str = option(
-        "resnet18", "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ..., or 'timm:NAME'"
+        "resnet18",
+        "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ..., or 'timm:NAME'",
+        counts=PICTURES,
     )
-    frames: int = option(5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100)
+    frames: int = option(
+        5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100, counts=FRAMES
+    )
     aggregate: str = option(
         "mean",
         "frames seen one by one, their features averaged, or weighted first; or stacked into the first convolution",
@@ -139,6 +154,11 @@ class TrainSettings(Settings):
     )
     batch: int = option(16, "films a step", low=1, counts=GRADIENTS)
     seed: int = option(0, "first weights, order of films, choice of frames, noise", low=0, counts=RANDOM)
+    sources: tuple = option(
+        ("frames", "sound", "metadata"),
+        "what the prediction is made of, as far as a film has it: its frames, its sound, its genres, running time, ...",
+        ("frames", "sound", "metadata"),
+    )
     reorder_frames: bool = option(
         False, "shuffle the frames' order; otherwise they stay in the film's order", counts=ORDERED
     )
@@ -147,10 +167,15 @@ class TrainSettings(Settings):
         ("repeat", "random"), counts=STACKED,
     )  # fmt: skip
     weights: str = option(
-        "DEFAULT", "'DEFAULT' (ImageNet, downloaded once), 'none' (random), a file of weights, or a best_model.pt"
+        "DEFAULT",
+        "'DEFAULT' (ImageNet, downloaded once), 'none' (random), a file of weights, or a best_model.pt",
+        counts=PICTURES,
     )
     pixels: str = option(
-        "imagenet", "what the network sees: normalised RGB, or the original's BGR from 0 to 255", ("imagenet", "raw")
+        "imagenet",
+        "what the network sees: normalised RGB, or the original's BGR from 0 to 255",
+        ("imagenet", "raw"),
+        counts=PICTURES,
     )
     freeze: str = option(
         "none", "what is not trained: 'none', the 'backbone', or a number of its first stages, like '2'", counts=EPOCHS
@@ -158,15 +183,19 @@ class TrainSettings(Settings):
     depth: str = option(
         "stages",
         "features the head sees: the backbone's last ones, or those of all its stages (means and sds of their maps)",
-        ("last", "stages"),
-    )
+        ("last", "stages"), counts=PICTURES,
+    )  # fmt: skip
     head: str = option(
         "ridge",
         "the last layer: fitted first, as ridge regression on frozen features, or trained from random values",
-        ("ridge", "linear"),
-    )
+        ("ridge", "linear"), counts=FRAMES,
+    )  # fmt: skip
     views: int = option(
-        8, "test-time views: a film's prediction is the mean over so many random choices of its frames", low=1, high=100
+        8,
+        "test-time views: a film's prediction is the mean over so many random choices of its frames",
+        low=1,
+        high=100,
+        counts=FRAMES,
     )
     optimizer: str = option("adamw", "which optimiser", ("adam", "adamw", "sgd"), counts=GRADIENTS)
     head_lr: float = option(

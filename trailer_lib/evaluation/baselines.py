@@ -1,8 +1,6 @@
 """Baselines, which see no trailer: the mean score, and models of genres, running time, year and other metadata."""
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -22,15 +20,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from trailer_lib.catalog import IMDB_ID, METADATA, parse_number, read_rows
 from trailer_lib.dataset import Dataset
-from trailer_lib.evaluation.metrics import (
-    GAINS,
-    Metric,
-    collapsed,
-    difference,
-    evaluate_all,
-    paired_difference,
-    trailer_row,
-)
 from trailer_lib.evaluation.stacking import METADATA_PARTS
 from trailer_lib.project import Project
 
@@ -220,68 +209,6 @@ def metadata_parts(
         if known.any():
             parts[name][known] = clone(models[kind]).fit(train, scores).predict(films[known])
     return parts, chosen
-
-
-def compare_with_baselines(
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-    rows: dict[str, np.ndarray],
-    levels: dict[str, np.ndarray],
-    split: str = "test",
-) -> dict:
-    """The `rows` of a result (stacking.rows_of) on the films of `split` as plain numbers, beside the baselines.
-
-    `levels`: the baselines' predictions, of `metadata_parts`. None in the result is what is undefined.
-    """
-    truth, mean = test.score.to_numpy(), train.score.mean()
-    baselines = {"mean baseline": np.full(len(test), mean)}
-    for name in [*levels][: -1 if "metadata" in rows else None]:  # the richest level is the row "metadata"
-        baselines[name] = np.where(np.isnan(levels[name]), mean, levels[name])
-    everyone, trailer, best = rows | baselines, trailer_row(rows), [*rows][-1]
-    pairs = [(row, "mean baseline") for row in rows] + [(trailer, name) for name in [*baselines][1:]]
-    pairs += [pair for pair in GAINS if {*pair} <= rows.keys()]
-    results = {
-        "split": split,
-        "films": len(test),
-        "train_mean": float(mean),
-        "row": best,
-        "metrics": evaluate_all(truth, everyone, median_prediction(train, test)),
-        "nMSE minus": [
-            {"row": row, "than": than} | asdict(paired_difference(truth, everyone[row], everyone[than]))
-            for row, than in pairs
-        ],
-        "left out": missing_baselines(train),
-        "sd of predictions / sd of scores": float(np.std(rows[trailer]) / max(train.score.std(ddof=0), 1e-9)),
-        "collapsed": collapsed(rows[trailer], train.score.to_numpy()),
-    }
-    return json.loads(json.dumps(results), parse_constant=lambda nan: None)  # NaN is no JSON
-
-
-def error_table(predictions: pd.DataFrame, fewest: int = 3) -> pd.DataFrame:
-    """Films, MAE and mean error in IMDb points by genre and by decade; groups of at least `fewest` films.
-
-    `predictions`: a row a film, with genres, year and `error`, predicted minus true.
-    """
-    genres = predictions.assign(group=predictions.genres.str.split("|")).explode("group")
-    decades = predictions.assign(group=(predictions.year // 10 * 10).astype(str) + "s")
-    groups = pd.concat([genres[genres.group != ""], decades]).groupby("group").error
-    size = groups.apply(lambda errors: errors.abs().mean())
-    table = pd.DataFrame({"films": groups.size(), "MAE": size, "mean error": groups.mean()})
-    return table[table.films >= fewest].round(2)
-
-
-def metric_table(results: dict) -> pd.DataFrame:
-    """The metrics of a result as a table: a row each, "value [low, high]" in the cells."""
-    return pd.DataFrame(results["metrics"]).map(lambda metric: str(Metric(**metric))).T
-
-
-def difference_table(results: dict) -> pd.DataFrame:
-    """The nMSE of a result's rows minus that of others on the same films, with 95 % intervals."""
-    rows = [
-        (pair["row"], pair["than"], f"{difference(results, pair['row'], pair['than']):+.2f}")
-        for pair in results["nMSE minus"]
-    ]
-    return pd.DataFrame(rows, columns=["nMSE of", "minus that of", "difference"]).set_index("nMSE of")
 
 
 def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:

@@ -22,6 +22,7 @@ from trailer_lib.dataset import assign_folds
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines
 from trailer_lib.evaluation.metrics import Metric, evaluate_all, paired_difference
+from trailer_lib.evaluation.results import metric_table
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 
@@ -211,4 +212,4 @@ def evidence_table(results: dict) -> pd.DataFrame:
     gains = results["nMSE minus"]
     minus = {row: f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}" for row, gain in gains.items()}
     columns = {"nMSE minus": minus, "that of": {row: gain["than"] for row, gain in gains.items()}}
-    return baselines.metric_table(results).join(pd.DataFrame(columns)).fillna("")
+    return metric_table(results).join(pd.DataFrame(columns)).fillna("")

@@ -1,8 +1,8 @@
-"""Metrics with bootstrap intervals over films, the verdict on a result, and intervals of one prediction."""
+"""Metrics with bootstrap intervals over films, and intervals of one prediction."""
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ LEVELS = (80, 95)  # per cent of films whose true score is within the interval
 LOWEST, HIGHEST = 1.0, 10.0  # IMDb points
 RESAMPLES = 2000
 BATCH = 4_000_000  # numbers resampled at once, about 100 MB
-MIN_FILMS = 10  # with fewer test films no interval is to be believed
 COLLAPSE = 0.05  # share of the scores' sd below which the sd of the predictions is a collapse
 
 
@@ -100,55 +99,6 @@ def evaluate_all(truth: np.ndarray, predictions: dict[str, np.ndarray], median: 
     rows = {row: evaluate(truth, predicted) for row, predicted in predictions.items()}
     rows["mean baseline"]["MAE"] = evaluate(truth, median)["MAE"]
     return {row: {name: asdict(metric) for name, metric in metrics.items()} for row, metrics in rows.items()}
-
-
-TRAILER_ROWS = ("frames + sound", "frames", "sound", "metadata")  # the first that a result has stands for its trailer
-GAINS = (("frames + sound", "frames"), ("all", "metadata"))  # what a source adds to another
-
-
-def trailer_row(rows: Iterable[str]) -> str:
-    """The row of the trailer alone, of both its sources if they are there."""
-    return next(row for row in TRAILER_ROWS if row in rows)
-
-
-def difference(results: dict, row: str, than: str = "mean baseline") -> Metric | None:
-    """The nMSE of a result's row minus that of another; None where they were not compared."""
-    found = [pair for pair in results["nMSE minus"] if (pair["row"], pair["than"]) == (row, than)]
-    return Metric(*(found[0][name] for name in ("value", "low", "high"))) if found else None
-
-
-def is_better(results: dict, row: str, than: str = "mean baseline") -> bool:
-    """Whether the interval of the difference is below zero, of enough films, and the trailer's row has not collapsed."""
-    gain = difference(results, row, than)
-    enough = results["films"] >= MIN_FILMS and not (results["collapsed"] and row == trailer_row(results["metrics"]))
-    return enough and gain is not None and gain.high is not None and gain.high < 0
-
-
-def verdict(results: dict) -> str:
-    """Whether the trailer tells more than the mean score, and adds to what is known, with the numbers."""
-    row = trailer_row(results["metrics"])
-    gain, films = difference(results, row), f"{results['films']} {results['split']} films"
-    if str(gain) == "undefined":
-        return f"Nothing to compare: all {films} have the same score, so their nMSE is undefined."
-    if results["films"] < MIN_FILMS:
-        return f"Too few to tell: {films}, at least {MIN_FILMS} are needed."
-    films = f"on {films} (nMSE of {row} minus the mean baseline's: {gain:+.2f})"
-    if results["collapsed"]:
-        share = f"{results['sd of predictions / sd of scores']:.1%} of the scores'"
-        remedy = "try another scheme, a lower lr, or freeze the backbone."
-        return f"Collapsed: the sd of the predictions is {share} {films}: {remedy}"
-    text = f"{'Better' if is_better(results, row) else 'Not shown to be better'} than the mean baseline {films}."
-    if added := difference(results, "all", "metadata"):
-        adds = "adds" if is_better(results, "all", "metadata") else "is not shown to add"
-        text += f" The trailer {adds} to the metadata (nMSE of all minus metadata's: {added:+.2f})."
-    return text
-
-
-def result_warnings(results: dict) -> list[str]:
-    """What must not be overlooked in a result, a line each."""
-    row = trailer_row(results["metrics"])
-    worth = f"Its predictions from {row} alone are worth no more than the mean score."
-    return [] if is_better(results, row) else [f"{verdict(results)} {worth}"]
 
 
 def conformal_intervals(

@@ -1,12 +1,11 @@
 """What several sources predict of a film -> one prediction: a weighted sum, fitted for the sources that the film has.
 
-A part is one source's prediction in IMDb points: "frames", "sound", or a level of metadata, a baseline's name. A case is
-the parts that a film has: at most frames, sound and its richest level.
+A part is one source's prediction in IMDb points: "frames", "sound", or a level of metadata, a baseline's name. A case
+is the parts that a film has: frames, sound and its richest level, as far as they are there.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -64,11 +63,8 @@ class Stack:
     def __init__(self, truth: np.ndarray, parts: Mapping[str, np.ndarray], mean: float) -> None:
         self.truth, self.mean = np.asarray(truth, np.float64), mean
         self.parts = {name: np.asarray(points, np.float64) for name, points in parts.items()}
+        self.variance = float(self.truth.var()) or 1.0
         self.fits: dict[Case, Fit] = {}
-
-    @cached_property
-    def variance(self) -> float:
-        return float(self.truth.var()) or 1.0
 
     def fit(self, case: Case) -> Fit:
         """The fit of a case: of a single part 1, of several non-negative least squares (Breiman 1996)."""
@@ -80,8 +76,9 @@ class Stack:
             fold = np.random.default_rng(0).permutation(len(films)) % FOLDS
             for number in np.unique(fold):
                 others, held_out = fold != number, fold == number
-                predicted[held_out] = deviations[held_out] @ self._weights(deviations[others], target[others])
-            self.fits[case] = Fit(self._weights(deviations, target), films, self._clipped(predicted))
+                weights = self._weights(deviations[others], target[others])
+                predicted[held_out] = self._points(deviations[held_out], weights)
+            self.fits[case] = Fit(self._weights(deviations, target), films, predicted)
         return self.fits[case]
 
     def _weights(self, deviations: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -100,26 +97,38 @@ class Stack:
         """What each part of a case adds to the mean, in IMDb points."""
         return {name: float(weight * (parts[name] - self.mean)) for name, weight in zip(case, self.fit(case).weights)}
 
-    def predict(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> np.ndarray:
-        """The predictions of other films by their `parts`, float [films]; the mean where none of the `sources` is there.
+    def predict_case(self, parts: Mapping[str, np.ndarray], case: Case) -> tuple[np.ndarray, np.ndarray]:
+        """The films that have all parts of a case, int [n], and their predictions by it, float64 [n] in IMDb points.
 
         Of the validation films themselves (`parts` is self.parts) each by a fit without it.
         """
+        fit = self.fit(case)
+        if parts is self.parts:
+            return fit.films, fit.predicted
+        films = np.flatnonzero(np.logical_and.reduce([~np.isnan(parts[name]) for name in case]))
+        return films, self._points(np.column_stack([parts[name][films] for name in case]) - self.mean, fit.weights)
+
+    def predict(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> np.ndarray:
+        """Each film's prediction by its own case, float64 [films]; the mean where none of the `sources` is there."""
         cases = self.cases(parts, sources)
         predicted = np.full(len(cases), self.mean)
         for case in {*cases} - {()}:
-            fit, films = self.fit(case), np.array([number for number, other in enumerate(cases) if other == case])
-            if parts is self.parts:
-                predicted[films] = fit.predicted[np.searchsorted(fit.films, films)]
-            else:
-                deviations = np.column_stack([parts[name][films] for name in case]) - self.mean
-                predicted[films] = deviations @ fit.weights + self.mean
-        return np.clip(predicted, LOWEST, HIGHEST)
+            own = np.array([other == case for other in cases])
+            films, points = self.predict_case(parts, case)
+            predicted[own] = points[own[films]]
+        return predicted
 
     def cases(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> list[Case]:
         """The case of each film."""
         sources, count = tuple(sources), len(next(iter(parts.values())))
         return [case_of({name: points[film] for name, points in parts.items()}, sources) for film in range(count)]
 
-    def _clipped(self, deviations: np.ndarray) -> np.ndarray:
-        return np.clip(deviations + self.mean, LOWEST, HIGHEST)
+    def possible_cases(self) -> list[Case]:
+        """Every case that a film can be of, by the parts that there are."""
+        levels = [(), *((name,) for name in METADATA_PARTS if name in self.parts)]
+        trailers = [tuple(name for name in TRAILER if name in chosen) for chosen in (("frames",), ("sound",), TRAILER)]
+        there = [trailer for trailer in trailers if {*trailer} <= self.parts.keys()]
+        return [(*trailer, *level) for trailer in [(), *there] for level in levels if trailer or level]
+
+    def _points(self, deviations: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.clip(deviations @ weights + self.mean, LOWEST, HIGHEST)

@@ -111,7 +111,7 @@ def disjoint_views(count: int, frames: int) -> np.ndarray:
 
 
 class Features:
-    """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width, 3].
+    """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width(, 3)].
 
     They are stored in `cache` by blocks of pictures, in files named by a hash of the weights and the pixels; a block is
     computed when it is first needed.
@@ -131,6 +131,8 @@ class Features:
 
     def _block(self, number: int) -> np.ndarray:
         frames = self.frames[self.pictures[number * BLOCK : (number + 1) * BLOCK]]
+        if frames.ndim == 4:  # clips of sound: grey pictures
+            frames = np.repeat(frames[..., None], 3, -1)
         digest = hashlib.sha256(self.weights_hash)
         digest.update(np.ascontiguousarray(frames))
         path = self.cache / f"{digest.hexdigest()[:32]}.npy"

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import add_metadata, compare_with_baselines, fit_genres, result_warnings, verdict
+from trailer_lib.evaluation import Stack, add_metadata, compare_with_baselines, result_warnings, verdict
 from trailer_lib.networks import FilmRegressor, ModelFile, read_model
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
@@ -25,9 +25,24 @@ from trailer_lib.training.batches import evaluation_films, process_place, split_
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
 from trailer_lib.training.frozen import frozen_features
 from trailer_lib.training.module import TrailerModule
+from trailer_lib.training.sources import (
+    Parts,
+    case_errors,
+    film_parts,
+    fit_metadata,
+    fit_sound,
+    metadata_levels,
+    result_rows,
+)
 
 TESTS = "tests.json"  # a hash of the test films -> how many times they have been scored
-PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # the columns of predictions.csv
+PREDICTED = [
+    "imdb_id",
+    "title",
+    "year",
+    "score",
+    "predicted",
+]  # of predictions.csv, then a column for each row of the result
 INDEX_FILMS = 2000  # at most: 16 MB of 4096 features
 PICTURE = (160, 90)  # width, height; about 5 kB
 FAR = 0.99  # share of the training films whose own nearest is nearer
@@ -72,12 +87,15 @@ def score_validation_films(project: Project, data: Dataset, models: Path) -> Sco
     are a little too good; they stand in the model file and in results.json until the test films are scored.
     """
     model, cache = read_model(models / BEST), project.models / FEATURES
-    train, films = data.split("train"), data.split("val")
-    points = predict_points(model, data, "val", cache)
-    validation = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist(), "predicted": points.tolist()}
-    model.facts |= {"validation": validation, "genre_ridge": fit_genres(train)}
-    model.facts["index"] = build_index(model, data, cache)
-    return _write_scores(project, data, models, model, "val", points)
+    data = replace(data, films=add_metadata(project, data.films))
+    fit_sound(model, data, cache)
+    model.facts["metadata"] = fit_metadata(data)
+    parts, levels = _parts(model, data, "val", cache)
+    films = data.split("val")
+    model.facts["validation"] = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist(), "parts": parts}
+    if "frames" in parts:
+        model.facts["index"] = build_index(model, data, cache)
+    return _write_scores(project, data, models, model, "val", parts, levels)
 
 
 def score_test_films(project: Project, data: Dataset, models: Path) -> Scores:
@@ -90,26 +108,36 @@ def score_test_films(project: Project, data: Dataset, models: Path) -> Scores:
         raise TrailerError(f"{models / BEST}: its training has not finished: resume it (--resume), or train anew")
     if model.facts["split_hash"] != split_hash(data.films):
         raise TrailerError(f"{models / BEST} was trained on another dataset or split: train again")
-    points = predict_points(model, data, "test", project.models / FEATURES)
-    return _write_scores(project, data, models, model, "test", points)
+    data = replace(data, films=add_metadata(project, data.films))
+    return _write_scores(project, data, models, model, "test", *_parts(model, data, "test", project.models / FEATURES))
+
+
+def _parts(model: ModelFile, data: Dataset, split: str, cache: Path) -> tuple[Parts, Parts]:
+    """The parts of a split's films, and what each level of metadata says of them."""
+    levels = metadata_levels(model.facts["metadata"], data.split(split))
+    return film_parts(model, data, split, cache, frame_points(model, data, split, cache), levels), levels
 
 
 def _write_scores(
-    project: Project, data: Dataset, models: Path, model: ModelFile, split: str, points: np.ndarray
+    project: Project, data: Dataset, models: Path, model: ModelFile, split: str, parts: Parts, levels: Parts
 ) -> Scores:
-    films = add_metadata(project, data.films)  # for the baselines
-    train, films = films[films.split == "train"], films[films.split == split]
-    results = compare_with_baselines(train, films, points, "trailer", {"val": "validation"}.get(split, split))
+    train, films, stack = data.split("train"), data.split(split), model_stack(model)
+    parts = stack.parts if split == "val" else parts  # each film by weights that were fitted without it
+    rows = result_rows(stack, model.facts["settings"]["sources"], parts)
+    results = compare_with_baselines(train, films, rows, levels, {"val": "validation"}.get(split, split))
+    results["cases"] = case_errors(stack, parts, films.score.to_numpy(), train.score.median())
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
-    results |= {"warnings": result_warnings(results), "verdict": verdict(results)}
+    missing = [f"No sound in the prediction: {reason}." for reason in [model.facts.get("no_sound")] if reason]
+    results |= {"warnings": result_warnings(results) + missing, "verdict": verdict(results)}
     if split == "test" and process_place().rank == 0:
         results["times_scored"] = count_test(project, data)
         results["warnings"] += test_warnings(results["times_scored"])
     model.facts["results"] = results
-    predictions = films.assign(predicted=points, error=points - films.score)
+    points = rows[results["row"]]
+    predictions = films.assign(predicted=points, error=points - films.score, **rows)
     if process_place().rank == 0:
         model.save(models / BEST)
-        write_csv(models / PREDICTIONS, predictions[PREDICTED])
+        write_csv(models / PREDICTIONS, predictions[[*PREDICTED, *rows]])
         files.write_json(models / RESULTS, results)
         for line in results["warnings"]:
             LOG.warning(line)
@@ -129,6 +157,17 @@ def test_warnings(times: int) -> list[str]:
     """From the second scoring on, what that means for the figures; no line before."""
     seen = f"These test films have been scored {times} times since the split was made"
     return [f"{seen}: a model that was chosen by them looks better than it is."] if times > 1 else []
+
+
+def model_stack(model: ModelFile) -> Stack:
+    """The stack of a model's sources, by the validation films in its file."""
+    validation = model.facts["validation"]
+    return Stack(validation["score"], validation["parts"], model.facts["score_mean"])
+
+
+def frame_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray | None:
+    """`predict_points`; None for a model without frames among its sources."""
+    return predict_points(model, data, split, cache) if "frames" in model.facts["settings"]["sources"] else None
 
 
 def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:

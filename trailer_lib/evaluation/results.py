@@ -1,0 +1,122 @@
+"""A result: predictions of a split's films, row by row, beside the baselines; what it says in words; its tables."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from trailer_lib.evaluation.baselines import median_prediction, missing_baselines
+from trailer_lib.evaluation.metrics import Metric, collapsed, evaluate_all, paired_difference
+
+MIN_FILMS = 10  # with fewer films no interval is to be believed
+TRAILER_ROWS = ("frames + sound", "frames", "sound", "metadata")  # the first that a result has stands for its trailer
+GAINS = (("frames + sound", "frames"), ("all", "metadata"))  # what a source adds to another
+
+
+def compare_with_baselines(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    rows: dict[str, np.ndarray],
+    levels: dict[str, np.ndarray],
+    split: str = "test",
+) -> dict:
+    """The `rows` of a result (stacking.rows_of) on the films of `split` as plain numbers, beside the baselines.
+
+    `levels`: the baselines' predictions, of `metadata_parts`. None in the result is what is undefined.
+    """
+    truth, mean = test.score.to_numpy(), train.score.mean()
+    baselines = {"mean baseline": np.full(len(test), mean)}
+    for name in [*levels][: -1 if "metadata" in rows else None]:  # the richest level is the row "metadata"
+        baselines[name] = np.where(np.isnan(levels[name]), mean, levels[name])
+    everyone, trailer, best = rows | baselines, trailer_row(rows), [*rows][-1]
+    pairs = [(row, "mean baseline") for row in rows] + [(trailer, name) for name in [*baselines][1:]]
+    pairs += [pair for pair in GAINS if {*pair} <= rows.keys()]
+    results = {
+        "split": split,
+        "films": len(test),
+        "train_mean": float(mean),
+        "row": best,
+        "metrics": evaluate_all(truth, everyone, median_prediction(train, test)),
+        "nMSE minus": [
+            {"row": row, "than": than} | asdict(paired_difference(truth, everyone[row], everyone[than]))
+            for row, than in pairs
+        ],
+        "left out": missing_baselines(train),
+        "sd of predictions / sd of scores": float(np.std(rows[trailer]) / max(train.score.std(ddof=0), 1e-9)),
+        "collapsed": collapsed(rows[trailer], train.score.to_numpy()),
+    }
+    return json.loads(json.dumps(results), parse_constant=lambda nan: None)  # NaN is no JSON
+
+
+def trailer_row(rows: Iterable[str]) -> str:
+    """The row of the trailer alone, of both its sources if they are there."""
+    return next(row for row in TRAILER_ROWS if row in rows)
+
+
+def difference(results: dict, row: str, than: str = "mean baseline") -> Metric | None:
+    """The nMSE of a result's row minus that of another; None where they were not compared."""
+    found = [pair for pair in results["nMSE minus"] if (pair["row"], pair["than"]) == (row, than)]
+    return Metric(*(found[0][name] for name in ("value", "low", "high"))) if found else None
+
+
+def is_better(results: dict, row: str, than: str = "mean baseline") -> bool:
+    """Whether the difference's interval is below zero, of enough films; a collapsed trailer's row is never better."""
+    gain = difference(results, row, than)
+    enough = results["films"] >= MIN_FILMS and not (results["collapsed"] and row == trailer_row(results["metrics"]))
+    return enough and gain is not None and gain.high is not None and gain.high < 0
+
+
+def verdict(results: dict) -> str:
+    """Whether the trailer tells more than the mean score, and adds to what is known, with the numbers."""
+    row = trailer_row(results["metrics"])
+    gain, films = difference(results, row), f"{results['films']} {results['split']} films"
+    if str(gain) == "undefined":
+        return f"Nothing to compare: all {films} have the same score, so their nMSE is undefined."
+    if results["films"] < MIN_FILMS:
+        return f"Too few to tell: {films}, at least {MIN_FILMS} are needed."
+    films = f"on {films} (nMSE of {row} minus the mean baseline's: {gain:+.2f})"
+    if results["collapsed"]:
+        share = f"{results['sd of predictions / sd of scores']:.1%} of the scores'"
+        remedy = "try another scheme, a lower lr, or freeze the backbone."
+        return f"Collapsed: the sd of the predictions is {share} {films}: {remedy}"
+    text = f"{'Better' if is_better(results, row) else 'Not shown to be better'} than the mean baseline {films}."
+    if added := difference(results, "all", "metadata"):
+        adds = "adds" if is_better(results, "all", "metadata") else "is not shown to add"
+        text += f" The trailer {adds} to the metadata (nMSE of all minus metadata's: {added:+.2f})."
+    return text
+
+
+def result_warnings(results: dict) -> list[str]:
+    """What must not be overlooked in a result, a line each."""
+    row = trailer_row(results["metrics"])
+    worth = f"Its predictions from {row} alone are worth no more than the mean score."
+    return [] if is_better(results, row) else [f"{verdict(results)} {worth}"]
+
+
+def error_table(predictions: pd.DataFrame, fewest: int = 3) -> pd.DataFrame:
+    """Films, MAE and mean error in IMDb points by genre and by decade; groups of at least `fewest` films.
+
+    `predictions`: a row a film, with genres, year and `error`, predicted minus true.
+    """
+    genres = predictions.assign(group=predictions.genres.str.split("|")).explode("group")
+    decades = predictions.assign(group=(predictions.year // 10 * 10).astype(str) + "s")
+    groups = pd.concat([genres[genres.group != ""], decades]).groupby("group").error
+    size = groups.apply(lambda errors: errors.abs().mean())
+    table = pd.DataFrame({"films": groups.size(), "MAE": size, "mean error": groups.mean()})
+    return table[table.films >= fewest].round(2)
+
+
+def metric_table(results: dict) -> pd.DataFrame:
+    """The metrics of a result as a table: a row each, "value [low, high]" in the cells."""
+    return pd.DataFrame(results["metrics"]).map(lambda metric: str(Metric(**metric))).T
+
+
+def difference_table(results: dict) -> pd.DataFrame:
+    """The nMSE of a result's rows minus that of others on the same films, with 95 % intervals."""
+    rows = [
+        (pair["row"], pair["than"], f"{difference(results, pair['row'], pair['than']):+.2f}")
+        for pair in results["nMSE minus"]
+    ]
+    return pd.DataFrame(rows, columns=["nMSE of", "minus that of", "difference"]).set_index("nMSE of")
