@@ -1,8 +1,9 @@
-"""images/ -> dataset/: folders matched to films, frames brought up to date film by film, the table and the card."""
+"""images/ -> dataset/: folders matched to films, both arrays brought up to date film by film, the table, the card."""
 
 import json
 import os
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from mimetypes import guess_type
 from pathlib import Path
@@ -14,18 +15,24 @@ import pandas as pd
 from trailer_lib import files
 from trailer_lib.catalog import COLUMNS, load, normal_title, trailer_keys
 from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, sha256, split_facts, split_of
-from trailer_lib.dataset.frames import CARD, FRAMES, FrameArray, damaged_films, fingerprint, load_film_frames
+from trailer_lib.dataset.film_array import ARRAYS, CARD, Entry, FilmArray, damaged_films, fingerprint
+from trailer_lib.dataset.frames import VERSION, load_film_frames
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
-from trailer_lib.video import folder_id, picture_paths
+from trailer_lib.video import BANDS, CLIP, SOUND, folder_id, load_sound, picture_paths, sound_clips
 
-MEMORY = 200_000_000  # bytes of frames that are decoded at once
+CLIPS = 30  # of a film, at most
+SOUND_VERSION = 1  # of making clips from sound.png; a new number makes every film's again
+NO_ROWS = Entry("", 0, 0, "", "")
+MEMORY = 200_000_000  # bytes of frames or clips that are read at once
+Updated = tuple[FilmArray, dict[str, str]]  # an array, and folder -> error of what cannot be read
 PAGE_TEXT = """# Dataset card
 - `frames.npy`: the frames of all films, uint8 RGB; rows that no film names are unused.
-- `films.csv`: a row per film: its metadata, its split, its rows (`first`, `count`) and their SHA-256.
-- `left_out.csv`: what was left out. `frames.jsonl`: for the next build. `dataset.json`: the facts below, generated.
+- `sound.npy`: the clips of their sound, uint8: 128 mel bands by 128 columns, 4.1 s each; also with unused rows.
+- `films.csv`: a row per film: its metadata, its split, its rows (`first`, `count`; `sound_...`) and their SHA-256.
+- `left_out.csv`: what was left out. `*.jsonl`: for the next build. `dataset.json`: the facts below, generated.
 """
 
 
@@ -55,7 +62,7 @@ def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
 def _other_pictures(folder: Path, read: list[Path]) -> str:
     """Which pictures of a folder are not read: of another kind, or without a number in the folder of a scraped film."""
     others = {path.name for path in folder.glob("[!.]*") if (guess_type(path.name)[0] or "").startswith("image/")}
-    names = sorted(others - {path.name for path in read} - {"dropped.jpg"})
+    names = sorted(others - {path.name for path in read} - {"dropped.jpg", SOUND})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"not read: {', '.join(names[:3])}{more}" if names else ""
 
@@ -87,14 +94,16 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
     scraped = _scrape_settings(project)
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
-        array, damaged = _update(project, films, settings, scraped.get("filter", ""))
+        frames, damaged = _update_frames(project, films, settings, scraped.get("filter", ""))
         folders.loc[folders.folder.isin(damaged), "reason"] = "a picture is damaged"
-        folders["detail"] = [damaged.get(name, text) for name, text in zip(folders.folder, folders.detail)]
         films = films[~films.folder.isin(damaged)]
         if films.empty:
             raise TrailerError(f"{project.images}: all {len(damaged)} films have a damaged picture: scrape again")
+        sound, without = _update_sound(project, films)
+        errors = damaged | without
+        folders["detail"] = [errors.get(name, text) for name, text in zip(folders.folder, folders.detail)]
         facts = {"source": project.images.name, "scores_from": catalogue.scores_from, "scrape": scraped}
-        return finish(project, array, films, settings, facts | report_left_out(project, folders))
+        return finish(project, [frames, sound], films, settings, facts | report_left_out(project, folders))
 
 
 def _scrape_settings(project: Project) -> dict[str, Any]:
@@ -105,53 +114,73 @@ def _scrape_settings(project: Project) -> dict[str, Any]:
         raise TrailerError(f"{path}: damaged ({error}): remove it, or scrape again") from error
 
 
-def _update(project: Project, films: pd.DataFrame, settings: DatasetSettings, rule: str) -> tuple[FrameArray, dict]:
-    """The array with all films in it; folder -> error of damaged pictures. `rule` is the scrape's filter."""
+def _update_frames(project: Project, films: pd.DataFrame, settings: DatasetSettings, rule: str) -> Updated:
+    """The films' frames. `rule` is the scrape's filter."""
     folders = {film.imdb_id: project.images / film.folder for film in films.itertuples()}
     # A scrape with this filter cropped the black bars of the films that it made, those with a film.json.
-    scraped = {film for film, folder in folders.items() if (folder / "film.json").exists() and rule == "informative"}
-    prints = {film: fingerprint(folder, settings, film not in scraped) for film, folder in folders.items()}
-    array = FrameArray(project.dataset, settings.size, prints)
-    repair = damaged_films(array.path, array.side, array.films.values())
-    built = {film: entry.pictures for film, entry in array.films.items() if film not in repair}
-    todo, damaged = [film for film in prints if built.get(film) != prints[film]], {}
+    crop = {film: rule != "informative" or not (folder / "film.json").exists() for film, folder in folders.items()}
+    facts = (VERSION, settings.size, settings.fit)
+    prints = {film: fingerprint(picture_paths(folder), *facts, crop[film]) for film, folder in folders.items()}
+    array = FilmArray(project.dataset, "frames", (settings.size, settings.size, 3), prints)
+    most = int(films.pictures.max())
+    return array, _update(array, folders, lambda film: load_film_frames(folders[film], settings, crop[film]), most)
 
-    def read(film: str) -> np.ndarray | None:
+
+def _update_sound(project: Project, films: pd.DataFrame) -> Updated:
+    """The clips of the films that have a sound.png."""
+    folders = {film.imdb_id: project.images / film.folder for film in films.itertuples()}
+    paths = {film: folder / SOUND for film, folder in folders.items() if (folder / SOUND).exists()}
+    prints = {film: fingerprint([path], SOUND_VERSION) for film, path in paths.items()}
+    array = FilmArray(project.dataset, "sound", (BANDS, CLIP), prints)
+    return array, _update(array, folders, lambda film: sound_clips(load_sound(folders[film]), CLIPS)[0], CLIPS)
+
+
+def _update(array: FilmArray, folders: dict[str, Path], read: Callable[[str], np.ndarray], most: int) -> dict[str, str]:
+    """Bring an array up to date, at most `most` rows a film; folder -> error of the films that cannot be read."""
+    repair = damaged_films(array.path, array.row, array.films.values())
+    built = {film: entry.source for film, entry in array.films.items() if film not in repair}
+    todo, damaged = [film for film, source in array.wanted.items() if built.get(film) != source], {}
+
+    def attempt(film: str) -> np.ndarray:
         try:
-            return load_film_frames(folders[film], settings, film not in scraped)
+            return read(film)
         except TrailerError as error:
             damaged[folders[film].name] = str(error)
+            return np.empty(0)
 
-    at_once = max(1, MEMORY // int(films.pictures.max() * settings.size**2 * 3))
+    at_once = max(1, MEMORY // (most * array.row))
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar(total=len(todo), desc="building", unit="film") as progress:
         for start in range(0, len(todo), at_once):
-            for film, frames in zip(todo[start:], pool.map(read, todo[start : start + at_once])):
-                if frames is not None:
-                    array.put(film, prints[film], frames)
+            for film, rows in zip(todo[start:], pool.map(attempt, todo[start : start + at_once])):
+                array.put(film, array.wanted[film], rows)
                 progress.update()
-    return array, damaged
+    return damaged
 
 
 def finish(
-    project: Project, array: FrameArray, films: pd.DataFrame, settings: DatasetSettings, facts: dict[str, Any]
+    project: Project, arrays: list[FilmArray], films: pd.DataFrame, settings: DatasetSettings, facts: dict[str, Any]
 ) -> Dataset:
-    """Write the table and the card of the films in the array, and open the dataset."""
+    """Write the table and the card of the films in the arrays, frames and sound, and open the dataset."""
     require_splits(films.split)
-    entries = pd.DataFrame(array.close(films.imdb_id)).rename(columns={"film": "imdb_id"})
-    table = films.merge(entries, on="imdb_id").sort_values("first")
-    table = table.reindex(columns=[*COLUMNS, "folder", "first", "count", "sha256", "split"])
+    for array in arrays:
+        array.close()
+        entries = [array.films.get(film, NO_ROWS) for film in films.imdb_id]
+        places = [(entry.first, entry.count, entry.sha256) for entry in entries]
+        films = films.assign(**dict(zip(ARRAYS[array.name], zip(*places))))
+    columns = [*COLUMNS, "folder", *ARRAYS["frames"], *ARRAYS["sound"], "split"]
+    table = films.sort_values("first").reindex(columns=columns)
     files.write_text(project.dataset / FILMS, table.to_csv(index=False))
     scores = table.score[table.split == "train"]
+    hashes = {array.path.name: sha256("\n".join(table[ARRAYS[array.name][2]]).encode()) for array in arrays}
     card = facts | {
         "settings": settings.as_dict(),
         "films": len(table),
         "frames": int(table["count"].sum()),
-        "shape": [int((table["first"] + table["count"]).max()), settings.size, settings.size, 3],
+        "films_with_sound": int((table.sound_count > 0).sum()),
+        "clips": int(table.sound_count.sum()),
+        "shapes": {array.name: [array.rows, *array.shape] for array in arrays},
         "train_score": {"mean": float(scores.mean()), "sd": float(scores.std(ddof=0))},
-        "hashes": {
-            FILMS: sha256((project.dataset / FILMS).read_bytes()),
-            FRAMES: sha256("\n".join(table.sha256).encode()),
-        },
+        "hashes": {FILMS: sha256((project.dataset / FILMS).read_bytes()), **hashes},
         **split_facts(table),
     }
     files.write_json(project.dataset / CARD, card | {"hash": card_hash(card)})

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.dataset.frames import CARD, FRAMES, HEADER, Entry, damaged_films, evenly_spaced, header
+from trailer_lib.dataset.film_array import ARRAYS, CARD, HEADER, Entry, damaged_films, header
+from trailer_lib.dataset.frames import evenly_spaced
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import COLAB_DRIVE, Project, on_colab
 from trailer_lib.settings import DatasetSettings
+from trailer_lib.video import BANDS, CLIP
 
 SPLITS = ("train", "val", "test")
 FEWEST = {"train": 2, "val": 1, "test": 2}  # films; one film alone has no standard deviation
@@ -79,72 +82,92 @@ NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty 
 
 @dataclass(frozen=True)
 class Dataset:
-    """`frames` uint8 [frames, size, size, 3], on disk: a film's are rows first .. first + count, in its order."""
+    """`frames` uint8 [frames, size, size, 3], on disk: a film's are rows first .. first + count, in its order.
+
+    `sound` uint8 [clips, 128, 128], on disk: rows sound_first .. sound_first + sound_count, see `video.sound_clips`.
+    """
 
     frames: np.ndarray
     films: pd.DataFrame
     card: dict
+    sound: np.ndarray = field(default_factory=lambda: np.empty((0, BANDS, CLIP), np.uint8))
 
     @classmethod
     def open(cls, project: Project, verify: bool = True) -> "Dataset":
         """The dataset of a project; TrailerError when there is none or a byte of it is not as it was built.
 
-        `verify` reads the whole array, at 0.8 GB a second and core, to check each film's frames by their hash.
+        `verify` reads both arrays, at 0.8 GB a second and core, to check each film's rows by their hash.
         """
         folder = _near(project.dataset)
         if not (folder / CARD).exists():
             command = f"python -m trailer_lib dataset --root {project.root}"
             raise TrailerError(f"no dataset in {folder}: run notebook 2 or `{command}`")
         try:
-            frames, films, card = _read(folder)
+            data = _read(folder)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             text = " ".join(str(error).split())
             raise TrailerError(f"{folder}: damaged ({text}): build the dataset again") from error
-        if verify:
-            rows = films[["imdb_id", "first", "count", "sha256"]].itertuples(index=False)
-            if damaged := damaged_films(folder / FRAMES, frames.shape[1], [Entry(*row, "") for row in rows]):
-                film = films[films.imdb_id.isin(damaged)].iloc[0]
-                more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-                text = f"the frames of {film.title} ({film.imdb_id}){more} are damaged"
-                raise TrailerError(f"{folder}: {text}: build the dataset again, it repairs them alone")
-        return cls(frames, films, card)
+        for name in ARRAYS if verify else ():
+            if text := _damage(folder, name, data):
+                raise TrailerError(f"{folder}: {text}: build the dataset again, it repairs that alone")
+        return data
 
     def split(self, name: str) -> pd.DataFrame:
         """The films of "train", "val" or "test"; their index is their row in `films`."""
         return self.films[self.films.split == name]
 
     def with_split(self, column: list[str]) -> "Dataset":
-        """The same films and frames under another split, "train", "val" or "test" for each film."""
+        """The same films and arrays under another split, "train", "val" or "test" for each film."""
         films = self.films.assign(split=column)
-        return Dataset(self.frames, films, self.card | split_facts(films))
+        return replace(self, films=films, card=self.card | split_facts(films))
 
     def without(self, name: str) -> "Dataset":
         """The dataset without the films of a split; the others keep their frames, and get other rows in `films`."""
         films = self.films[self.films.split != name].reset_index(drop=True)
-        return Dataset(self.frames, films, self.card | split_facts(films))
+        return replace(self, films=films, card=self.card | split_facts(films))
 
     def film_frames(self, row: int, count: int = 0) -> np.ndarray:
         """`count` frames of a film, evenly spaced over it, or all of them: uint8 [n, size, size, 3]."""
         film = self.films.loc[row]
         return self.frames[film["first"] + (evenly_spaced(film["count"], count) if count else np.arange(film["count"]))]
 
+    def film_sound(self, row: int) -> np.ndarray:
+        """The clips of a film's sound in its order, uint8 [n, 128, 128]; n is 0 for a film without sound."""
+        film = self.films.loc[row]
+        return self.sound[film.get("sound_first", 0) + np.arange(film.get("sound_count", 0))]
+
 
 def card_hash(card: dict[str, Any]) -> str:
     return sha256(json.dumps(card, sort_keys=True).encode())
 
 
-def _read(folder: Path) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:
-    """The array, the table and the card of dataset/; ValueError when one is not as it was written."""
+def _read(folder: Path) -> Dataset:
+    """dataset/ with its arrays mapped; ValueError when a file is not as it was written."""
     card = json.loads((folder / CARD).read_text(encoding="utf-8-sig"))
-    if card.pop("hash", "") != card_hash(card):
+    if card.pop("hash", "") != card_hash(card) or "shapes" not in card:
         raise ValueError(f"{CARD} is not as it was written, or an earlier version's")
     if sha256((folder / FILMS).read_bytes()) != card["hashes"][FILMS]:
         raise ValueError(f"{FILMS} is not as it was written")
-    with open(folder / FRAMES, "rb") as file:
-        if file.read(HEADER) != header(*card["shape"][:2]):
-            raise ValueError(f"the header of {FRAMES} is not as it was written")
     films = pd.read_csv(folder / FILMS, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
-    return np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False), films, card
+    arrays = {name: _map(folder / f"{name}.npy", card["shapes"][name]) for name in ARRAYS}
+    return Dataset(films=films, card=card, **arrays)
+
+
+def _map(path: Path, shape: list[int]) -> np.ndarray:
+    with open(path, "rb") as file:
+        if file.read(HEADER) != header(*shape):
+            raise ValueError(f"the header of {path.name} is not as it was written")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _damage(folder: Path, name: str, data: Dataset) -> str:
+    """Which films' rows in an array are not as they were built; "" when all are."""
+    films = data.films[data.films[ARRAYS[name][1]] > 0]
+    entries = [Entry(*row, "") for row in films[["imdb_id", *ARRAYS[name]]].itertuples(index=False)]
+    damaged = damaged_films(folder / f"{name}.npy", math.prod(data.card["shapes"][name][1:]), entries)
+    hit = [f"{film.title} ({film.imdb_id})" for film in films.itertuples() if film.imdb_id in damaged]
+    more = f" and {len(hit) - 1} more" if len(hit) > 1 else ""
+    return f"damaged {name} of {hit[0]}{more}" if hit else ""
 
 
 def _near(folder: Path) -> Path:

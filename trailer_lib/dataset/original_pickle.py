@@ -18,11 +18,13 @@ from PIL import Image
 from trailer_lib import files
 from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
-from trailer_lib.dataset.frames import FrameArray, resize_frame
+from trailer_lib.dataset.film_array import FilmArray
+from trailer_lib.dataset.frames import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
+from trailer_lib.video import BANDS, CLIP
 
 FRAMES = 15  # of a film
 LARGEST = 16_000_000_000  # bytes of a pickle: 20,000 films
@@ -146,9 +148,9 @@ def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Da
     project.dataset.mkdir(exist_ok=True)
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
-        array = FrameArray(project.dataset, settings.size, {})
+        frames = FilmArray(project.dataset, "frames", (settings.size, settings.size, 3), {})
+        sound = FilmArray(project.dataset, "sound", (BANDS, CLIP), {})
         for row, key in bar(films.imdb_id.items(), total=len(films), desc="building", unit="film"):
-            frames = [resize_frame(Image.fromarray(frame), settings) for frame in read[row][0]]
-            array.put(key, "", np.stack(frames))
+            frames.put(key, "", np.stack([resize_frame(Image.fromarray(frame), settings) for frame in read[row][0]]))
         facts = {"source": path.name, "scores_from": path.name, "scrape": {}}
-        return finish(project, array, films, settings, facts | report_left_out(project, left_out))
+        return finish(project, [frames, sound], films, settings, facts | report_left_out(project, left_out))

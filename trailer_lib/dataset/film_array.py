@@ -1,0 +1,130 @@
+"""frames.npy and sound.npy: an array of all films' frames or clips of sound, written film by film, with its index.
+
+The index, frames.jsonl, has one line per film, written after its rows: a CRC-32, then an `Entry` as JSON.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import zlib
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trailer_lib import files
+from trailer_lib.progress import bar
+
+CARD = "dataset.json"
+# The arrays, and the columns of films.csv that say which rows are a film's, and their SHA-256.
+ARRAYS = {"frames": ["first", "count", "sha256"], "sound": ["sound_first", "sound_count", "sound_sha256"]}
+HEADER = 128  # bytes, of NumPy's format 1.0; it leaves room for the number of rows to grow
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Rows first .. first + count of the array are a film's; `source` is the fingerprint of the files they are of."""
+
+    film: str
+    first: int
+    count: int
+    sha256: str
+    source: str
+
+
+def fingerprint(paths: Iterable[Path], *facts: object) -> str:
+    """A hash of what a film's rows depend on: `facts`, and the names, sizes and times of its files."""
+    stats = {path.name: path.stat() for path in paths}
+    text = json.dumps([*facts, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def header(*shape: int) -> bytes:
+    """The first bytes of an array's file: uint8 [rows, ...]."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def damaged_films(path: Path, row: int, entries: Collection[Entry]) -> set[str]:
+    """The films whose rows of `row` bytes in the array at `path` do not have their hash. Reads them on all cores."""
+
+    def is_damaged(entry: Entry) -> bool:
+        # Read, not mapped: the pages of a map would count as this process's memory.
+        rows = np.fromfile(path, np.uint8, entry.count * row, offset=HEADER + entry.first * row)
+        return hashlib.sha256(rows).hexdigest() != entry.sha256
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        damaged = bar(pool.map(is_damaged, entries), total=len(entries), desc="checking", unit="film", delay=1)
+        return {entry.film for entry, found in zip(entries, damaged) if found}
+
+
+class FilmArray:
+    """An array and its index while a build writes them; a new build resumes what a killed one left.
+
+    `films` are the entries of those that are wanted, film -> fingerprint. New rows are appended; the rows of films that
+    changed or are gone stay unused. When under half of the rows are as they are wanted, the array is begun anew.
+    """
+
+    def __init__(self, folder: Path, name: str, shape: tuple[int, ...], wanted: dict[str, str]) -> None:
+        self.path, self.index, self.shape = folder / f"{name}.npy", folder / f"{name}.jsonl", shape
+        self.name, self.wanted, self.row = name, wanted, math.prod(shape)  # bytes
+        entries = read_index(self.index)
+        self.films = {entry.film: entry for entry in entries if entry.film in wanted}
+        # Also after the rows of replaced entries: until `close`, the dataset as it was reads them.
+        self.rows = max((entry.first + entry.count for entry in entries), default=0)
+        used = sum(entry.count for film, entry in self.films.items() if wanted[film] == entry.source)
+        start = np.fromfile(self.path, np.uint8, HEADER).tobytes() if self.path.exists() else b""
+        usable = self.rows <= 2 * used if self.rows else start == header(0, *shape)  # else its index is lost
+        if not (start and usable):
+            (folder / CARD).unlink(missing_ok=True)  # there is no dataset until the new one is complete
+            self.index.unlink(missing_ok=True)
+            self.path.write_bytes(header(0, *shape))
+            self.films, self.rows = {}, 0
+
+    def put(self, film: str, source: str, rows: np.ndarray) -> None:
+        """Write a film's rows, uint8 [n, *shape]: over the same ones (to repair them), else at the end.
+
+        Without rows it is no longer in the array.
+        """
+        if not len(rows):
+            self.films.pop(film, None)
+            return
+        digest, before = hashlib.sha256(rows).hexdigest(), self.films.get(film)
+        same = before is not None and (before.count, before.sha256) == (len(rows), digest)
+        entry = Entry(film, before.first if same else self.rows, len(rows), digest, source)
+        with files.reporting_full_disk(self.path, lambda: rows.nbytes):
+            with open(self.path, "r+b") as file:
+                file.seek(HEADER + entry.first * self.row)
+                file.write(rows.data)
+            with open(self.index, "ab") as file:
+                file.write(b"\n" + _line(entry))  # a line of its own, whatever a killed build left before it
+        self.films[film], self.rows = entry, max(self.rows, entry.first + entry.count)
+
+    def close(self) -> None:
+        """Complete both files: `films` alone are in the index, in the order of their rows."""
+        entries = sorted(self.films.values(), key=lambda entry: entry.first)
+        self.rows = entries[-1].first + entries[-1].count if entries else 0
+        with open(self.path, "r+b") as file:
+            file.write(header(self.rows, *self.shape))
+            file.truncate(HEADER + self.rows * self.row)
+            file.flush()
+            os.fsync(file.fileno())
+        with files.atomic_path(self.index) as temporary:
+            temporary.write_bytes(b"".join(map(_line, entries)))
+
+
+def read_index(path: Path) -> list[Entry]:
+    """The undamaged lines of an index, oldest first."""
+    lines = [line.partition(b" ") for line in path.read_bytes().split(b"\n")] if path.exists() else []
+    whole = [text for checksum, _, text in lines if text and checksum == b"%08x" % zlib.crc32(text)]
+    return [Entry(*json.loads(text).values()) for text in whole]  # by place: `source` was named `pictures`
+
+
+def _line(entry: Entry) -> bytes:
+    text = json.dumps(asdict(entry)).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
