@@ -2,7 +2,7 @@
 
 `container`: what a file says of itself. `decode`: pictures of chosen frames. `sampling`: frames at random times.
 `quality_filter`: letterbox, black, blank, duplicates. `title_cards`: the network that tells cards from scenes.
-`frame_folder`: a film's pictures on disk.
+`sound`: the spectrogram of the sound. `frame_folder`: a film's pictures on disk.
 """
 
 import lazy_loader
@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "container": ["VIDEO_SUFFIXES", "is_video_name", "probe"],
         "frame_folder": "folder_id folder_name picture_paths read_dropped read_picture read_record save_frames".split(),
         "quality_filter": ["LetterboxBox", "common_box", "drop_reasons", "judge_pictures", "measure_bars"],
+        "sound": "BANDS CLIP COLUMNS_PER_SECOND SOUND NoSound load_sound read_sound sound_clips sound_png".split(),
         "sampling": ["NoInformativeFrames", "memory_needed", "sample_informative"],
     },
 )

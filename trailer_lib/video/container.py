@@ -67,19 +67,26 @@ class OpenVideo:
 
 
 @contextmanager
-def open_video(path: Path, index: int | None = None) -> Iterator[OpenVideo]:
-    """Open `path` and choose its video stream, or take that of `index`; VideoError, also for errors in the block."""
+def open_container(path: Path) -> Iterator[InputContainer]:
+    """Open a file of video or sound; VideoError, also for errors in the block."""
     container_format = _container_format(path)
     # "file:" keeps a name like "concat:a|b" a name; the whitelist keeps the file from opening anything else.
     options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         with av.open(f"file:{path.resolve()}", format=container_format, options=options) as container:
-            stream = _choose_stream(path, container) if index is None else container.streams[index]
-            _check_codec(path, stream)
-            yield OpenVideo(path, container, stream)
+            yield container
     except (av.FFmpegError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(f"{path.name}: not readable as video ({reason}): is it cut short or damaged?") from error
+
+
+@contextmanager
+def open_video(path: Path, index: int | None = None) -> Iterator[OpenVideo]:
+    """Open `path` and choose its video stream, or take that of `index`; VideoError, also for errors in the block."""
+    with open_container(path) as container:
+        stream = _choose_stream(path, container) if index is None else container.streams[index]
+        _check_codec(path, stream)
+        yield OpenVideo(path, container, stream)
 
 
 def _container_format(path: Path) -> str:

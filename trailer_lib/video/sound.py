@@ -1,0 +1,161 @@
+"""The sound of a video or sound file -> its log-mel spectrogram, 8 bits, which a film's folder keeps as a picture."""
+
+import io
+import struct
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import chain, groupby
+from pathlib import Path
+
+import av
+import numpy as np
+import scipy.fft
+import scipy.sparse
+from PIL import Image
+
+from trailer_lib.errors import TrailerError
+from trailer_lib.video.container import VideoError, open_container
+
+SOUND = "sound.png"
+BANDS = 128  # rows, the highest band first
+CLIP = 128  # columns
+RATE, WINDOW, HOP = 16_000, 1024, 512  # samples: a second, of a column's Hann window, from column to column
+COLUMNS_PER_SECOND = RATE / HOP
+LONGEST = 3600.0  # seconds that are read
+DECIBELS = 96  # below a full-scale sine that are black; those of 16 bits
+SILENCE = round(255 * (1 - 80 / DECIBELS))  # brightest value, of -80 dB, up to which a sound is silent
+JITTER = RATE // 100  # samples that a packet's time may be off: Matroska rounds to milliseconds
+BLOCK = 1024  # columns that are computed at once
+
+
+class NoSound(TrailerError):
+    """A file without a sound to keep; `kind` is "no sound", "silent", "too short" or "damaged"."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def read_sound(path: Path, start: float = 0.0, longest: float = LONGEST) -> np.ndarray:
+    """The spectrogram of the file's default sound track, uint8 [128, columns], 31.25 columns a second.
+
+    Column 0 begins at second `start` of the file's clock; at most `longest` seconds, and an hour, are read. A packet
+    that cannot be decoded leaves silence and moves nothing. NoSound for under 4.1 s, for silence, or where there is
+    none.
+    """
+    try:
+        samples = _read_samples(path, start, min(longest, LONGEST))
+    except VideoError as error:
+        raise NoSound("damaged", str(error)) from error
+    if len(samples) < CLIP * HOP:
+        raise NoSound("too short", f"{path.name}: {len(samples) / RATE:.1f} s of sound: at least 4.1 s are needed")
+    sound = spectrogram(samples)
+    if sound.max() <= SILENCE:
+        raise NoSound("silent", f"{path.name}: its sound is silent")
+    return sound
+
+
+def _read_samples(path: Path, start: float, longest: float) -> np.ndarray:
+    """int16 [n] mono at 16 kHz, each sample at its time after `start`."""
+    samples, lost = np.zeros(max(0, int(longest * RATE)), np.int16), []
+    end = place = decoded = 0
+    with open_container(path) as container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise NoSound("no sound", f"{path.name}: it has no sound")
+        if stream.codec_context is None:
+            raise NoSound("damaged", f"{path.name}: its sound is in no codec that can be decoded here")
+        for frame in _resampled(_decoded(container.demux(stream), lost)):
+            time = place if frame.pts is None else round((float(frame.pts * frame.time_base) - start) * RATE)
+            jumped = abs(time - place) > JITTER
+            place = time if jumped else place
+            if place >= len(samples) and not jumped:  # after a jump the next packet may be back in place
+                break
+            first, last = np.clip((place, place + frame.samples), 0, len(samples))
+            samples[first:last] = frame.to_ndarray()[0, first - place : last - place]
+            end, place, decoded = max(end, last * (last > first)), place + frame.samples, decoded + 1
+    if len(lost) > decoded:
+        raise NoSound("damaged", f"{path.name}: {len(lost)} packets of its sound cannot be decoded")
+    return samples[:end]
+
+
+def _decoded(packets: Iterable[av.Packet], lost: list[av.Packet]) -> Iterator[av.AudioFrame]:
+    """The frames of a sound track; packets that cannot be decoded are added to `lost`."""
+    for packet in packets:
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            lost.append(packet)
+
+
+def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    """As 16 kHz mono of 16 bits; several channels are mixed so that full scale stays full scale."""
+    for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
+        resampler = av.AudioResampler("s16", "mono", RATE)
+        for frame in chain(alike, [None]):  # None: the end
+            yield from filter(None, resampler.resample(frame))
+
+
+@cache
+def mel_filters() -> scipy.sparse.csr_array:
+    """float64 [128, 513]: triangles of height 1, evenly spaced from 0 to 8 kHz on Slaney's mel scale.
+
+    It is linear up to 1 kHz and logarithmic above (Slaney 1998, Auditory Toolbox, Technical Report 1998-010).
+    """
+    top = 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4)
+    mels = np.linspace(0, top, BANDS + 2)
+    edges = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
+    low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
+    return scipy.sparse.csr_array(np.maximum(0, np.minimum(rising, falling)))
+
+
+def spectrogram(samples: np.ndarray) -> np.ndarray:
+    """int16 [n] at 16 kHz -> uint8 [128, n // 512], the highest band in row 0.
+
+    A value is round(255 * clip(1 + dB / 96, 0, 1)), dB of the band's power relative to a full-scale sine's. Column k is
+    of the Hann window around the middle of samples 512 k to 512 k + 511.
+    """
+    columns = len(samples) // HOP
+    padded = np.pad(samples, (WINDOW - HOP) // 2)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:columns]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    full_scale = 32768**2 * WINDOW * (hann**2).sum() / 4  # the sum over the bins of a sine's power (Parseval)
+    sound = np.empty((BANDS, columns), np.uint8)
+    for first in range(0, columns, BLOCK):
+        power = np.abs(scipy.fft.rfft(windows[first : first + BLOCK] * hann)) ** 2
+        bands = mel_filters() @ power.T / full_scale  # a sparse product: no threads, the same bits everywhere
+        decibels = 10 * np.log10(np.maximum(bands, 1e-12))
+        sound[:, first : first + BLOCK] = np.rint(255 * np.clip(1 + decibels / DECIBELS, 0, 1))[::-1]
+    return sound
+
+
+def sound_png(sound: np.ndarray) -> bytes:
+    """A spectrogram as the bytes of a PNG, 8-bit grey."""
+    data = io.BytesIO()
+    Image.fromarray(sound).save(data, "PNG")
+    return data.getvalue()
+
+
+def load_sound(folder: Path) -> np.ndarray | None:
+    """The sound.png of a film's folder, uint8 [128, columns]; None where there is none, TrailerError when damaged."""
+    path = folder / SOUND
+    if not path.exists():
+        return None
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            if picture.mode != "L" or picture.height != BANDS or picture.width > LONGEST * COLUMNS_PER_SECOND:
+                raise ValueError
+            return np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+        text = f"{folder.name}/{SOUND}: not a spectrogram (8-bit grey, {BANDS} rows)"
+        raise TrailerError(f"{text}: remove it, then scrape --sound") from error
+
+
+def sound_clips(sound: np.ndarray, most: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Disjoint clips, uint8 [n, 128, 128], all or `most` spread evenly, and their start in seconds, float64 [n]."""
+    count = sound.shape[1] // CLIP
+    chosen = np.rint(np.linspace(0, count - 1, min(count, most))).astype(int)
+    clips = sound[:, : count * CLIP].reshape(BANDS, count, CLIP).transpose(1, 0, 2)
+    return np.ascontiguousarray(clips[chosen]), chosen * CLIP / COLUMNS_PER_SECOND
