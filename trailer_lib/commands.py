@@ -120,13 +120,13 @@ def _print_scores(results: dict[str, Any]) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from trailer_lib import training
+    from trailer_lib import evaluation, training
     from trailer_lib.report import plots
 
     project = Project.open(args.root)
     schemes = training.read_schemes(training.find_schemes(args.schemes))
     results = training.compare(project, schemes, args.folds, args.repeats, final=args.final)
-    print("\n".join([training.comparison_table(results).to_string(), *results["warnings"]]))
+    print("\n".join([evaluation.comparison_table(results).to_string(), *results["warnings"]]))
     picture = project.models / "schemes.png"
     _save(plots.scheme_table(results), str(picture))
     print(f"picture: {picture}")

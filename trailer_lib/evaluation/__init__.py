@@ -13,8 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         " median_prediction metadata_parts metadata_table missing_baselines".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features".split(),
         "metrics": "LEVELS Metric collapsed conformal_intervals evaluate_all paired_difference".split(),
-        "results": "compare_with_baselines difference difference_table error_table is_better metric_table"
-        " result_warnings trailer_row verdict".split(),
+        "results": "compare_schemes compare_with_baselines comparison_table difference difference_table error_table"
+        " is_better metric_table result_warnings trailer_row verdict".split(),
         "stacking": "METADATA_PARTS SOURCES TRAILER Case Stack case_of rows_of".split(),
     },
 )

@@ -120,3 +120,68 @@ def difference_table(results: dict) -> pd.DataFrame:
         for pair in results["nMSE minus"]
     ]
     return pd.DataFrame(rows, columns=["nMSE of", "minus that of", "difference"]).set_index("nMSE of")
+
+
+def compare_schemes(
+    films: pd.DataFrame, schemes: list[str], rows: dict[str, np.ndarray], baselines: dict[str, np.ndarray]
+) -> dict:
+    """The result of training.compare as plain numbers: its schemes' rows, the best scheme first, and the baselines.
+
+    `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error."""
+    truth, median = films.score.to_numpy(), baselines.pop("median")
+    everyone = rows | {name: points for name, points in baselines.items() if np.isfinite(points).all()}
+    metrics = evaluate_all(truth, everyone, median)
+    own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] for scheme in schemes}
+    ranked = sorted(schemes, key=lambda scheme: metrics[own[scheme][-1]]["nMSE"]["value"])
+    order = [row for scheme in ranked for row in own[scheme]]
+    pairs = _scheme_pairs(order, ranked[0]) + [(row, "mean baseline") for row in everyone if row != "mean baseline"]
+    minus = [paired_difference(truth, everyone[row], everyone[than]) for row, than in pairs]
+    return {
+        "films": len(films),
+        "best": ranked[0],
+        "metrics": {name: metrics[name] for name in [*order, *(name for name in everyone if name not in order)]},
+        "nMSE minus": [{"row": row, "than": than} | asdict(gain) for (row, than), gain in zip(pairs, minus)],
+        "collapsed": [row for row in order if collapsed(rows[row], truth)],
+        "left out": missing_baselines(films),
+    }
+
+
+def _scheme_pairs(rows: list[str], best: str) -> list[tuple[str, str]]:
+    """Each row and that of the best scheme with the same sources, and each row and the one that it adds a source to."""
+    pairs = []
+    for row in rows:
+        scheme, colon, sources = row.partition(": ")
+        pairs += [(row, f"{best}{colon}{sources}")]
+        pairs += [(row, than if than == "metadata" else f"{scheme}: {than}") for name, than in GAINS if name == sources]
+    return [(row, than) for row, than in pairs if row != than and (than in rows or than == "metadata")]
+
+
+def comparison_table(results: dict) -> pd.DataFrame:
+    """`compare`'s result: a scheme's rows, the best scheme first, and the baselines; "value [low, high]" in the cells.
+
+    The last columns: nMSE minus that of the best scheme with the same sources, what a source adds to frames or to
+    metadata, seconds, a remark.
+    """
+    rows, best, seconds = metric_table(results), results["best"], results["seconds"]
+
+    def minus(row: str, than: str) -> str:
+        gain = difference(results, row, than)
+        return f"{gain:+.2f}" if gain else ""
+
+    last = {row.split(": ")[0]: row for row in rows.index}
+    rows["nMSE minus the best's"] = [minus(row, row.replace(row.split(": ")[0], best, 1)) for row in rows.index]
+    rows["minus frames' or metadata's"] = [
+        minus(row, "metadata") or minus(row, f"{row.split(': ')[0]}: frames") for row in rows.index
+    ]
+    rows["seconds"] = [
+        seconds.get(scheme) or "" if last.get(scheme := row.split(": ")[0]) == row else "" for row in rows.index
+    ]
+    rows["remark"] = [_remark(results, row) if row.split(": ")[0] in seconds else "" for row in rows.index]
+    return rows
+
+
+def _remark(results: dict, row: str) -> str:
+    if row in results["collapsed"]:
+        return "collapsed: nearly the same prediction for all films"
+    better = difference(results, row, "mean baseline").high < 0
+    return "" if better else "not shown to be better than the mean baseline"

@@ -10,10 +10,10 @@ import pandas as pd
 from trailer_lib import files
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import baseline_losses, metric_table
+from trailer_lib.evaluation import baseline_losses, comparison_table, metric_table
 from trailer_lib.project import Project
 from trailer_lib.report import plots
-from trailer_lib.training import HISTORY, PREDICTIONS, RESULTS, comparison_table
+from trailer_lib.training import HISTORY, PREDICTIONS, RESULTS
 
 FRONT_MATTER = """\
 ---

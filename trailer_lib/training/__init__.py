@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "batches": ["augmented_batch", "process_place"],
         "checkpoints": ["BEST", "HISTORY", "PREDICTIONS", "RESULTS", "EarlierRun", "earlier_runs", "is_start"],
-        "comparison": ["compare", "comparison_table", "fewer_films", "films_sentence", "find_schemes", "read_schemes"],
+        "comparison": ["compare", "fewer_films", "films_sentence", "find_schemes", "read_schemes"],
         "run": ["new_module", "train"],
         "scoring": ["PREDICTED", "Run", "Scores", "score_test_films"],
     },

@@ -4,7 +4,8 @@ import itertools
 import json
 import shutil
 import time
-from dataclasses import asdict, replace
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from trailer_lib.settings import TrainSettings
 from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS, read_json
 from trailer_lib.training.frozen import MIN_FILMS, film_features, fit_ridge
 from trailer_lib.training.run import fit, new_module, refuse_contradictions
-from trailer_lib.training.scoring import count_test, predict_points
+from trailer_lib.training.scoring import count_test
+from trailer_lib.training.sources import Parts, film_parts, fit_sound, frame_points, result_rows
 
 FINAL = (
     "The test films are among these, and have been scored {} times since the split was made: a scheme chosen by this"
@@ -58,7 +60,7 @@ def compare(
     and counts it. Each film is predicted once a repeat, by a model that trained on the other folds but one, which chose
     the epoch. A fold that was finished with the same settings, films and split is not trained again, and one that was
     stopped is resumed; the folds' models are not kept. The result, also in models/schemes/results.json: metrics of
-    schemes and baselines, nMSE minus that of the mean baseline and of the best scheme, seconds (None if any fold was
+    each scheme's sources and of the baselines, paired differences of their nMSE, seconds (None if any fold was
     resumed).
     """
     _check_names(list(schemes))
@@ -73,29 +75,40 @@ def compare(
         scheme.refuse_idle()
         refuse_contradictions(scheme)
     rounds = _folds(data, folds, repeats)
-    predictions = {name: np.full((repeats, len(data.films)), np.nan) for name in settings}
+    levels = [_levels(split) for *_, split in rounds]
+    rows: dict[str, np.ndarray] = defaultdict(lambda: np.full((repeats, len(data.films)), np.nan))
     seconds = {name: [] for name in settings}
     with bar(total=len(rounds) * len(settings), desc="schemes", unit="fold") as progress:
-        for name, (repeat, fold, split) in itertools.product(settings, rounds):
+        for name, ((repeat, fold, split), known) in itertools.product(settings, list(zip(rounds, levels))):
             progress.set_postfix_str(f"{name}, repeat {repeat} fold {fold}")
             folder = project.models / "schemes" / files.safe_name(name, 80) / f"repeat {repeat} fold {fold}"
-            done = _train_fold(project, settings[name], split, folder)
-            rows = pd.Series(data.films.index, data.films.imdb_id)[list(done["predicted"])]
-            predictions[name][repeat, rows] = list(done["predicted"].values())
+            done = _train_fold(project, settings[name], split, folder, known)
+            for row, points in done["predicted"].items():
+                rows[_row_name(name, row, done)][repeat, split.split("test").index] = points
             seconds[name].append(done["seconds"])
             progress.update()
-    result = _evaluate(data.films, predictions, rounds) | {"folds": folds, "repeats": repeats, "warnings": warnings}
+    rows = {row: points for row, points in rows.items() if np.isfinite(points).all()}
+    result = evaluation.compare_schemes(data.films, list(settings), rows, _baselines(rounds, levels)) | {
+        "folds": folds,
+        "repeats": repeats,
+        "warnings": warnings,
+    }
     result["seconds"] = {name: None if None in costs else round(sum(costs), 1) for name, costs in seconds.items()}
     files.write_json(project.models / "schemes" / RESULTS, result)
     return result
 
 
 def _check_names(names: list[str]) -> None:
-    """Scheme names must differ as folders, and from the baselines' rows."""
+    """Scheme names must differ as folders, and from the other rows of the table."""
     folders = [files.safe_name(name, 80) for name in names]
     for name, folder in zip(names, folders):
-        if folders.count(folder) > 1 or name in evaluation.BASELINES:
-            raise TrailerError(f"scheme {name!r}: the name is taken by a baseline or another scheme: rename it")
+        if folders.count(folder) > 1 or name in (*evaluation.BASELINES, "metadata") or ": " in name:
+            raise TrailerError(f"scheme {name!r}: the name is that of another row of the table: rename it")
+
+
+def _row_name(scheme: str, row: str, done: dict) -> str:
+    """The metadata's row is the same for all schemes; a scheme with one source has one row, of its name."""
+    return row if row == "metadata" else f"{scheme}: {row}" if len(done["predicted"]) > 1 else scheme
 
 
 def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
@@ -112,9 +125,15 @@ def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
     return rounds
 
 
-def _train_fold(project: Project, settings: TrainSettings, data: Dataset, folder: Path) -> dict:
-    """What a training left, after training it if that is not done: `predicted`, by imdb_id, and `seconds`."""
-    facts = {"settings": settings.as_dict(), "dataset": data.card["settings"], "split_hash": split_hash(data.films)}
+def _train_fold(
+    project: Project, settings: TrainSettings, data: Dataset, folder: Path, levels: dict[str, Parts]
+) -> dict:
+    """What a training left, after training it if that is not done: `predicted`, by row of its sources, and `seconds`.
+
+    `levels`: what metadata say of the val and the test films.
+    """
+    facts = {"settings": settings.as_dict(), "split_hash": split_hash(data.films)}
+    facts |= {"dataset": data.card["settings"], "hashes": data.card["hashes"]}
     wanted = json.loads(json.dumps(facts))
     done, started = read_json(folder / DONE), read_json(folder / STARTED)
     if {"predicted", "seconds"} <= done.keys() and done.get("wanted") == wanted:
@@ -129,13 +148,26 @@ def _train_fold(project: Project, settings: TrainSettings, data: Dataset, folder
         fit(project, settings, data, folder, resume=resume)
     except Stopped:
         raise Stopped("stopped; what is finished is kept, and the same comparison resumes the rest") from None
-    points = predict_points(read_model(folder / BEST), data, "test", project.models / FEATURES).astype(float)
+    predicted = _predict_fold(folder, data, project.models / FEATURES, levels)
     seconds = None if resume else round(time.monotonic() - start, 1)
-    done = {"wanted": wanted, "predicted": dict(zip(data.split("test").imdb_id, points)), "seconds": seconds}
+    done = {"wanted": wanted, "predicted": predicted, "seconds": seconds}
     files.write_json(folder / DONE, done)
     for name in (BEST, LAST):  # a table of schemes would fill the disk with them
         (folder / name).unlink(missing_ok=True)
     return done
+
+
+def _predict_fold(folder: Path, data: Dataset, cache: Path, levels: dict[str, Parts]) -> dict[str, list[float]]:
+    """The predictions of the test films by each row of the sources, whose weights the val films decide."""
+    model = read_model(folder / BEST)
+    fit_sound(model, data, cache)
+    val, test = (
+        film_parts(model, data, split, cache, frame_points(model, data, split, cache), levels[split])
+        for split in ("val", "test")
+    )
+    stack = evaluation.Stack(data.split("val").score, val, model.facts["score_mean"])
+    rows = result_rows(stack, model.facts["settings"]["sources"], test)
+    return {name: points.tolist() for name, points in rows.items()}
 
 
 def _difference(started: dict, wanted: dict) -> str:
@@ -144,54 +176,24 @@ def _difference(started: dict, wanted: dict) -> str:
     return ", ".join(changed) or "other films or folds than it was started with"
 
 
-def _evaluate(films: pd.DataFrame, schemes: dict[str, np.ndarray], rounds: list[Fold]) -> dict:
-    truth, shape = films.score.to_numpy(), next(iter(schemes.values())).shape
-    everyone = schemes | _baselines(rounds, shape)
-    metrics = evaluation.evaluate_all(truth, everyone, everyone.pop("median"))
-    ranked = sorted(schemes, key=lambda name: metrics[name]["nMSE"]["value"])
-    order = [*ranked, *(name for name in everyone if name not in schemes)]
-
-    def minus(other: str) -> dict[str, dict]:
-        pairs = {name: (everyone[name], everyone[other]) for name in order if name != other}
-        return {name: asdict(evaluation.paired_difference(truth, *pair)) for name, pair in pairs.items()}
-
-    return {
-        "films": len(films),
-        "best": ranked[0],
-        "metrics": {name: metrics[name] for name in order},
-        "nMSE minus the mean baseline's": minus("mean baseline"),
-        "nMSE minus the best scheme's": minus(ranked[0]),
-        "collapsed": [name for name in ranked if evaluation.collapsed(schemes[name], truth)],
-        "left out": evaluation.missing_baselines(films),
-    }
+def _levels(data: Dataset) -> dict[str, Parts]:
+    """What each level of metadata, fitted on a fold's train films, says of its val and test films."""
+    train, others = (evaluation.metadata_table(films) for films in (data.split("train"), data.films))
+    levels, _ = evaluation.metadata_parts(train, others)
+    rows = {split: (data.films.split == split).to_numpy() for split in ("val", "test")}
+    return {split: {name: points[chosen] for name, points in levels.items()} for split, chosen in rows.items()}
 
 
-def _baselines(rounds: list[Fold], shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The baselines' predictions on the same folds, float [repeats, films]; "median" is the constant of least MAE."""
-    predictions: dict[str, np.ndarray] = {}
-    for repeat, _, data in rounds:
-        train, test = data.split("train"), data.split("test")
-        points = evaluation.baseline_predictions(train, test) | {"median": evaluation.median_prediction(train, test)}
-        for name in points:
-            predictions.setdefault(name, np.full(shape, np.nan))[repeat, test.index] = points[name]
-    return {name: points for name, points in predictions.items() if np.isfinite(points).all()}
-
-
-def comparison_table(results: dict) -> pd.DataFrame:
-    """`compare`'s result: a row a scheme, best nMSE first, and a baseline; "value [low, high]" in the cells."""
-    rows = evaluation.metric_table(results)
-    minus = results["nMSE minus the best scheme's"]
-    rows["nMSE minus the best's"] = [str(evaluation.Metric(**minus[who])) if who in minus else "" for who in rows.index]
-    rows["seconds"] = [results["seconds"].get(who) or "" for who in rows.index]
-    rows["remark"] = [_remark(results, who) if who in results["seconds"] else "" for who in rows.index]
-    return rows
-
-
-def _remark(results: dict, scheme: str) -> str:
-    if scheme in results["collapsed"]:
-        return "collapsed: nearly the same prediction for all films"
-    better = results["nMSE minus the mean baseline's"][scheme]["high"] < 0
-    return "" if better else "not shown to be better than the mean baseline"
+def _baselines(rounds: list[Fold], levels: list[dict[str, Parts]]) -> dict[str, np.ndarray]:
+    """The baselines' predictions on the same folds, float [repeats, films]; nan where a film lacks the metadata."""
+    shape = rounds[-1][0] + 1, len(rounds[0][2].films)
+    predictions: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
+    for (repeat, _, data), known in zip(rounds, levels):
+        test, scores = data.split("test").index, data.split("train").score
+        constants = {"mean baseline": scores.mean(), "median": scores.median()}
+        for name, points in (constants | known["test"]).items():
+            predictions[name][repeat, test] = points
+    return dict(predictions)
 
 
 def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws: int = 5) -> pd.DataFrame:

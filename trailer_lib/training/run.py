@@ -18,6 +18,7 @@ from tqdm import tqdm
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import Stopped, TrailerError
+from trailer_lib.evaluation import baseline_losses
 from trailer_lib.networks import FilmRegressor, build
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -40,7 +41,8 @@ from trailer_lib.training.checkpoints import (
 )
 from trailer_lib.training.frozen import fit_head
 from trailer_lib.training.module import TrailerModule
-from trailer_lib.training.scoring import Run, mean_loss, score_validation_films
+from trailer_lib.training.scoring import Run, score_validation_films
+from trailer_lib.training.sources import mean_loss
 
 
 def train(
@@ -91,7 +93,7 @@ def fit(
         module = new_module(project, data, settings)
         if first:
             files.write_json(models / SETTINGS, settings.as_dict())
-        if settings.head != "linear" and not (resume and trains(settings)):
+        if not trains(settings) or (settings.head != "linear" and not resume):
             _fit_head(module, data, models, project.models / FEATURES)
         if trains(settings):
             _train_by_gradients(module, data, models, on_epoch, resume, timed=bool(runs) and first)
@@ -103,7 +105,7 @@ def fit(
 
 def refuse_contradictions(settings: TrainSettings, processes: int = 1) -> None:
     """TrailerError when nothing would be trained, or when the settings do not fit the processes."""
-    if settings.epochs == 0 and settings.head == "linear":
+    if settings.epochs == 0 and settings.head == "linear" and "frames" in settings.sources:
         raise TrailerError("epochs = 0 leaves head = 'linear' untrained: set epochs, or head = 'ridge'")
     if processes > 1 and not trains(settings):
         raise TrailerError("a fitted head alone takes one process: run it without torchrun, or set scheme = 'finetune'")
@@ -116,6 +118,7 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
     """An untrained module for `data`, with what a model file must say of itself."""
     named = settings.weights in ("DEFAULT", "none")
     weights = settings.weights if named else str(project.root / settings.weights)
+    weights = "none" if settings.sources == ("metadata",) else weights  # no picture goes through the network
     scores = data.split("train").score
     if scores.nunique() == 1:
         reason = "there is nothing to learn and, without a variance, no nMSE"
@@ -155,10 +158,19 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
-    """Put a head fitted on frozen features into the network: the model of epoch 0, and the best one so far."""
-    module.facts["head"] = fit_head(module.network, data, cache)
+    """Put a head fitted on frozen features into the network: the model of epoch 0, and the best one so far.
+
+    Without frames among the sources it says the mean score of every film.
+    """
+    if "frames" in module.settings.sources:
+        module.facts["head"] = fit_head(module.network, data, cache)
+        losses = {split: mean_loss(module, data, split, cache) for split in ("train", "val")}
+    else:
+        module.network.head.requires_grad_(False).weight.zero_()
+        module.network.head.bias.zero_()
+        losses = baseline_losses(data, module.settings.loss)
     module.network.fitted = True
-    losses = {f"{split}_loss": mean_loss(module, data, split, cache) for split in ("train", "val")}
+    losses = {f"{split}_loss": loss for split, loss in losses.items()}
     module.history.append({"epoch": 0, **losses, "lr": 0.0})
     module.network.train()
     if process_place().rank == 0:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,22 +17,24 @@ from torch import Tensor
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import Stack, add_metadata, compare_with_baselines, result_warnings, verdict
-from trailer_lib.networks import FilmRegressor, ModelFile, read_model
+from trailer_lib.evaluation import add_metadata, compare_with_baselines, result_warnings, verdict
+from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.project import Project
-from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import evaluation_films, process_place, split_loader
+from trailer_lib.training.batches import evaluation_films, process_place
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
 from trailer_lib.training.frozen import frozen_features
-from trailer_lib.training.module import TrailerModule
 from trailer_lib.training.sources import (
     Parts,
     case_errors,
     film_parts,
     fit_metadata,
     fit_sound,
+    frame_points,
+    has_cached_features,
     metadata_levels,
+    model_stack,
     result_rows,
+    train_settings,
 )
 
 TESTS = "tests.json"  # a hash of the test films -> how many times they have been scored
@@ -92,7 +94,8 @@ def score_validation_films(project: Project, data: Dataset, models: Path) -> Sco
     model.facts["metadata"] = fit_metadata(data)
     parts, levels = _parts(model, data, "val", cache)
     films = data.split("val")
-    model.facts["validation"] = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist(), "parts": parts}
+    model.facts["validation"] = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist()}
+    model.facts["validation"]["parts"] = {name: points.tolist() for name, points in parts.items()}
     if "frames" in parts:
         model.facts["index"] = build_index(model, data, cache)
     return _write_scores(project, data, models, model, "val", parts, levels)
@@ -159,67 +162,6 @@ def test_warnings(times: int) -> list[str]:
     return [f"{seen}: a model that was chosen by them looks better than it is."] if times > 1 else []
 
 
-def model_stack(model: ModelFile) -> Stack:
-    """The stack of a model's sources, by the validation films in its file."""
-    validation = model.facts["validation"]
-    return Stack(validation["score"], validation["parts"], model.facts["score_mean"])
-
-
-def frame_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray | None:
-    """`predict_points`; None for a model without frames among its sources."""
-    return predict_points(model, data, split, cache) if "frames" in model.facts["settings"]["sources"] else None
-
-
-def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
-    """The model's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
-    settings = _settings(model)
-    views = [None] if settings.views == 1 else range(settings.views)
-    cache = cache if _has_cached_features(model) else None
-    return model.points(predict_views(model.network, data, settings, split, views, cache).mean(0))
-
-
-def predict_views(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, views: Iterable, cache: Path | None
-) -> np.ndarray:
-    """Standardised predictions of a split's films, of each view (see evaluation_films): float32 [views, films].
-
-    `cache`: the folder of cached features, if the backbone is as it was before training and sees frames one by one.
-    """
-    if cache is None:
-        return np.stack([_run_network(network, split_loader(data, settings, split, view)) for view in views])
-    batches = {view or 0: evaluation_films(data, settings, view) for view in views}
-    features = frozen_features(network, data, data.split(split).index.to_numpy(), batches, cache)
-    with torch.inference_mode():
-        return network.head(features).squeeze(-1).cpu().numpy()
-
-
-def mean_loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
-    """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
-    cache = None if module.settings.aggregate == "channels" else cache
-    predicted = torch.from_numpy(predict_views(module.network, data, module.settings, split, [None], cache)[0])
-    scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
-    return float(module.loss(predicted, module.standardised(scores)))
-
-
-def _settings(model: ModelFile) -> TrainSettings:
-    return TrainSettings.layered({"the model file": model.facts["settings"]})
-
-
-def _has_cached_features(model: ModelFile) -> bool:
-    """Whether features of single frames are cached: the backbone is frozen, or the best epoch is the fitted head."""
-    settings = _settings(model)
-    untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
-    return untrained and settings.aggregate != "channels"
-
-
-def _run_network(network: FilmRegressor, batches: Iterable) -> np.ndarray:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).eval()
-    with torch.inference_mode():
-        predictions = [network(frames.to(device, non_blocking=True)) for frames, *_ in batches]
-    return torch.cat(predictions).float().cpu().numpy()
-
-
 def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
     """An index of the train films, at most INDEX_FILMS, by what the head sees of evenly spaced frames of each."""
     films = data.split("train")
@@ -238,9 +180,9 @@ def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
 
 def _index_features(model: ModelFile, data: Dataset, rows: Sequence[int], cache: Path) -> Tensor:
     """float [films, n]."""
-    network, settings = model.network, _settings(model)
+    network, settings = model.network, train_settings(model)
     films = evaluation_films(data, settings, None)
-    if _has_cached_features(model):
+    if has_cached_features(model):
         return frozen_features(network, data, rows, {0: films}, cache)[0]
     parts = []
     with torch.inference_mode():

@@ -1,18 +1,78 @@
-"""What each source says of films: the network of their frames, a head on the features of their sound, their metadata."""
+"""What each source says of a split's films: the network of their frames, a head on their sound, their metadata."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import Stack, metadata_parts, metadata_table, rows_of
 from trailer_lib.networks import FilmRegressor, ModelFile
-from trailer_lib.training.frozen import Features, fit_ridge
+from trailer_lib.settings import TrainSettings
+from trailer_lib.training.batches import evaluation_films, split_loader
+from trailer_lib.training.frozen import Features, fit_ridge, frozen_features
+from trailer_lib.training.module import TrailerModule
 
 Parts = dict[str, np.ndarray]
+
+
+def frame_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray | None:
+    """`predict_points`; None for a model without frames among its sources."""
+    return predict_points(model, data, split, cache) if "frames" in model.facts["settings"]["sources"] else None
+
+
+def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
+    """The model's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
+    settings = train_settings(model)
+    views = [None] if settings.views == 1 else range(settings.views)
+    cache = cache if has_cached_features(model) else None
+    return model.points(predict_views(model.network, data, settings, split, views, cache).mean(0))
+
+
+def predict_views(
+    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, views: Iterable, cache: Path | None
+) -> np.ndarray:
+    """Standardised predictions of a split's films, of each view (see evaluation_films): float32 [views, films].
+
+    `cache`: the folder of cached features, if the backbone is as it was before training and sees frames one by one.
+    """
+    if cache is None:
+        return np.stack([_run_network(network, split_loader(data, settings, split, view)) for view in views])
+    batches = {view or 0: evaluation_films(data, settings, view) for view in views}
+    features = frozen_features(network, data, data.split(split).index.to_numpy(), batches, cache)
+    with torch.inference_mode():
+        return network.head(features).squeeze(-1).cpu().numpy()
+
+
+def mean_loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
+    """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
+    cache = None if module.settings.aggregate == "channels" else cache
+    predicted = torch.from_numpy(predict_views(module.network, data, module.settings, split, [None], cache)[0])
+    scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
+    return float(module.loss(predicted, module.standardised(scores)))
+
+
+def train_settings(model: ModelFile) -> TrainSettings:
+    return TrainSettings.layered({"the model file": model.facts["settings"]})
+
+
+def has_cached_features(model: ModelFile) -> bool:
+    """Whether features of single frames are cached: the backbone is frozen, or the best epoch is the fitted head."""
+    settings = train_settings(model)
+    untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
+    return untrained and settings.aggregate != "channels"
+
+
+def _run_network(network: FilmRegressor, batches: Iterable) -> np.ndarray:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device).eval()
+    with torch.inference_mode():
+        predictions = [network(frames.to(device, non_blocking=True)) for frames, *_ in batches]
+    return torch.cat(predictions).float().cpu().numpy()
 
 
 def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
@@ -69,9 +129,9 @@ def film_parts(
 
 
 def fit_metadata(data: Dataset) -> dict[str, Any]:
-    """The train films' table, of which each prediction fits the models of metadata again: a model file executes nothing.
+    """The train films' table, to which each prediction fits the models of metadata again, and their `kinds` by level.
 
-    `kinds`: which model, by level.
+    So a model file holds no program.
     """
     table = metadata_table(data.split("train"))
     return {"films": table.to_dict("list"), "kinds": metadata_parts(table, table[:0])[1]}
@@ -80,6 +140,12 @@ def fit_metadata(data: Dataset) -> dict[str, Any]:
 def metadata_levels(fitted: dict[str, Any], films: pd.DataFrame) -> Parts:
     """What each level of metadata says of `films`, by what fit_metadata returned."""
     return metadata_parts(pd.DataFrame(fitted["films"]), metadata_table(films), fitted["kinds"])[0]
+
+
+def model_stack(model: ModelFile) -> Stack:
+    """The stack of a model's sources, by the validation films in its file."""
+    validation = model.facts["validation"]
+    return Stack(validation["score"], validation["parts"], model.facts["score_mean"])
 
 
 def result_rows(stack: Stack, sources: tuple[str, ...], parts: Parts) -> Parts:
