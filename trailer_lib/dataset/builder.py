@@ -19,7 +19,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
-from trailer_lib.video import folder_id, picture_paths
+from trailer_lib.video import SOUND, folder_id, picture_paths
 
 MEMORY = 200_000_000  # bytes of frames that are decoded at once
 PAGE_TEXT = """# Dataset card
@@ -55,7 +55,7 @@ def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
 def _other_pictures(folder: Path, read: list[Path]) -> str:
     """Which pictures of a folder are not read: of another kind, or without a number in the folder of a scraped film."""
     others = {path.name for path in folder.glob("[!.]*") if (guess_type(path.name)[0] or "").startswith("image/")}
-    names = sorted(others - {path.name for path in read} - {"dropped.jpg"})
+    names = sorted(others - {path.name for path in read} - {"dropped.jpg", SOUND})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"not read: {', '.join(names[:3])}{more}" if names else ""
 
