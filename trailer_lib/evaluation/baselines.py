@@ -187,7 +187,7 @@ def metadata_table(films: pd.DataFrame) -> pd.DataFrame:
 def known_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.ndarray:
     """bool [films]: whether a film has what a level of metadata needs, a genre among those of the train films first."""
     genres = set().union(*(genre_terms(text, pairs=False) for text in train.genres))
-    known = np.array([bool(genres & {*genre_terms(text)}) for text in films.genres])
+    known = np.array([bool(genres & {*genre_terms(text)}) for text in films.genres], bool)
     for column in BASELINES[name][1:3]:
         known &= films[column].notna().to_numpy() if column in films else False
     others = films[films.columns.intersection(COLUMNS)]

@@ -27,7 +27,8 @@ class TrailerFrames:
     """Frames of a trailer that passed the filter: `kept_frames` of `sampled_frames`.
 
     `pixels`: uint8 [n, height, width, 3]; `seconds`: float64 [n], nan where unknown; `warnings`: sentences on what is
-    doubtful; `views`: int [views, frames], the frames in each test-time view (see choose_views).
+    doubtful; `views`: int [views, frames], the frames in each test-time view (see choose_views). `clips`: uint8
+    [m, 128, 128] of its sound, at `clip_seconds` [m]; `no_sound`: why there are none.
     """
 
     name: str
@@ -36,6 +37,9 @@ class TrailerFrames:
     sampled_frames: int
     kept_frames: int
     warnings: tuple[str, ...]
+    clips: np.ndarray = field(default_factory=lambda: np.empty((0, BANDS, CLIP), np.uint8))
+    clip_seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
+    no_sound: str = ""
     views: np.ndarray | None = None
 
 

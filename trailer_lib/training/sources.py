@@ -91,7 +91,7 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
         model.facts["no_sound"] = f"{len(rows)} of {len(train)} train films have sound, too few for a head"
         return
     model.network.to("cpu")
-    model.facts["sound"] = {"weight": head.weight.detach()[0], "bias": float(head.bias), "films": len(rows), **facts}
+    model.facts["sound"] = {"weight": head.weight.detach()[0], "bias": head.bias.item(), "films": len(rows), **facts}
 
 
 def sound_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
