@@ -1,9 +1,12 @@
-"""Made films whose best possible error is known: score = what their frames show + what nothing shows.
+"""Made films whose best possible error is known, for every subset of the sources.
 
+score = a part in their frames + a part in their sound + a part in their genres + noise, in chosen shares of variance.
 What shows is spread evenly over three looks of a film, so that no single statistic of its pixels gives it:
 colour (warm or cool), texture (how strong fine detail is) and content (how many of the things in it are discs, how
 many stars). Every frame shows each look with noise of its own, and all else in it (scene, light, contrast, the things'
-colours, sizes and places) says nothing.
+colours, sizes and places) says nothing. So it is with the sound: timbre (dark or bright), pace (events a second) and
+content (how many events are notes, how many knocks) are heard in every clip with noise of its own; loudness, key and
+each event's time say nothing. The part in the genres is the mean of what each of a film's genres is worth.
 """
 
 import csv
@@ -13,47 +16,84 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from trailer_lib.video import sound
+
 LOOKS = ("colour", "texture", "content")
-HIDDEN = 0.445  # share of the scores' variance that nothing shows: the best possible nMSE
+SOUNDS = ("timbre", "pace", "content")
+GENRES = "Action Comedy Crime Drama Family Horror Mystery Romance Sci-Fi Thriller War Western".split()
+WORTH = np.array([-3, -5, 3, 9, 1, -11, 5, -1, -7, -9, 11, 7])  # of a genre; scaled to its share of the score
+SOURCES = ("frames", "sound", "metadata")
+HIDDEN = 0.445  # share of the scores' variance that nothing shows where the frames show all else: the best nMSE
+FRAMES_ONLY = {"frames": 1 - HIDDEN}
 MEAN, SD = 6.4, 1.1
-FRAME_NOISE = 0.4  # of each look, from frame to frame, in sd of the films
+FRAME_NOISE = CLIP_NOISE = 0.4  # of each look or sound, from frame to frame or clip to clip, in sd of the films
 THINGS = 6  # in a frame
+EVENT = np.arange(5000) / sound.RATE  # seconds
 
 
 @dataclass(frozen=True)
 class Films:
-    """`looks` float64 [films, 3], standard normal; `score` [films], in points; `visible` [films]: what of it shows."""
+    """`looks`, `sounds` float64 [films, 3], standard normal; `genres` as "Crime|Drama"; `score` [films], in points.
+
+    `parts`: each source's part of the score, float64 [films], in points around 0.
+    """
 
     looks: np.ndarray
+    sounds: np.ndarray
+    genres: list[str]
     score: np.ndarray
-    visible: np.ndarray
+    parts: dict[str, np.ndarray]
+
+    def best(self, *sources: str) -> np.ndarray:
+        """What can be predicted at best from `sources`, float64 [films]: the score without noise and other parts."""
+        return MEAN + sum(self.parts[source] for source in sources)
 
 
-def invent(count: int, seed: int) -> Films:
-    """`count` films: visible = MEAN + SD * sqrt(1 - HIDDEN) * sum of the looks / sqrt(3); the rest is noise."""
-    rng = np.random.default_rng([seed, 0])
+def invent(count: int, seed: int, shares: dict[str, float] = FRAMES_ONLY) -> Films:
+    """`count` films. `shares`: each source's share of the scores' variance; what is missing to 1 is noise."""
+    rng, others = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 2])
     looks = rng.standard_normal((count, len(LOOKS)))
-    visible = MEAN + SD * np.sqrt(1 - HIDDEN) * looks.sum(1) / np.sqrt(len(LOOKS))
-    score = visible + SD * np.sqrt(HIDDEN) * rng.standard_normal(count)
-    return Films(looks, np.clip(score, 1.0, 10.0).round(2), visible)
+    noise = SD * np.sqrt(1 - sum(shares.values())) * rng.standard_normal(count)
+    sounds = others.standard_normal((count, len(SOUNDS)))
+    has = others.random((count, len(GENRES))).argsort(1) < others.integers(1, 4, (count, 1))  # one to three genres
+    worth = (has * WORTH).sum(1) / has.sum(1)
+    standard = {
+        "frames": looks.sum(1) / np.sqrt(len(LOOKS)),
+        "sound": sounds.sum(1) / np.sqrt(len(SOUNDS)),
+        "metadata": (worth - worth.mean()) / worth.std(),
+    }
+    parts = {source: SD * np.sqrt(shares.get(source, 0.0)) * values for source, values in standard.items()}
+    genres = ["|".join(np.array(GENRES)[row]) for row in has]
+    score = np.clip(MEAN + sum(parts.values()) + noise, 1.0, 10.0).round(2)
+    return Films(looks, sounds, genres, score, parts)
 
 
-def write(root: Path, count: int, seed: int, frames: int = 12, size: int = 96, real: list[Path] | None = None) -> Films:
-    """Write `count` films under `root`: excels/films.csv, and images/ with `frames` JPEGs of `size` pixels each.
+def write(
+    root: Path,
+    films: Films,
+    seed: int,
+    frames: int = 12,
+    size: int = 96,
+    clips: int = 0,
+    real: list[Path] | None = None,
+) -> None:
+    """Write `films` under `root`: excels/films.csv, and images/ with `frames` JPEGs of `size` pixels each.
 
-    Scenes are rendered, or, where `real` names pictures, random cuts of these.
+    Scenes are rendered, or, where `real` names pictures, random cuts of these. With `clips` a film has a sound.png.
     """
-    films = invent(count, seed)
     scenes = [np.asarray(Image.open(path).convert("RGB").resize((160, 110))) for path in real or []]
-    for number, looks in enumerate(films.looks):
+    for number, (looks, sounds) in enumerate(zip(films.looks, films.sounds)):
         rng = np.random.default_rng([seed, 1, number])
         folder = root / "images" / f"Made {number} [{imdb_id(number)}]"
         folder.mkdir(parents=True)
         for place in range(frames):
             shown = looks + FRAME_NOISE * rng.standard_normal(len(LOOKS))
             Image.fromarray(frame(rng, shown, size, scenes)).save(folder / f"{place}.jpg", quality=95)
+        heard = sounds + CLIP_NOISE * rng.standard_normal((clips, len(SOUNDS)))
+        if clips:
+            picture = sound.spectrogram(np.concatenate([clip(rng, row) for row in heard]))
+            (folder / sound.SOUND).write_bytes(sound.sound_png(picture))
     _write_table(root / "excels" / "films.csv", films)
-    return films
 
 
 def imdb_id(number: int) -> str:
@@ -64,9 +104,10 @@ def _write_table(path: Path, films: Films) -> None:
     path.parent.mkdir(parents=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["title", "year", "score", "url", "imdb_id"])
-        for number, score in enumerate(films.score):
-            writer.writerow([f"Made {number}", 2000, score, f"https://example.com/{number}.mp4", imdb_id(number)])
+        writer.writerow(["title", "year", "score", "genres", "url", "imdb_id"])
+        for number, (score, genres) in enumerate(zip(films.score, films.genres)):
+            url = f"https://example.com/{number}.mp4"
+            writer.writerow([f"Made {number}", 2000, score, genres, url, imdb_id(number)])
 
 
 def frame(rng: np.random.Generator, looks: np.ndarray, size: int, scenes: list[np.ndarray]) -> np.ndarray:
@@ -127,3 +168,32 @@ def _draw_thing(rng: np.random.Generator, image: Image.Image, disc: bool) -> Non
     reach = radius * np.where(np.arange(10) % 2, 0.75, 1.45)
     angles = turn + np.arange(10) * np.pi / 5
     ImageDraw.Draw(image).polygon(list(zip(x + reach * np.cos(angles), y + reach * np.sin(angles))), fill=colour)
+
+
+def clip(rng: np.random.Generator, heard: np.ndarray) -> np.ndarray:
+    """Four seconds that let one hear `heard` [3]: int16 [65,536] at 16 kHz."""
+    timbre, pace, content = heard
+    count = sound.CLIP * sound.HOP
+    wave = 0.02 * rng.uniform(0.5, 2) * _coloured(rng, count, timbre)
+    onsets = np.arange(0, count - len(EVENT), sound.RATE / (3.5 * np.exp(0.35 * pace)))
+    for onset in (onsets + rng.uniform(0, 2000, len(onsets))).astype(int):
+        is_note = rng.random() < 1 / (1 + np.exp(-1.5 * content))
+        event = _note(rng) if is_note else _coloured(rng, len(EVENT), 0.0)
+        faded = np.exp(-EVENT / rng.uniform(0.04, 0.08)) * event / event.std()
+        wave[onset : onset + len(EVENT)] += rng.uniform(0.1, 0.3) * faded[: count - onset]
+    return (32767 * np.clip(rng.uniform(0.3, 1.2) * wave, -1, 1)).astype(np.int16)
+
+
+def _coloured(rng: np.random.Generator, count: int, timbre: float) -> np.ndarray:
+    """Noise whose amplitude falls with its frequency, the less the higher `timbre`: float64 [count] of sd 1."""
+    frequency = np.arange(1, count // 2 + 2)
+    spectrum = np.fft.rfft(rng.standard_normal(count)) * frequency ** (-0.7 + 0.25 * timbre)
+    noise = np.fft.irfft(spectrum, count)
+    return noise / noise.std()
+
+
+def _note(rng: np.random.Generator) -> np.ndarray:
+    """A note of any pitch from 150 to 600 Hz with overtones: float64, as long as an event."""
+    overtones = np.arange(1, 11)[:, None]
+    strength = overtones ** rng.uniform(-1.5, -0.5)
+    return (strength * np.sin(2 * np.pi * 150 * 4 ** rng.random() * overtones * EVENT)).sum(0)

@@ -75,7 +75,7 @@ def project(seed: int, films: int, real: list[Path]) -> Project:
     opened = Project(trials.BUILD / "recipes" / f"{'real' if real else 'rendered'}-{films}-{seed}")
     if not (opened.dataset / "dataset.json").exists():
         shutil.rmtree(opened.root, ignore_errors=True)
-        made_films.write(opened.root, films, seed, FRAMES, SIZE, real)
+        made_films.write(opened.root, made_films.invent(films, seed), seed, FRAMES, SIZE, real=real)
         build(opened, opened.settings("dataset", size=SIZE, min_frames=FRAMES, val=0.12, test=0.3))
     return opened
 
@@ -85,7 +85,7 @@ def train_all(seed: int, films: int, real: list[Path], names: list[str], origina
     opened = project(seed, films, real)
     data = Dataset.open(opened)
     test = data.split("test")
-    visible = dict(zip(map(made_films.imdb_id, range(films)), made_films.invent(films, seed).visible))
+    visible = dict(zip(map(made_films.imdb_id, range(films)), made_films.invent(films, seed).best("frames")))
     results = {}
     for name in names:
         chosen = {"backbone": "mobilenet_v2", "weights": trials.weights(), "seed": seed} | SCHEMES[name]

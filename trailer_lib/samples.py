@@ -78,7 +78,7 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
     """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video.
 
-    score = 6.4 + 1.1 * (0.8 * taste + 0.7 * seen + 0.5 * heard + 0.15 * noise), clipped to 1.5 to 9.5.
+    score = 6.4 + 1.1 * (0.6 * taste + 0.65 * seen + 0.65 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
     """
     rng = np.random.default_rng(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
@@ -87,7 +87,7 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
         taste = np.mean([GENRE_SCORES[genre] for genre in genres])
         seen, heard, noise = rng.standard_normal(3).tolist()
-        quality = 0.8 * taste + 0.7 * seen + 0.5 * heard + 0.15 * noise
+        quality = 0.6 * taste + 0.65 * seen + 0.65 * heard + 0.1 * noise
         title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
         title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
         damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "no sound" * (number % 12 == 5))
@@ -181,7 +181,7 @@ def _trailer(film: SampleFilm, seed: int) -> Iterator[np.ndarray]:
     bars = HEIGHT // 8 if rng.random() < 0.4 else 0
     yield from _faded(_logo(rng), 14)
     yield from repeat(_card(["APPROVED FOR", "ALL AUDIENCES"], (20, 110, 50)), 10)
-    look = film.seen + 0.35 * rng.standard_normal()
+    look = film.seen + 0.2 * rng.standard_normal()
     for shot in range(int(rng.integers(26, 33))):  # the filter keeps about one frame of a shot
         for picture in _shot(rng, look, int(rng.integers(5, 8))):
             picture[:bars], picture[HEIGHT - bars :] = 0, 0
