@@ -9,12 +9,13 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions genre_loss genre_terms"
-        " median_prediction metadata_parts metadata_table missing_baselines".split(),
+        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions fit_metadata genre_loss"
+        " median_prediction metadata_levels metadata_parts metadata_table missing_baselines".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features".split(),
-        "metrics": "LEVELS Metric collapsed conformal_intervals evaluate_all paired_difference".split(),
-        "results": "compare_schemes compare_with_baselines comparison_table difference difference_table error_table"
-        " is_better metric_table result_warnings trailer_row verdict".split(),
+        "metrics": "GAINS HIGHEST LEVELS LOWEST Metric collapsed conformal_intervals difference evaluate_all is_better"
+        " paired_difference trailer_row".split(),
+        "results": "compare_schemes compare_with_baselines comparison_table difference_table error_table metric_table"
+        " result_warnings verdict".split(),
         "stacking": "METADATA_PARTS SOURCES TRAILER Case Stack case_of rows_of".split(),
     },
 )

@@ -211,6 +211,20 @@ def metadata_parts(
     return parts, chosen
 
 
+def fit_metadata(train: pd.DataFrame) -> dict[str, Any]:
+    """The train films' table, to which each prediction fits the models of metadata again, and their `kinds` by level.
+
+    So a model file holds no program.
+    """
+    table = metadata_table(train)
+    return {"films": table.to_dict("list"), "kinds": metadata_parts(table, table[:0])[1]}
+
+
+def metadata_levels(fitted: dict[str, Any], films: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What each level of metadata says of `films`, by what fit_metadata returned."""
+    return metadata_parts(pd.DataFrame(fitted["films"]), metadata_table(films), fitted["kinds"])[0]
+
+
 def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:
     """The train and val loss of the best constant on the train films: their mean for "mse", their median for "l1"."""
     train = data.split("train").score

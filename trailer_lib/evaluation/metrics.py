@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ LEVELS = (80, 95)  # per cent of films whose true score is within the interval
 LOWEST, HIGHEST = 1.0, 10.0  # IMDb points
 RESAMPLES = 2000
 BATCH = 4_000_000  # numbers resampled at once, about 100 MB
+MIN_FILMS = 10  # with fewer films no interval is to be believed
 COLLAPSE = 0.05  # share of the scores' sd below which the sd of the predictions is a collapse
 
 
@@ -99,6 +100,28 @@ def evaluate_all(truth: np.ndarray, predictions: dict[str, np.ndarray], median: 
     rows = {row: evaluate(truth, predicted) for row, predicted in predictions.items()}
     rows["mean baseline"]["MAE"] = evaluate(truth, median)["MAE"]
     return {row: {name: asdict(metric) for name, metric in metrics.items()} for row, metrics in rows.items()}
+
+
+TRAILER_ROWS = ("frames + sound", "frames", "sound", "metadata")  # the first that a result has stands for its trailer
+GAINS = (("frames + sound", "frames"), ("all", "metadata"))  # what a source adds to another
+
+
+def trailer_row(rows: Iterable[str]) -> str:
+    """The row of the trailer alone, of both its sources if they are there."""
+    return next(row for row in TRAILER_ROWS if row in rows)
+
+
+def difference(results: dict, row: str, than: str = "mean baseline") -> Metric | None:
+    """The nMSE of a result's row minus that of another; None where they were not compared."""
+    found = [pair for pair in results["nMSE minus"] if (pair["row"], pair["than"]) == (row, than)]
+    return Metric(*(found[0][name] for name in ("value", "low", "high"))) if found else None
+
+
+def is_better(results: dict, row: str, than: str = "mean baseline") -> bool:
+    """Whether the difference's interval is below zero, of enough films; a collapsed trailer's row is never better."""
+    gain = difference(results, row, than)
+    enough = results["films"] >= MIN_FILMS and not (results["collapsed"] and row == trailer_row(results["metrics"]))
+    return enough and gain is not None and gain.high is not None and gain.high < 0
 
 
 def conformal_intervals(

@@ -1,18 +1,23 @@
 """A result: predictions of a split's films, row by row, beside the baselines; what it says in words; its tables."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from trailer_lib.evaluation.baselines import median_prediction, missing_baselines
-from trailer_lib.evaluation.metrics import Metric, collapsed, evaluate_all, paired_difference
-
-MIN_FILMS = 10  # with fewer films no interval is to be believed
-TRAILER_ROWS = ("frames + sound", "frames", "sound", "metadata")  # the first that a result has stands for its trailer
-GAINS = (("frames + sound", "frames"), ("all", "metadata"))  # what a source adds to another
+from trailer_lib.evaluation.metrics import (
+    GAINS,
+    MIN_FILMS,
+    Metric,
+    collapsed,
+    difference,
+    evaluate_all,
+    is_better,
+    paired_difference,
+    trailer_row,
+)
 
 
 def compare_with_baselines(
@@ -48,24 +53,6 @@ def compare_with_baselines(
         "collapsed": collapsed(rows[trailer], train.score.to_numpy()),
     }
     return json.loads(json.dumps(results), parse_constant=lambda nan: None)  # NaN is no JSON
-
-
-def trailer_row(rows: Iterable[str]) -> str:
-    """The row of the trailer alone, of both its sources if they are there."""
-    return next(row for row in TRAILER_ROWS if row in rows)
-
-
-def difference(results: dict, row: str, than: str = "mean baseline") -> Metric | None:
-    """The nMSE of a result's row minus that of another; None where they were not compared."""
-    found = [pair for pair in results["nMSE minus"] if (pair["row"], pair["than"]) == (row, than)]
-    return Metric(*(found[0][name] for name in ("value", "low", "high"))) if found else None
-
-
-def is_better(results: dict, row: str, than: str = "mean baseline") -> bool:
-    """Whether the difference's interval is below zero, of enough films; a collapsed trailer's row is never better."""
-    gain = difference(results, row, than)
-    enough = results["films"] >= MIN_FILMS and not (results["collapsed"] and row == trailer_row(results["metrics"]))
-    return enough and gain is not None and gain.high is not None and gain.high < 0
 
 
 def verdict(results: dict) -> str:

@@ -16,7 +16,7 @@ from trailer_lib.networks.regressor import FilmRegressor, restore
 from trailer_lib.networks.weights import load_file, tensors_in
 from trailer_lib.settings import DatasetSettings, TrainSettings
 
-FORMAT = 3  # higher wherever a name or a meaning in the facts changes
+FORMAT = 4  # higher wherever a name or a meaning in the facts changes
 PREFIX = "network."
 LOWEST, HIGHEST = 1.0, 10.0  # IMDb points
 

@@ -66,6 +66,18 @@ def view_features(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> 
         return network.joined(torch.cat([network.unpooled(part[None])[0] for part in pictures.split(AT_ONCE)])[views])
 
 
+def attribute_sound(network: FilmRegressor, clips: np.ndarray, sound: dict[str, Any]) -> tuple[float, np.ndarray]:
+    """The standardised prediction of clips, uint8 [clips, 128, 128], by a model's head on sound, and how much lower it
+    is without each clip, float64 [clips]; the only clip contributes nothing.
+    """
+    stacked = network.frames if network.aggregate == "channels" else 1
+    pictures = torch.from_numpy(clips)[:, None, None].expand(-1, stacked, 3, -1, -1)
+    with torch.inference_mode():
+        features = [network.unpooled(network.to_float(part)).flatten(1) for part in pictures.split(AT_ONCE)]
+        scores = (torch.cat(features).double() @ sound["weight"].double() + sound["bias"]).numpy()
+    return float(scores.mean()), (scores - scores.mean()) / max(1, len(scores) - 1)
+
+
 def _attribute_single(network: FilmRegressor, pictures: Tensor, views: np.ndarray) -> Attribution:
     rows, maps = _features_and_maps(network, pictures)
     features = torch.stack([network.joined(rows[view]) for view in views])

@@ -21,29 +21,38 @@ FULL_BAR, LEAST_BAR = 0.2, 0.01  # IMDb points: a full bar is at least so many; 
 class Prediction:
     """A trailer's `score` and all that belongs to it; scores, intervals and contributions are in IMDb points.
 
-    `intervals`: {80: (low, high), 95: ...}, split-conformal; `no_interval`: why some are missing. `mean_baseline`: the
-    mean score of the `train_films` training films; `genre`: the prediction from the film's genres alone, None if they
-    are unknown. `frames`: what the network saw, uint8 [n, height, width, 3], at `seconds` [n] (nan: unknown), of
-    `kept_frames` of `sampled_frames` that passed the filter. `contributions` [n]: how much lower the prediction is
-    without each frame. `strongest`: int [k], the frames with the largest ones; `heat`: float32 [k, height, width] from
-    0 to 1, where in them the prediction arises; [0, ...] for a backbone without feature maps. `similar`: the nearest
-    training films. `warnings` belong before the score. `mae`, `mean_baseline_mae`: mean absolute errors of the model
-    and of the mean baseline on the `scored_films` films of the `split` test, or validation before a test; `verdict`: a
-    sentence on that result.
-    `model`: the fingerprint of the model file; `version`: trailer_lib's.
+    `intervals`: {80: (low, high), 95: ...}, split-conformal; `no_interval`: why some are missing. `sources`: what each
+    of frames, sound and a level of metadata adds to `mean_baseline`, the mean score of the `train_films` training
+    films; `missing`: sentences on sources it does without. `trailer_score`: the prediction from the trailer alone, None
+    if the model learnt from metadata alone; `genre`: from the film's genres alone, None if they are unknown;
+    `standing`: a sentence on its place among the training films. `frames`: what the network saw, uint8
+    [n, height, width, 3], at `seconds` [n] (nan: unknown), of `kept_frames` of `sampled_frames` that passed the filter.
+    `contributions` [n]: how much lower the prediction is without each frame. `strongest`: int [k], the frames with the
+    largest ones; `heat`: float32 [k, height, width] from 0 to 1, where in them the prediction arises; [0, ...] for a
+    backbone without feature maps. `clip_contributions` [m]: of the clips of its sound, at `clip_seconds` [m].
+    `similar`: the nearest training films. `warnings` belong before the score. `mae`, `mean_baseline_mae`: mean absolute
+    errors with these sources and of the mean baseline on the `scored_films` films of the `split` that have them; nan
+    without any. `verdict`: a sentence on the model's result. `model`: the fingerprint of the model file; `version`:
+    trailer_lib's.
     """
 
     trailer: str
     score: float
     intervals: dict[int, tuple[float, float]]
     no_interval: str
+    sources: dict[str, float]
+    missing: list[str]
+    trailer_score: float | None
     mean_baseline: float
     genre: float | None
+    standing: str
     frames: np.ndarray
     seconds: np.ndarray
     contributions: np.ndarray
     strongest: np.ndarray
     heat: np.ndarray
+    clip_seconds: np.ndarray
+    clip_contributions: np.ndarray
     similar: list[Neighbour]
     warnings: list[str]
     sampled_frames: int

@@ -3,18 +3,29 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from trailer_lib import __version__
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import conformal_intervals, genre_prediction, is_better
+from trailer_lib.evaluation import (
+    HIGHEST,
+    LOWEST,
+    TRAILER,
+    Case,
+    Stack,
+    case_of,
+    conformal_intervals,
+    is_better,
+    trailer_row,
+)
 from trailer_lib.networks import ModelFile, fingerprint, read_model
-from trailer_lib.predict.explanation import Index, Neighbour, attribute
+from trailer_lib.predict.explanation import Attribution, Index, Neighbour, attribute, attribute_sound
+from trailer_lib.predict.film import film_levels, find_metadata, standing
 from trailer_lib.predict.prediction import Prediction
-from trailer_lib.predict.trailer_input import choose_views, film_id, one_line, read_trailer, resize_frames
+from trailer_lib.predict.trailer_input import TrailerFrames, choose_views, one_line, read_trailer, resize_frames
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
 NO_INDEX = "The model file has no index of its training films: whether the trailer is like them is unknown."
@@ -25,63 +36,69 @@ STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the pr
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's settings, its `result`, and what it stores of its films.
+    """A model's settings, its result, what it stores of its films, and the stack of its sources.
 
-    `result`: the fields of a Prediction that are the model's own, like mae. `truth` and `predicted`: scores of the
-    validation films, float64 [films], empty in a file without them. `genres`: what genre_prediction takes. `warnings`
-    belong before each prediction.
+    `sound`: the head on sound, None without one; `metadata`: the train films' table, and kinds of models.
     """
 
     scrape: ScrapeSettings
     dataset: DatasetSettings
     settings: TrainSettings
-    result: dict[str, Any]
-    truth: np.ndarray
-    predicted: np.ndarray
-    genres: dict[str, Any]
+    results: dict[str, Any]
+    train_films: int
+    mean: float
+    stack: Stack
+    sound: dict[str, Any] | None
+    metadata: dict[str, Any]
     index: Index | None
-    warnings: list[str]
 
     @classmethod
     def read(cls, model: ModelFile) -> "ModelInfo":
         """TrailerError for an unfinished training; KeyError, TypeError, ValueError, ... for damaged facts."""
-        facts = model.facts
+        facts, network = model.facts, model.network
         if "results" not in facts:
             raise TrailerError(
                 "its training has not finished, its error is unknown: use best_model.pt of a finished one"
             )
         stages = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
         settings = [stage.layered({"the model file": facts[name]}) for stage, name in stages]
-        result = _result(facts)
-        genres = facts.get("genre_ridge", {"genres": [], "coef": [], "intercept": 0.0})
-        genre_prediction(genres, genres["genres"])
+        mean, sd, results = float(facts["score_mean"]), float(facts["score_sd"]), facts["results"]
+        if not (np.isfinite([mean, sd]).all() and sd > 0):
+            raise ValueError(f"scores of mean {mean} and sd {sd}")
+        is_better(results, trailer_row(results["metrics"]))
         index = Index.read(facts["index"]) if "index" in facts else None
-        if index and len(index.mean) != model.network.width:
-            raise ValueError("the index of similar films is another network's")
-        doubt = f"{result['verdict']} Always predicting {result['mean_baseline']:.1f} may do as well."
-        warnings = [] if is_better(facts["results"]) else [doubt]
-        warnings += [] if index else [NO_INDEX]
-        return cls(*settings, result, *_validation_scores(facts), genres, index, warnings)
+        sound = facts.get("sound")
+        if (index and len(index.mean) != network.width) or (sound and sound["weight"].shape != (network.width,)):
+            raise ValueError("the index of similar films, or the head on sound, is another network's")
+        stack = Stack(facts["validation"]["score"], facts["validation"]["parts"], mean)
+        if not all(part.shape == stack.truth.shape for part in stack.parts.values()) or stack.truth.ndim != 1:
+            raise ValueError("the validation films' predictions are damaged")
+        train_films = int(facts["splits"]["train"])
+        return cls(*settings, results, train_films, mean, stack, sound, facts["metadata"], index)
+
+    def warnings(self, case: Case) -> list[str]:
+        """What belongs before each prediction from the sources of `case`."""
+        with_metadata = {*case} - {*TRAILER}
+        row = self.results["row"] if with_metadata else trailer_row(self.results["metrics"])
+        doubt = f"{self.results['verdict']} Always predicting {self.mean:.1f} may do as well."
+        return [doubt] * (not is_better(self.results, row)) + [NO_INDEX] * (self.index is None and "frames" in case)
+
+    def errors(self, case: Case) -> dict[str, Any]:
+        """The fields of a Prediction on the model's mean absolute errors with the sources of `case`."""
+        found = self.results["cases"].get(" + ".join(case), {"films": 0, "MAE": np.nan, "mean baseline": np.nan})
+        mae, constant = float(found["MAE"]), float(found["mean baseline"])
+        return {"scored_films": int(found["films"]), "mae": mae, "mean_baseline_mae": constant}
 
 
-def _result(facts: dict[str, Any]) -> dict[str, Any]:
-    results, mean, sd = facts["results"], float(facts["score_mean"]), float(facts["score_sd"])
-    if not (np.isfinite([mean, sd]).all() and sd > 0):
-        raise ValueError(f"scores of mean {mean} and sd {sd}")
-    model_mae, baseline_mae = (float(results["metrics"][row]["MAE"]["value"]) for row in ("trailer", "mean baseline"))
-    return {
-        "verdict": str(results["verdict"]), "split": str(results.get("split", "test")),
-        "scored_films": int(results["films"]), "mae": model_mae,
-        "mean_baseline_mae": baseline_mae, "train_films": int(facts["splits"]["train"]), "mean_baseline": mean,
-    }  # fmt: skip
+class Combined(NamedTuple):
+    """A prediction in IMDb points, its intervals, and what each part of its case adds to the mean."""
 
-
-def _validation_scores(facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    validation = facts.get("validation", {"score": [], "predicted": []})
-    truth, predicted = (np.array(validation[name], np.float64) for name in ("score", "predicted"))
-    if truth.shape != predicted.shape or truth.ndim != 1 or not np.isfinite([truth, predicted]).all():
-        raise ValueError("the validation films' scores are damaged")
-    return truth, predicted
+    case: Case
+    weights: dict[str, float]
+    score: float
+    intervals: dict[int, tuple[float, float]]
+    no_interval: str
+    sources: dict[str, float]
 
 
 @dataclass
@@ -98,14 +115,14 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | Path, root: str | Path | None = None) -> "Predictor":
-        """The model in best_model.pt; TrailerError when it is missing, damaged, hostile, or was never tested."""
-        path = Path(path)
+        """The model in best_model.pt, or in its folder; TrailerError when missing, damaged, hostile or unfinished."""
+        path = Path(path) / "best_model.pt" if Path(path).is_dir() else Path(path)
         model = read_model(path)
         try:
             return cls(model, root and Path(root), fingerprint(path))
         except TrailerError as error:
             raise TrailerError(f"{path}: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, StopIteration) as error:
             raise TrailerError(f"{path}: damaged facts ({one_line(error)[:99]}): train the model again") from error
 
     def predict(
@@ -113,53 +130,96 @@ class Predictor:
     ) -> Prediction:
         """The prediction for a video file, a folder of pictures, or a link (YouTube's, or https to a public address).
 
-        `film`: the film's genres ("Drama|Comedy" or a list) and imdb_id; what it lacks is looked up in the spreadsheets
-        by the trailer's link or name. TrailerError when there is no trailer, or no frame of it passes the filter.
+        `film`: what is known of the film: genres ("Drama|Comedy" or a list), runtime_minutes, year, imdb_id, ...; what
+        it lacks is looked up in the spreadsheets by the trailer's link or name. TrailerError when there is no trailer,
+        or when it has nothing that the model learnt from.
         """
+        film, failure = find_metadata(str(trailer), film, self.root)
         frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
         frames = choose_views(frames, self.info.settings)
         progress(STEPS["network"], "network")
-        pictures = torch.from_numpy(resize_frames(frames.pixels, self.info.dataset)).permute(0, 3, 1, 2)
-        explained = attribute(self.model.network, pictures, frames.views)
+        explained = self._explain(frames) if "frames" in self.info.settings.sources and frames.kept_frames else None
+        heard = attribute_sound(self.model.network, frames.clips, self.info.sound) if self.hears(frames) else None
         progress(STEPS["similar"], "similar")
-        film, failure = self._film(str(trailer), film)
-        similar = self.info.index.nearest(explained.features) if self.info.index else []
-        score, intervals, no_interval = self.points(explained.prediction)
-        strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
+        levels = film_levels(self.info.metadata, film)
+        standardised = {"frames": explained and explained.prediction, "sound": heard and heard[0]}
+        whole, alone = self.combine(standardised, levels)
+        similar = self.info.index.nearest(explained.features) if self.info.index and explained else []
+        warnings = [*self.info.warnings(whole.case), *frames.warnings, *self.film_warnings(similar, film), *failure]
         return Prediction(
-            trailer=frames.name, score=score, intervals=intervals, no_interval=no_interval,
-            genre=genre_prediction(self.info.genres, film.get("genres") or ""),
-            frames=frames.pixels, seconds=frames.seconds,
-            contributions=explained.contributions * self.model.facts["score_sd"], strongest=strongest,
-            heat=explained.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit), similar=similar,
-            warnings=[*self.info.warnings, *frames.warnings, *self.film_warnings(similar, film), *failure],
-            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames,
-            model=self.model_hash, version=__version__, **self.info.result,
+            trailer=frames.name, score=whole.score, intervals=whole.intervals, no_interval=whole.no_interval,
+            sources=whole.sources, trailer_score=alone.score if alone else None,
+            missing=self.missing(whole.case, frames), genre=levels.get("genre only"),
+            standing=standing(self.info.metadata, film, whole.score), frames=frames.pixels, seconds=frames.seconds,
+            **self._explained(explained, frames, whole), clip_seconds=frames.clip_seconds,
+            clip_contributions=self._in_points(heard[1] if heard else np.empty(0), whole, "sound"),
+            similar=similar, warnings=warnings, sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames,
+            model=self.model_hash, version=__version__, mean_baseline=self.info.mean,
+            verdict=self.info.results["verdict"], train_films=self.info.train_films,
+            split=self.info.results["split"], **self.info.errors(whole.case),
         )  # fmt: skip
 
-    def points(self, standardised: float) -> tuple[float, dict[int, tuple[float, float]], str]:
-        """A standardised prediction in IMDb points, its intervals, and why some are missing (conformal_intervals)."""
-        score = float(self.model.points(np.float64(standardised)))
-        return score, *conformal_intervals(score, self.info.truth, self.info.predicted)
+    def hears(self, frames: TrailerFrames) -> bool:
+        """Whether the trailer has sound and the model has learnt from sound."""
+        return self.info.sound is not None and len(frames.clips) > 0
 
-    def _film(self, trailer: str, film: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
-        """The film's metadata, given or looked up, and a warning if the look-up failed."""
-        metadata, failure = {"imdb_id": film_id(trailer)}, []
-        if self.root is not None:
-            from trailer_lib.catalog import film_of_trailer  # pandas takes a second
+    def _explain(self, frames: TrailerFrames) -> Attribution:
+        pictures = torch.from_numpy(resize_frames(frames.pixels, self.info.dataset)).permute(0, 3, 1, 2)
+        return attribute(self.model.network, pictures, frames.views)
 
-            try:
-                metadata |= film_of_trailer(trailer, self.root)
-            except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
-                failure = [f"The film could not be looked up: {error}."]
-        return metadata | (film or {}), failure
+    def _explained(self, explained: Attribution | None, frames: TrailerFrames, whole: Combined) -> dict[str, Any]:
+        """The fields of a Prediction on its frames; empty without them."""
+        if explained is None:
+            empty = np.zeros((0, *frames.pixels.shape[1:3]), np.float32)
+            return {"contributions": np.empty(0), "strongest": np.empty(0, int), "heat": empty}
+        strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
+        heat = explained.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit)
+        points = self._in_points(explained.contributions, whole, "frames")
+        return {"contributions": points, "strongest": strongest, "heat": heat}
+
+    def _in_points(self, contributions: np.ndarray, whole: Combined, source: str) -> np.ndarray:
+        """Standardised contributions to a source's prediction in points of the combined one."""
+        return contributions * self.model.facts["score_sd"] * whole.weights.get(source, 0.0)
+
+    def combine(
+        self, standardised: dict[str, float | None], levels: dict[str, float]
+    ) -> tuple[Combined, Combined | None]:
+        """The prediction from all sources, and from the trailer alone: of the network's standardised predictions of
+        frames and sound, None for what is not there, and of the levels of metadata in points.
+        """
+        there = {name: value for name, value in standardised.items() if value is not None}
+        parts = {name: float(self.model.points(np.float64(value))) for name, value in there.items()}
+        sources = self.info.settings.sources
+        if not (whole := case_of(parts | levels, sources)):
+            raise TrailerError(
+                f"nothing in it that the model predicts from ({', '.join(sources)}): name another trailer"
+            )
+        alone = case_of(parts, TRAILER)
+        return self._combined(whole, parts | levels), self._combined(alone, parts) if alone else None
+
+    def _combined(self, case: Case, parts: dict[str, float]) -> Combined:
+        fit, contributions = self.info.stack.fit(case), self.info.stack.contributions(case, parts)
+        score = float(np.clip(self.info.mean + sum(contributions.values()), LOWEST, HIGHEST))
+        intervals = conformal_intervals(score, self.info.stack.truth[fit.films], fit.predicted)
+        return Combined(case, dict(zip(case, fit.weights.tolist())), score, *intervals, contributions)
+
+    def missing(self, case: Case, frames: TrailerFrames) -> list[str]:
+        """A sentence for each source of the model that the prediction does without."""
+        lines, levels = [], self.info.metadata["kinds"] if "metadata" in self.info.settings.sources else {}
+        if self.info.sound is not None and "sound" not in case:
+            lines.append(f"Predicted without its sound ({frames.no_sound or 'unknown'}).")
+        if levels and not {*case} & {*levels}:
+            lines.append("Predicted without metadata: its genres are unknown (--genres, --runtime, --year).")
+        elif levels and [*levels][-1] not in case:
+            lines.append(f"Of its metadata {case[-1]} is known; the model's best is {[*levels][-1]}.")
+        return lines
 
     def film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:
         """A warning if the film is a training film, or is like none: `similar` are the nearest."""
         index = self.info.index
         if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:
             return ["The film is one of those that the model learnt from: its prediction proves nothing."]
-        if index and similar[0].distance > index.far:
+        if index and similar and similar[0].distance > index.far:
             ratio = similar[0].distance / index.far
             return [f"Nothing like the training films: {ratio:.1f} times as far from them as 99 % of them are at most."]
         return []

@@ -1,9 +1,10 @@
-"""What a user calls a trailer (a video, a folder of pictures, a link) -> frames, and which of them a network sees."""
+"""What a user calls a trailer (a video, a folder of pictures, a link) -> frames, those a network sees, and sound."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -14,6 +15,7 @@ from trailer_lib.catalog import FILM_ID, LINK, youtube_id
 from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
+from trailer_lib.video import BANDS, CLIP, NoInformativeFrames, NoSound
 
 FEW = 5  # frames: the fewest that the original took
 SHORTEST, LONGEST = 10.0, 600.0  # seconds of a trailer
@@ -49,9 +51,10 @@ Prepared = tuple[TrailerFrames | str, float]  # a trailer's frames or why there 
 def read_trailer(
     trailer: str | Path, settings: ScrapeSettings, begin: Callable[[str], object] = lambda step: None, threads: int = 0
 ) -> TrailerFrames:
-    """The frames of a file, folder or link, sampled and filtered by `settings`; `begin` gets "fetch" and "frames".
+    """The frames of a file, folder or link, sampled and filtered by `settings`, and its sound.
 
-    `threads` decode, 0 takes all cores. TrailerError when there is no trailer or the filter passes no frame.
+    `begin` gets "fetch" and "frames". `threads` decode, 0 takes all cores. A trailer may have no frames that pass the
+    filter if it has sound; TrailerError when it has neither, or when there is no trailer.
     """
     size = 3 * settings.count * settings.height**2 * 16 / 9 * 3  # few good frames make three times as many be drawn
     if size > MOST_BYTES:
@@ -61,8 +64,9 @@ def read_trailer(
         frames = _from_link(str(trailer), settings, begin, threads)
     else:
         begin("frames")
-        frames = _from_folder(path, settings) if path.is_dir() else _from_video(path, path.name, settings, threads)
-    if frames.kept_frames >= FEW:
+        folder = path.is_dir()
+        frames = _from_folder(path, settings) if folder else _from_video(path, path, path.name, settings, threads)
+    if frames.kept_frames >= FEW or not frames.kept_frames:
         return frames
     few = f"Only {frames.kept_frames} of {frames.sampled_frames} frames passed the filter: too few to say much."
     return replace(frames, warnings=(*frames.warnings, few))
@@ -77,14 +81,14 @@ def _from_link(link: str, settings: ScrapeSettings, begin: Callable[[str], objec
     name = video_id or download.printable_url(link)
     with files.scratch_folder() as scratch:
         if video_id:
-            path = fetch_youtube(video_id, scratch, settings.height, longest=MOST_SECONDS)
+            fetched = fetch_youtube(video_id, scratch, settings.height, longest=MOST_SECONDS)
         elif download.is_public(urlsplit(link).hostname):
-            path = fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch)
+            fetched = fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch)
         else:
             raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
         begin("frames")
-        refuse_long_video(path, name)
-        return _from_video(path, name, settings, threads)
+        refuse_long_video(fetched.video, name)
+        return _from_video(fetched.video, fetched.sound, name, settings, threads, fetched.no_sound)
 
 
 def refuse_long_video(path: Path, name: str) -> None:
@@ -94,16 +98,41 @@ def refuse_long_video(path: Path, name: str) -> None:
         raise TrailerError(f"{name}: {minutes:.0f} minutes long: at most {most:.0f} are taken from a link or an upload")
 
 
-def _from_video(path: Path, name: str, settings: ScrapeSettings, threads: int) -> TrailerFrames:
-    sample = video.sample_informative(path, "predict", settings, settings.height, threads)
-    kept = np.array([reason is None for reason in sample.reasons])
-    frames, warnings = sample.frames, [sample.frames.note] if sample.frames.note else []
-    if frames.duration < SHORTEST:
+def _from_video(
+    path: Path, sound: Path | None, name: str, settings: ScrapeSettings, threads: int, no_sound: str = ""
+) -> TrailerFrames:
+    """Of the video in `path` and the sound in the file `sound`, which may be the same."""
+    warnings = []
+    try:
+        sample = video.sample_informative(path, "predict", settings, settings.height, threads)
+        frames, kept = sample.frames, np.array([reason is None for reason in sample.reasons])
+        pixels, seconds = frames.pixels[kept], frames.seconds[kept]
+        warnings = [frames.note] if frames.note else []
+    except (NoInformativeFrames, video.NoPicture) as error:
+        frames, kept, failure = None, np.zeros(len(getattr(error, "reasons", [])), bool), error
+        pixels, seconds = np.empty((0, 1, 1, 3), np.uint8), np.empty(0)
+    heard = _hear(sound, frames, no_sound)
+    if frames is None:
+        if not len(heard["clips"]):
+            raise failure
+        warnings.append(f"{one_line(failure)}: predicted from its sound.")
+    elif frames.duration < SHORTEST:
         warnings.append(f"The video is {frames.duration:.1f} s long: too short for a trailer.")
-    if frames.duration > LONGEST:
+    elif frames.duration > LONGEST:
         warnings.append(f"The video is {frames.duration / 60:.0f} minutes long: is it the whole film?")
-    pixels, seconds = frames.pixels[kept], frames.seconds[kept]
-    return TrailerFrames(printable(name), pixels, seconds, len(kept), len(pixels), tuple(warnings))
+    return TrailerFrames(printable(name), pixels, seconds, len(kept), len(pixels), tuple(warnings), **heard)
+
+
+def _hear(path: Path | None, frames: video.Frames | None, no_sound: str) -> dict[str, Any]:
+    """The fields of TrailerFrames on the sound in a file, of the time of the frames."""
+    if path is None:
+        return {"no_sound": no_sound}
+    start, longest = (frames.start, frames.duration) if frames else (0.0, LONGEST)
+    try:
+        clips, seconds = video.sound_clips(video.read_sound(path, start, longest))
+    except NoSound as error:
+        return {"no_sound": error.kind}
+    return {"clips": clips, "clip_seconds": seconds}
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
@@ -122,8 +151,15 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     times = record.get("seconds")
     timed = isinstance(times, list) and len(times) == len(kept)
     seconds = np.array(times, np.float64) if timed else np.full(len(kept), np.nan)
-    warnings = (f"{len(damaged)} of {len(paths)} pictures left out: {damaged[0]}.",) if damaged else ()
-    return TrailerFrames(printable(folder.name), pixels[kept], seconds[kept], len(paths), int(kept.sum()), warnings)
+    warnings = [f"{len(damaged)} of {len(paths)} pictures left out: {damaged[0]}."] if damaged else []
+    heard: dict[str, Any] = {"no_sound": f"no {video.SOUND} in the folder"}
+    try:
+        if (sound := video.load_sound(folder)) is not None:
+            heard = dict(zip(("clips", "clip_seconds"), video.sound_clips(sound)))
+    except TrailerError as error:
+        warnings.append(f"{error}.")
+    name, counts = printable(folder.name), (len(paths), int(kept.sum()))
+    return TrailerFrames(name, pixels[kept], seconds[kept], *counts, tuple(warnings), **heard)
 
 
 def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[TrailerError]]:
@@ -146,6 +182,8 @@ def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[Tra
 
 def choose_views(frames: TrailerFrames, settings: TrainSettings) -> TrailerFrames:
     """The frames that are in at least one test-time view, with `views` drawn as in the model's test."""
+    if not frames.kept_frames:
+        return frames
     count, needed, rng = frames.kept_frames, settings.frames, np.random.default_rng(settings.seed)
     views = evenly_spaced(count, needed)[None]
     if settings.views > 1:
@@ -156,7 +194,8 @@ def choose_views(frames: TrailerFrames, settings: TrainSettings) -> TrailerFrame
 
 def resize_frames(pixels: np.ndarray, settings: DatasetSettings) -> np.ndarray:
     """Frames of any size as the dataset holds them: uint8 [n, size, size, 3]."""
-    return np.stack([resize_frame(Image.fromarray(frame), settings) for frame in pixels])
+    resized = [resize_frame(Image.fromarray(frame), settings) for frame in pixels]
+    return np.array(resized, np.uint8).reshape(-1, settings.size, settings.size, 3)
 
 
 def prepare(trailer: str, scrape: ScrapeSettings, dataset: DatasetSettings, train: TrainSettings) -> Prepared:

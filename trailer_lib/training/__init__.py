@@ -1,8 +1,8 @@
 """A dataset -> a model with its history and its scores, in models/; and a table of several schemes.
 
 run: a training, from its settings to its files. module: loss, optimiser, learning rate. checkpoints: files, resuming,
-earlier runs. batches: frames of films, augmentation. frozen: cached features and the head fitted on them. scoring:
-predictions on a split, the test, similar films. comparison: schemes on the same folds.
+earlier runs. batches: frames of films, augmentation. frozen: cached features and the head fitted on them. sources:
+what each source says of films. scoring: results, the test, similar films. comparison: schemes on the same folds.
 """
 
 import lazy_loader

@@ -17,7 +17,14 @@ from torch import Tensor
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import add_metadata, compare_with_baselines, result_warnings, verdict
+from trailer_lib.evaluation import (
+    add_metadata,
+    compare_with_baselines,
+    fit_metadata,
+    metadata_levels,
+    result_warnings,
+    verdict,
+)
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.project import Project
 from trailer_lib.training.batches import evaluation_films, process_place
@@ -27,11 +34,9 @@ from trailer_lib.training.sources import (
     Parts,
     case_errors,
     film_parts,
-    fit_metadata,
     fit_sound,
     frame_points,
     has_cached_features,
-    metadata_levels,
     model_stack,
     result_rows,
     train_settings,
@@ -91,7 +96,7 @@ def score_validation_films(project: Project, data: Dataset, models: Path) -> Sco
     model, cache = read_model(models / BEST), project.models / FEATURES
     data = replace(data, films=add_metadata(project, data.films))
     fit_sound(model, data, cache)
-    model.facts["metadata"] = fit_metadata(data)
+    model.facts["metadata"] = fit_metadata(data.split("train"))
     parts, levels = _parts(model, data, "val", cache)
     films = data.split("val")
     model.facts["validation"] = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist()}

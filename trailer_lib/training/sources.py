@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import Stack, metadata_parts, metadata_table, rows_of
+from trailer_lib.evaluation import Stack, rows_of
 from trailer_lib.networks import FilmRegressor, ModelFile
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import evaluation_films, split_loader
@@ -126,20 +125,6 @@ def film_parts(
         features = sound_features(model.network, data, rows, cache)
         parts["sound"] = model.points(sound_scores(model.facts["sound"], features))
     return parts | (levels if "metadata" in sources else {})
-
-
-def fit_metadata(data: Dataset) -> dict[str, Any]:
-    """The train films' table, to which each prediction fits the models of metadata again, and their `kinds` by level.
-
-    So a model file holds no program.
-    """
-    table = metadata_table(data.split("train"))
-    return {"films": table.to_dict("list"), "kinds": metadata_parts(table, table[:0])[1]}
-
-
-def metadata_levels(fitted: dict[str, Any], films: pd.DataFrame) -> Parts:
-    """What each level of metadata says of `films`, by what fit_metadata returned."""
-    return metadata_parts(pd.DataFrame(fitted["films"]), metadata_table(films), fitted["kinds"])[0]
 
 
 def model_stack(model: ModelFile) -> Stack:

@@ -29,6 +29,10 @@ class VideoError(TrailerError):
     """A file that gives no frames; the text says why."""
 
 
+class NoPicture(VideoError):
+    """A file without a video stream, such as one of sound alone."""
+
+
 def is_video_name(name: str) -> bool:
     """Whether a file of this name is taken for a video; hidden files, such as "._film.mp4", are not."""
     return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
@@ -114,7 +118,7 @@ def _choose_stream(path: Path, container: InputContainer) -> av.VideoStream:
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        raise VideoError(f"{path.name}: no video stream in it, only {len(container.streams)} other")
+        raise NoPicture(f"{path.name}: no video stream in it, only {len(container.streams)} other")
     if len(streams) == 1:
         return streams[0]
     frames = Counter(packet.stream_index for packet in container.demux(streams) if packet.size)
