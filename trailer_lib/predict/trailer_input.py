@@ -73,9 +73,9 @@ def _from_link(link: str, settings: ScrapeSettings, begin: Callable[[str], objec
     name = video_id or download.printable_url(link)
     with files.scratch_folder() as scratch:
         if video_id:
-            path = fetch_youtube(video_id, scratch, settings.height, longest=MOST_SECONDS)
+            path = fetch_youtube(video_id, scratch, settings.height, longest=MOST_SECONDS).video
         elif download.is_public(urlsplit(link).hostname):
-            path = fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch)
+            path = fetch_trailer("", link, ScrapeSettings(source="links"), scratch, scratch).video
         else:
             raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
         begin("frames")
