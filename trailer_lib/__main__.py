@@ -77,6 +77,7 @@ COMMANDS: dict[str, tuple] = {
         arg("--source", help="youtube, pytube, links or folder:DIR"),
         arg("--workers", type=whole(1), metavar="K", help="trailers at once"),
         arg("--retry-failed", action="store_true", default=None, help="only films that failed for a passing reason"),
+        arg("--sound", action="store_true", default=None, help="only the sound of films that have frames without it"),
         arg("--status", action="store_true", help="print how far the scrape is, also while it runs; changes nothing"),
         figure("how many films came out how"),
     ),

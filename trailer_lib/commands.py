@@ -65,10 +65,11 @@ def scrape(args: argparse.Namespace) -> None:
     from trailer_lib import catalog, scrape
 
     project = Project.open(args.root)
-    settings = project.settings("scrape", **_chosen(args, "films", "source", "workers", "retry_failed"))
+    settings = project.settings("scrape", **_chosen(args, "films", "source", "workers", "retry_failed", "sound"))
     films = catalog.load(project).shuffled(settings.seed, settings.films)
     status = scrape.status(project, films) if args.status else scrape.scrape(project, films, settings)
     print(scrape.summary(status).to_string(index=False))
+    print(scrape.sounds(status))
     print(scrape.failures(status))
     if args.figure:
         from trailer_lib.report import plots

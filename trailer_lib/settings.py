@@ -48,6 +48,7 @@ class ScrapeSettings(Settings):
     )
     cookies: str = option("", "a browser's cookies.txt for YouTube, from the root; '' for none")
     retry_failed: bool = option(False, "work only on films that failed for a passing reason")
+    sound: bool = option(False, "fetch the sound again, only for films that have frames and may have a sound")
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ def test_the_summary_counts_films_seconds_megabytes_and_frames_of_each_reason(pr
         (path.parent / folder_name(f"tt000000{number}", "Film", 1999)).mkdir()
     films = table(*(f"tt000000{number}" for number in range(2, 8)))
     assert summary(status(project, films)).values.tolist() == [
-        ["later", "network", 2, 0.0, 1.5, 0],
-        ["ok", "", 2, 3.0, 3.0, 6],
-        ["failed", "private", 1, 0.0, 0.0, 0],
-        ["open", "", 1, 0.0, 0.0, 0],
+        ["later", "network", 2, 0.0, 1.5, 0, 0],
+        ["ok", "", 2, 3.0, 3.0, 6, 1],
+        ["failed", "private", 1, 0.0, 0.0, 0, 0],
+        ["open", "", 1, 0.0, 0.0, 0, 0],
     ]

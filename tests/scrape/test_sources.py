@@ -87,7 +87,7 @@ def test_a_film_without_a_trailer_is_no_temporary_failure(
 
 def follow(site: Site, scratch: Path, answer: Answer, path: str = "/film") -> Path:
     site.pages[path] = answer
-    return fetch_trailer(VIDEO, site.url + path, ScrapeSettings(source="links"), scratch, scratch)
+    return fetch_trailer(VIDEO, site.url + path, ScrapeSettings(source="links"), scratch, scratch).video
 
 
 def test_a_link_gives_a_file_with_a_name_of_ours(site: Site, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_link_that_fails_has_its_kind_and_is_asked_once(
 def test_a_film_of_the_table_with_a_youtube_id_and_no_link_comes_from_youtube(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(youtube, "fetch_youtube", lambda video, scratch, *_: scratch / video)
+    monkeypatch.setattr(youtube, "fetch_youtube", lambda video, scratch, *_, **__: scratch / video)
     assert fetch_trailer(VIDEO, "", ScrapeSettings(source="links"), tmp_path, tmp_path) == tmp_path / VIDEO
 
 

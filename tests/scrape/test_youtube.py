@@ -20,7 +20,7 @@ from yt_dlp.utils import YoutubeDLError
 
 from trailer_lib import TrailerError
 from trailer_lib.errors import SourceError
-from trailer_lib.scrape import fetch_trailer, fetch_youtube, youtube
+from trailer_lib.scrape import Fetched, fetch_trailer, fetch_youtube, youtube
 from trailer_lib.settings import ScrapeSettings
 
 VIDEO = "-dQw4w9WgXc"
@@ -103,10 +103,15 @@ def stream(name: str, height: int | None, vcodec: str = "avc1.4d401e", size: int
     return facts | more
 
 
-def chosen(*streams: dict, height: int = 360, longest: float = math.inf, **info: object) -> str:
-    """The format_id that yt-dlp takes with our options, from a list as YouTube gives it, last the best."""
+def chosen(*streams: dict, height: int = 360, longest: float = math.inf, sound: bool = False, **info: object) -> str:
+    """The format_id that yt-dlp takes with our options, from a list as YouTube gives it, last the best.
+
+    It is that of the picture, or with `sound` of the sound alone.
+    """
     facts = {"id": VIDEO, "title": "T", "extractor": "youtube", "extractor_key": "Youtube", "formats": [*streams]}
-    with youtube.Downloader(youtube.options(Path("x"), height, youtube.Log(), longest)) as downloader:
+    options = youtube.options(Path("x"), height, youtube.Log(), longest, sound_only=sound)
+    options["format"] = options["format"] if sound else options["format"].partition(",")[0]
+    with youtube.Downloader(options) as downloader:
         return downloader.process_ie_result(facts | info, download=False)["format_id"]
 
 
@@ -140,6 +145,17 @@ def test_what_decides_between_streams() -> None:
         with pytest.raises(YoutubeDLError) as caught:
             chosen(*streams)
         assert youtube.failure(str(caught.value)).kind == "no format"
+
+
+def test_the_smallest_stream_of_the_original_sound_is_taken_or_one_with_a_picture() -> None:
+    small = stream("139", None, "none", 9, acodec="mp4a.40.5", ext="m4a", language_preference=10)
+    others = [
+        stream("251", None, "none", 20, acodec="opus", ext="webm", language_preference=10),
+        stream("139-drc", None, "none", 8, acodec="mp4a.40.5", ext="m4a", language_preference=10),
+        stream("dubbed", None, "none", 7, acodec="mp4a.40.5", ext="m4a", language_preference=-1),
+    ]
+    assert chosen(*others, small, *USUAL[1:], sound=True) == chosen(small, *others, sound=True) == "139"
+    assert chosen(WITH_SOUND, stream("137", 1080), HLS, sound=True) == "18"
 
 
 def test_what_is_live_is_left_for_later_and_what_is_too_long_is_refused() -> None:
@@ -197,7 +213,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def fetch(site: Site, tmp_path: Path, answer: Answer, cookies: str = "") -> Path:
     site.pages[f"/{VIDEO}"] = answer
     (tmp_path / "scratch").mkdir(exist_ok=True)
-    return fetch_trailer(VIDEO, "", ScrapeSettings(cookies=cookies), tmp_path, tmp_path / "scratch")
+    return fetch_trailer(VIDEO, "", ScrapeSettings(cookies=cookies), tmp_path, tmp_path / "scratch").video
 
 
 def movie(data: bytes = DATA, **options: object) -> Answer:
@@ -213,9 +229,83 @@ def refusal(site: Site, tmp_path: Path, answer: Answer) -> SourceError:
 
 def test_a_video_is_a_file_with_a_name_of_ours(plain: Site, tmp_path: Path) -> None:
     path = fetch(plain, tmp_path, movie())
-    assert path == tmp_path / "scratch" / "trailer.mp4" and path.read_bytes() == DATA
+    assert path == tmp_path / "scratch" / "trailer1.mp4" and path.read_bytes() == DATA
     (tmp_path / "100% %(title)s").mkdir()
-    assert fetch_youtube(VIDEO, tmp_path / "100% %(title)s", 360).parent.name == "100% %(title)s"
+    assert fetch_youtube(VIDEO, tmp_path / "100% %(title)s", 360).video.parent.name == "100% %(title)s"
+
+
+@pytest.fixture
+def streams(plain: Site, monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """The streams that the page of a trailer names; their bytes are at /picture, /both and /sound of the server."""
+    formats = []
+    for name, kind in (("picture", "video/webm"), ("both", "video/mp4"), ("sound", "audio/webm")):
+        plain.pages[f"/{name}"] = file(f"a {name}".encode() * 100, kind=kind)
+
+    class Page(yt_dlp.extractor.common.InfoExtractor):
+        _VALID_URL = r"http://127\.0\.0\.1.*"
+
+        def _real_extract(self, url: str) -> dict:
+            return {"id": "../../x", "title": "/etc/x", "formats": [facts | {"ext": "webm"} for facts in formats]}
+
+    class WithPage(youtube.Downloader):
+        def __init__(self, options: dict) -> None:
+            super().__init__(options | {"allowed_extractors": ["youtube"]})
+            self.add_info_extractor(Page())
+
+    monkeypatch.setattr(youtube, "Downloader", WithPage)
+    formats += [stream("picture", 360), stream("sound", None, "none", acodec="opus")]
+    for facts in formats:
+        facts["url"] = f"{plain.url}/{facts['format_id']}"
+    return formats
+
+
+def contents(fetched: Fetched) -> list[str]:
+    return [path and path.read_text()[: len(path.read_text()) // 100] for path in fetched[:2]]
+
+
+def test_picture_and_sound_are_two_files_with_names_of_ours(plain: Site, streams: list, tmp_path: Path) -> None:
+    fetched = fetch_youtube(VIDEO, tmp_path, 360)
+    assert contents(fetched) == ["a picture", "a sound"] and fetched.no_sound == ""
+    assert sorted(tmp_path.iterdir()) == sorted(fetched[:2])
+    plain.requests.clear()
+    (tmp_path / "again").mkdir()
+    assert contents(fetch_youtube(VIDEO, tmp_path / "again", 360, sound_only=True)) == ["a sound", "a sound"]
+    assert [request.path for request in plain.requests] == ["/sound"]
+
+
+def test_without_a_stream_of_sound_the_videos_own_is_used(plain: Site, streams: list, tmp_path: Path) -> None:
+    streams[1:] = [stream("both", 360, acodec="mp4a.40.2", url=f"{plain.url}/both")]
+    (tmp_path / "again").mkdir()
+    assert fetch_youtube(VIDEO, tmp_path, 360)[1:] == (None, "")
+    assert contents(fetch_youtube(VIDEO, tmp_path / "again", 360, sound_only=True)) == ["a both", None]
+    del streams[0]
+    (tmp_path / "third").mkdir()
+    assert contents(fetch_youtube(VIDEO, tmp_path / "third", 360)) == ["a both", None]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [(status(403), "later: forbidden"), (status(410), "unavailable"), (file(b"x" * 999, upto=0.5), "later: network"),
+     (file(b"x" * 300_000), "too large")],
+)  # fmt: skip
+def test_a_sound_that_cannot_be_had_leaves_the_picture(
+    answer: Answer, outcome: str, plain: Site, streams: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(youtube, "SIZE_LIMIT", 200_000)
+    plain.pages["/sound"] = answer
+    fetched = fetch_youtube(VIDEO, tmp_path, 360)
+    assert contents(fetched) == ["a picture", None] and fetched.no_sound == outcome
+    plain.pages["/picture"] = status(404)
+    (tmp_path / "again").mkdir()
+    for only in (False, True):
+        with pytest.raises(SourceError):
+            fetch_youtube(VIDEO, tmp_path / "again", 360, sound_only=only)
+
+
+def test_a_page_of_sound_alone_is_no_trailer(streams: list, tmp_path: Path) -> None:
+    del streams[0]
+    with pytest.raises(SourceError, match="no stream that can be read"):
+        fetch_youtube(VIDEO, tmp_path, 360)
 
 
 @pytest.mark.parametrize(

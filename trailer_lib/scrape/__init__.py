@@ -8,10 +8,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "ledger": ["LEDGER", "failures", "first_folder", "latest_entries", "status", "summary"],
+        "ledger": ["LEDGER", "failures", "first_folder", "latest_entries", "sounds", "status", "summary"],
         "pool": ["worker_pool"],
         "run": ["scrape"],
-        "sources": ["VIDEO_SUFFIXES", "fetch_trailer"],
+        "sources": ["VIDEO_SUFFIXES", "Fetched", "fetch_trailer"],
         "youtube": ["fetch_youtube"],
     },
 )

@@ -15,18 +15,20 @@ from trailer_lib import files
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.scrape.sources import LISTED, REMEDIES
-from trailer_lib.video import folder_id, picture_paths, read_record
+from trailer_lib.video import SOUND, folder_id, picture_paths, read_record
 
 LEDGER = "ledger.jsonl"
 FAILURES = "failures.csv"
+RECORDED = {"detail": "remark", "bytes": "bytes", "sound": "sound"}  # field of an Entry: its name in film.json
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (temporary). `bytes` of the video.
+    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (temporary). `bytes` that were fetched.
 
     `dropped_frames` counts by reason. `retry_after`: seconds that the server asked to wait. `trailer`: what failed, a
-    YouTube id, a link, or a file's name and size; "" where the film has none, None where that is not known.
+    YouTube id, a link, or a file's name and size; "" where the film has none, None where that is not known. `sound`:
+    "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where it was never asked for.
     """
 
     imdb_id: str
@@ -41,6 +43,7 @@ class Entry:
     dropped_frames: dict[str, int] = field(default_factory=dict)
     retry_after: float = 0.0
     trailer: str | None = None
+    sound: str = ""
 
 
 def append_entry(path: Path, entry: Entry) -> None:
@@ -83,7 +86,7 @@ def add_missing_entries(project: Project, films: pd.DataFrame) -> None:
         if imdb_id in imdb_ids and (imdb_id not in latest or latest[imdb_id].status != "ok"):
             record = read_record(folder)
             reasons = [None] * len(picture_paths(folder)) + [reason for _, reason in record.get("dropped", [])]
-            facts = {"detail": record.get("remark", ""), "bytes": record.get("bytes", 0)} | frame_counts(reasons)
+            facts = {name: record[key] for name, key in RECORDED.items() if key in record} | frame_counts(reasons)
             append_entry(project.images / LEDGER, Entry(imdb_id, record.get("youtube_id", ""), "ok", **facts))
 
 
@@ -94,10 +97,10 @@ def frame_counts(reasons: list[str | None]) -> dict[str, Any]:
 
 
 def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """A row for each of `films`: imdb_id, title, status, reason, detail, kept_frames, seconds, bytes.
+    """A row for each of `films`: imdb_id, title, status, reason, detail, kept_frames, seconds, bytes, sound.
 
-    The status is "ok", "failed" (permanently), "later" (to be tried again) or "open" (not tried yet). Only reads, also
-    while a scrape runs.
+    The status is "ok", "failed" (permanently), "later" (to be tried again) or "open" (not tried yet); the sound is "ok"
+    or why there is none, "" where it was not asked for. Only reads, also while a scrape runs.
     """
     latest, folders, rows = latest_entries(project.images / LEDGER), film_folders(project), []
     for film in films.itertuples():
@@ -106,18 +109,29 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
         state = "ok" if film.imdb_id in folders else "open" if entry.status == "ok" else entry.status
         if entry.status != state:
             entry = Entry(film.imdb_id, film.youtube_id, state)
-        rows.append(vars(entry) | {"title": film.title})
-    return pd.DataFrame(rows, columns="imdb_id title status reason detail kept_frames seconds bytes".split())
+        heard = state == "ok" and (folders[film.imdb_id] / SOUND).exists()
+        sound = "ok" if heard else entry.sound.removeprefix("ok")
+        rows.append(vars(entry) | {"title": film.title, "sound": sound})
+    return pd.DataFrame(rows, columns="imdb_id title status reason detail kept_frames seconds bytes sound".split())
 
 
 def summary(status: pd.DataFrame) -> pd.DataFrame:
-    """A row for each status and reason: films, seconds of their last attempts, MB downloaded, frames kept."""
-    groups = status.groupby(["status", "reason"], sort=False)
+    """A row for each status and reason: films, seconds of their last attempts, MB fetched, frames, films with sound."""
+    groups = status.assign(sound=status.sound == "ok").groupby(["status", "reason"], sort=False)
     table = groups.agg(
-        films=("imdb_id", "size"), seconds=("seconds", "sum"), MB=("bytes", "sum"), frames=("kept_frames", "sum")
-    )
+        films=("imdb_id", "size"), seconds=("seconds", "sum"), MB=("bytes", "sum"), frames=("kept_frames", "sum"),
+        sound=("sound", "sum"),
+    )  # fmt: skip
     table["MB"] /= 1e6
     return table.sort_values("films", ascending=False).reset_index().round(1)
+
+
+def sounds(status: pd.DataFrame) -> str:
+    """How many of the films with frames have sound, how many have none, and why, as a sentence."""
+    sound = status.sound[status.status == "ok"]
+    without = sound[sound != "ok"].replace("", "not fetched yet").value_counts()
+    reasons = ", ".join(f"{films} {reason}" for reason, films in without.items())
+    return f"{(sound == 'ok').sum()} films have sound, {without.sum()} have none" + (f": {reasons}" if reasons else "")
 
 
 def failures(status: pd.DataFrame) -> str:

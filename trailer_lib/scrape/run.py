@@ -16,13 +16,14 @@ from typing import Any
 import pandas as pd
 from pebble import ProcessExpired
 
-from trailer_lib import files
+from trailer_lib import files, video
 from trailer_lib.errors import SourceError, Stopped, TrailerError
 from trailer_lib.progress import bar, in_notebook
 from trailer_lib.project import Project
 from trailer_lib.scrape import ledger, sources
 from trailer_lib.scrape.ledger import LEDGER, Entry, append_entry, frame_counts, status
 from trailer_lib.scrape.pool import Schedule, Submit, worker_pool
+from trailer_lib.scrape.sources import Fetched
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import NoInformativeFrames, folder_name, memory_needed, sample_informative, save_frames
 
@@ -44,6 +45,7 @@ class Job:
     project: Project
     settings: ScrapeSettings
     video: str = ""  # the film's file in the folder of the source
+    earlier: Entry | None = None  # of a film that has its frames: only the sound is fetched
     attempt: int = 1  # in this run; Dask would return the stored result of an equal call
 
     @property
@@ -56,38 +58,56 @@ class Job:
 
 
 def scrape_film(job: Job) -> Entry:
-    """Download, sample, filter and write one film; the entry says what came of it.
+    """Download, sample, filter and write one film, or its sound alone; the entry says what came of it.
 
     Raises what the next film would meet too: TrailerError for a wrong setting or a full disk, OSError.
     """
     start = time.monotonic()
     try:
-        entry = _attempt(job)
+        with files.scratch_folder() as scratch:
+            trailer = _fetch(job, scratch)
+            entry = _add_sound(job, trailer) if job.earlier else _save_film(job, trailer)
     except SourceError as error:
         entry = _entry(job, "failed" if error.permanent else "later", error.kind, error, retry_after=error.retry_after)
     return replace(entry, seconds=round(time.monotonic() - start, 2))
 
 
-def _attempt(job: Job) -> Entry:
+def _fetch(job: Job, scratch: Path) -> Fetched:
+    if Path(job.video).is_file():
+        return Fetched(Path(job.video))
+    with files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
+        return sources.fetch_trailer(job.youtube_id, job.url, job.settings, job.project.root, scratch)
+
+
+def _save_film(job: Job, trailer: Fetched) -> Entry:
     settings = job.settings
-    with files.scratch_folder() as scratch:
-        path = Path(job.video)
-        if not path.is_file():
-            with files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
-                path = sources.fetch_trailer(job.youtube_id, job.url, settings, job.project.root, scratch)
-        size = path.stat().st_size
-        try:  # with one thread: two trailers side by side are faster than two threads for one
-            sample = sample_informative(path, job.imdb_id, settings, settings.height, threads=1)
-        except NoInformativeFrames as error:
-            return _entry(job, "failed", "nothing kept", error, **frame_counts(error.reasons))
-        except (TrailerError, MemoryError) as error:
-            short = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
-            return _entry(job, "failed", "memory" if short else "decode", error)
+    try:  # with one thread: two trailers side by side are faster than two threads for one
+        sample = sample_informative(trailer.video, job.imdb_id, settings, settings.height, threads=1)
+    except NoInformativeFrames as error:
+        return _entry(job, "failed", "nothing kept", error, **frame_counts(error.reasons))
+    except (TrailerError, MemoryError) as error:
+        short = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
+        return _entry(job, "failed", "memory" if short else "decode", error)
+    sound, outcome = sources.sound_of(trailer, sample.frames.start, sample.frames.duration)
+    size = sum(path.stat().st_size for path in (trailer.video, trailer.sound) if path)
     facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "bytes": size, "remark": sample.remark}
-    facts["settings"] = {name: getattr(settings, name) for name in SAMPLING}
+    facts |= {"sound": outcome, "settings": {name: getattr(settings, name) for name in SAMPLING}}
     folder = job.project.images / folder_name(job.imdb_id, job.title, job.year)
-    save_frames(folder, sample.frames, sample.reasons, facts)
-    return _entry(job, "ok", "", sample.remark, bytes=size, **frame_counts(sample.reasons))
+    save_frames(folder, sample.frames, sample.reasons, facts, sound)
+    return _entry(job, "ok", "", sample.remark, bytes=size, sound=outcome, **frame_counts(sample.reasons))
+
+
+def _add_sound(job: Job, trailer: Fetched) -> Entry:
+    sound, outcome = sources.sound_of(trailer)
+    video.save_sound(ledger.film_folders(job.project)[job.imdb_id], sound, outcome)
+    return _entry(job, "ok" if outcome == "ok" else "failed", outcome.removeprefix("ok"), "")
+
+
+def _ledger_entry(job: Job, entry: Entry) -> Entry:
+    """The line of an attempt. One at the sound alone leaves what is known of the film's frames."""
+    if not job.earlier:
+        return entry
+    return replace(job.earlier, sound={"ok": "ok", "later": f"later: {entry.reason}"}.get(entry.status, entry.reason))
 
 
 def _entry(job: Job, state: str, reason: str, detail: object, **facts: Any) -> Entry:
@@ -134,13 +154,18 @@ def scrape(
 def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> list[Job]:
     """The films that are open or failed temporarily, and those that failed permanently but have another trailer now.
 
-    A film without a trailer gets an entry that says so: it needs no worker and no pause.
+    A film without a trailer gets an entry that says so: it needs no worker and no pause. With the setting `sound` the
+    films that have frames and no sound, unless their trailer has none for good.
     """
     videos = sources.match_folder(project, films, settings.source) if settings.source.startswith("folder:") else {}
-    latest, states, jobs = ledger.latest_entries(project.images / LEDGER), status(project, films).status, []
-    for film, state in zip(films.itertuples(), states):
-        video = str(videos.get(film.imdb_id, ""))
-        job = Job(film.imdb_id, film.youtube_id, film.url, film.title, film.year, project, settings, video)
+    latest, now, jobs = ledger.latest_entries(project.images / LEDGER), status(project, films), []
+    for film, state, sound in zip(films.itertuples(), now.status, now.sound):
+        facts = film.imdb_id, film.youtube_id, film.url, film.title, film.year
+        job = Job(*facts, project, settings, str(videos.get(film.imdb_id, "")))
+        if settings.sound:
+            if state == "ok" and job.trailer and (not sound or sound.startswith("later")):
+                jobs.append(replace(job, earlier=latest[film.imdb_id]))
+            continue
         tried = latest[film.imdb_id].trailer if state == "failed" else None
         another_trailer = tried is not None and job.trailer not in ("", tried)
         if state == "later" or another_trailer or (state == "open" and not settings.retry_failed):
@@ -160,7 +185,7 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
     with closing(schedule.run(submit)) as attempts, bar(total=len(jobs), bar_format=BAR) as progress:
         for job, future in attempts:
             entry = _result(job, future)
-            append_entry(project.images / LEDGER, entry)
+            append_entry(project.images / LEDGER, _ledger_entry(job, entry))
             delay = retry_delay(job, entry)
             if delay is None:
                 outcomes[entry.reason or "kept"] += 1

@@ -1,8 +1,10 @@
 """A film -> its trailer as a file on disk: from YouTube, from a folder, or from the link in the user's own table."""
 
+import math
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trailer_lib import files
 from trailer_lib.catalog import explain_files
@@ -10,9 +12,10 @@ from trailer_lib.download import SIZE_LIMIT, download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.video import VIDEO_SUFFIXES, is_video_name
+from trailer_lib.video import VIDEO_SUFFIXES, NoSound, is_video_name, probe, read_sound
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 LISTED = 10  # films or files in a message; thousands would bury the rest
@@ -36,6 +39,14 @@ REMEDIES = {  # what a user can do; nothing about a private or deleted video
     "unknown": f"{UPDATE} and run again",
     LOST: "see that the machine has memory left and that the executor's workers run",
 }
+
+
+class Fetched(NamedTuple):
+    """A trailer's file; that of its sound where it is another one; and why its sound was not to be had, else ""."""
+
+    video: Path
+    sound: Path | None = None
+    no_sound: str = ""
 
 
 def check_source(settings: ScrapeSettings, root: Path) -> None:
@@ -88,15 +99,15 @@ def explain_missing(source: str) -> str:
     return "the film has no YouTube id" + (" and no link" if source == "links" else "")
 
 
-def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Path:
-    """Download the trailer into `scratch`, which the caller deletes.
+def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Fetched:
+    """Download the trailer, or with the setting `sound` its sound, into `scratch`, which the caller deletes.
 
     `url` is the link in the user's own table, "" for none; only the source "links" follows it, and takes YouTube where
     there is none. SourceError when the trailer is not available, TrailerError when a setting is wrong.
     """
     if settings.source == "links" and url:
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
-        return download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1)
+        return Fetched(download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1))
     if settings.source.startswith("folder:") or not youtube_id:
         raise SourceError("missing", explain_missing(settings.source), permanent=True)
     if settings.source == "pytube":
@@ -104,16 +115,36 @@ def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Pat
     from trailer_lib.scrape.youtube import fetch_youtube  # yt-dlp is slow to import, and only downloads need it
 
     cookies = place_of(settings.cookies, root) if settings.cookies else None
-    return fetch_youtube(youtube_id, scratch, settings.height, cookies)
+    return fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
 
 
-def _from_pytube(youtube_id: str, height: int, scratch: Path) -> Path:
+def sound_of(
+    trailer: Fetched, start: float | None = None, duration: float = math.inf
+) -> tuple["np.ndarray | None", str]:
+    """The spectrogram and "ok", or None and why there is no sound: no film is lost by it.
+
+    `start` and `duration` of the video in seconds, None where they are not known yet.
+    """
+    if trailer.no_sound:
+        return None, trailer.no_sound
+    if start is None:
+        with suppress(TrailerError):  # a file of sound alone has neither
+            info = probe(trailer.video)
+            start, duration = info.pts[0] * info.time_base, info.duration
+    try:
+        return read_sound(trailer.sound or trailer.video, start or 0.0, duration), "ok"
+    except (NoSound, MemoryError) as error:
+        return None, getattr(error, "kind", "memory")
+
+
+def _from_pytube(youtube_id: str, height: int, scratch: Path) -> Fetched:
     import pytube
 
     try:
         streams = pytube.YouTube(f"https://www.youtube.com/watch?v={youtube_id}").streams
         stream = streams.filter(only_video=True, file_extension="mp4", res=f"{height}p").first()
-        return Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
+        path = Path((stream or streams.first()).download(str(scratch), filename="trailer.mp4"))
+        return Fetched(path, None, "later: pytube")
     except Exception as error:  # pytube raises whatever its parsing of the site's pages leads to
         text = f"pytube, last released in 2023, can't read today's YouTube ({type(error).__name__})"
         raise SourceError("pytube", f"{text}: set source='youtube'", permanent=False) from error

@@ -1,4 +1,4 @@
-"""A YouTube id -> the smallest video that is tall enough, by yt-dlp; and what yt-dlp's errors mean."""
+"""A YouTube id -> the smallest video that is tall enough, and its sound, by yt-dlp; and what yt-dlp's errors mean."""
 
 import errno
 import io
@@ -16,9 +16,11 @@ from yt_dlp.networking.exceptions import HTTPError
 
 from trailer_lib.download import SIZE_LIMIT, retry_after
 from trailer_lib.errors import SourceError, TrailerError
+from trailer_lib.scrape.sources import Fetched
 
 WATCH = "https://www.youtube.com/watch?v={}"
 EXTRACTORS = ["youtube"]
+READ = (".mp4", ".webm", ".mkv", ".mov", ".m4a")
 HOSTS = ("youtube.com", "googlevideo.com", "youtubei.googleapis.com")  # whatever a page or a playlist names
 # (kind, permanent, pattern of yt-dlp's text); the first match decides: "Sign in" and "unavailable" are in many.
 FAILURES = (
@@ -77,40 +79,62 @@ class Downloader(yt_dlp.YoutubeDL):
 
 
 def fetch_youtube(
-    youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf
-) -> Path:
-    """Download a trailer without its sound into `scratch`; SourceError when it is not available.
+    youtube_id: str,
+    scratch: Path,
+    height: int,
+    cookies: Path | None = None,
+    longest: float = math.inf,
+    sound_only: bool = False,
+) -> Fetched:
+    """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available.
 
-    It is the smallest of at least `height` lines, else the tallest. More than `longest` seconds are refused.
+    The picture is the smallest of at least `height` lines, else the tallest; with `sound_only` it is left out where the
+    sound is a stream of its own. More than `longest` seconds are refused.
     """
-    log = Log()
+    log, error, paths = Log(), None, {}
+
+    def note(state: dict[str, Any]) -> None:
+        if state["status"] == "finished":
+            paths["sound" if state["info_dict"].get("vcodec") == "none" else "video"] = Path(state["filename"])
+
     # yt-dlp writes cookies back at the end: it gets a copy in memory, and the user's file stays as it is.
     jar = {"cookiefile": io.StringIO(read_cookies(cookies))} if cookies else {}
-    with Downloader(options(scratch, height, log, longest) | jar) as downloader:
+    with Downloader(options(scratch, height, log, longest, sound_only) | jar) as downloader:
+        downloader.add_progress_hook(note)
         try:
             downloader.extract_info(WATCH.format(youtube_id))
-        except yt_dlp.utils.YoutubeDLError as error:
-            if os.strerror(errno.ENOSPC) in str(error):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from error
-            raise failure(str(error), log.warnings, downloader.retry_after) from error
-    if videos := [path for path in scratch.glob("trailer.*") if path.suffix in (".mp4", ".webm", ".mkv", ".mov")]:
-        return videos[0]
-    raise SourceError("no format", f"{youtube_id}: no stream that can be read (mp4 or webm)", permanent=False)
+        except yt_dlp.utils.YoutubeDLError as caught:
+            if os.strerror(errno.ENOSPC) in str(caught):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from caught
+            error = failure(str(caught), log.warnings, downloader.retry_after)
+        except SourceError as caught:
+            error = caught
+    video, sound = paths.get("video", paths.get("sound") if sound_only else None), paths.get("sound")
+    if video is None or video.suffix not in READ:
+        text = f"{youtube_id}: no stream that can be read (mp4 or webm)"
+        raise error or SourceError("no format", text, permanent=False)
+    # The picture comes first: an error after it is of the sound.
+    return Fetched(video, sound, error.outcome if error and not sound else "")
 
 
-def options(scratch: Path, height: int, log: Log, longest: float = math.inf) -> dict[str, Any]:
-    """yt-dlp's options: one file, no sound, nothing merged or converted, no other program but a JavaScript runtime."""
+def options(
+    scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False
+) -> dict[str, Any]:
+    """yt-dlp's options: picture and sound as two files, nothing merged or converted, no program but for JavaScript."""
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
+    # Without sound if there is such a stream; else with it; last, a file of which nothing is known.
+    picture = f"bv{codec}{direct}/b{codec}{direct}/b{direct}[vcodec!=?none]"
+    sound = f"ba{direct}[format_id!$=drc]"  # DRC: YouTube's copy with its loudness evened out
     return {
-        # Without sound if there is such a stream; else with it; last, a file of which nothing is known.
-        "format": f"bv{codec}{direct}/b{codec}{direct}/b{direct}[vcodec!=?none]",
-        # SDR before HDR; "+height:360" in yt-dlp: from 360 up the smallest first, then from 359 down.
-        "format_sort": ["+hdr", f"+height:{height}", "+size", "+br"],
+        "format": f"{sound}/b{direct}" if sound_only else f"{picture},{sound}",  # a comma: the one, then the other
+        # The original language; SDR before HDR; "+height:360": from 360 up the smallest first, then from 359 down.
+        "format_sort": ["lang", "+hdr", f"+height:{height}", "+size", "+br"],
         # No playlists of fragments (HLS, DASH): they name other servers, and need FFmpeg to be joined.
         "extractor_args": {"youtube": {"skip": ["hls", "dash", "translated_subs"]}},
         "fixup": "never", "allowed_extractors": EXTRACTORS, "noplaylist": True,
         "match_filter": partial(_refuse, longest), "progress_hooks": [_refuse_large],
-        "outtmpl": str(scratch).replace("%", "%%") + "/trailer.%(ext)s",  # title and id are not trusted
+        # Title and id are not trusted; the number keeps a .webm of sound from a .webm of pictures.
+        "outtmpl": str(scratch).replace("%", "%%") + "/trailer%(autonumber)d.%(ext)s",
         "continuedl": False,  # the next call may choose another stream, whose bytes must not follow this one's
         # Both run YouTube's script without access to files or the network; bun and quickjs do not promise that.
         "js_runtimes": {"deno": {}, "node": {}},

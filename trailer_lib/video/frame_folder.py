@@ -72,6 +72,15 @@ def save_frames(
         files.write_json(temporary / RECORD, record)
 
 
+def save_sound(folder: Path, sound: np.ndarray | None, outcome: str) -> None:
+    """Add its sound, None for none, to the folder of a film, and `outcome` ("ok", or why none) to its film.json."""
+    files.remove_temporary(folder)
+    if record := read_record(folder):
+        files.write_json(folder / RECORD, record | {"sound": outcome})
+    if sound is not None:  # last: as long as it is not there, it is fetched again
+        files.write_bytes(folder / SOUND, sound_png(sound))
+
+
 def _jpeg(picture: np.ndarray, quality: int) -> bytes:
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "JPEG", quality=quality)
