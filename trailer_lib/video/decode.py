@@ -30,13 +30,15 @@ MAX_THREADS = 8  # each holds a decoder's frames
 class Frames:
     """`pixels` uint8 RGB [n, height, width, 3]; `seconds` float64 [n] of the frames, `duration` of the video.
 
-    `note` says how many of the requested frames are missing; "" where none are.
+    `note` says how many of the requested frames are missing; "" where none are. `start`: second of the file's clock at
+    which the video's first frame is displayed, from which `seconds` count.
     """
 
     pixels: np.ndarray
     seconds: np.ndarray
     note: str = ""
     duration: float = 0.0
+    start: float = 0.0
 
 
 def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:

@@ -15,6 +15,7 @@ from trailer_lib import files
 from trailer_lib.catalog import FILM_ID
 from trailer_lib.errors import TrailerError
 from trailer_lib.video.decode import Frames
+from trailer_lib.video.sound import SOUND, sound_png
 
 RECORD, STRIP = "film.json", "dropped.jpg"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -43,8 +44,13 @@ def folder_id(name: str) -> str | None:
     return match[1] if match else None
 
 
-def save_frames(folder: Path, frames: Frames, reasons: list[str | None], facts: dict[str, Any]) -> None:
-    """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all, and `facts` in film.json."""
+def save_frames(
+    folder: Path, frames: Frames, reasons: list[str | None], facts: dict[str, Any], sound: np.ndarray | None = None
+) -> None:
+    """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all, and `facts` in film.json.
+
+    `sound`: what `read_sound` returns, None for none; it becomes sound.png.
+    """
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
     content = {f"{number}.jpg": _jpeg(frames.pixels[index], QUALITY) for number, index in enumerate(kept)}
@@ -52,6 +58,8 @@ def save_frames(folder: Path, frames: Frames, reasons: list[str | None], facts: 
         size = max(1, round(frames.pixels.shape[2] * STRIP_HEIGHT / frames.pixels.shape[1])), STRIP_HEIGHT
         thumbnails = [Image.fromarray(frames.pixels[index]).resize(size, Image.Resampling.BOX) for index in dropped]
         content[STRIP] = _jpeg(np.concatenate(thumbnails), 80)
+    if sound is not None:
+        content[SOUND] = sound_png(sound)
     record = facts | {
         "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
         "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
@@ -74,7 +82,7 @@ def picture_paths(folder: Path) -> list[Path]:
     """The pictures of a folder, 2.jpg before 10.jpg, then names that are no numbers; of a scraped film those kept."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
     scraped = (folder / RECORD).exists()
-    numbers = {path: path.stem.isdecimal() for path in paths if path.name != STRIP}
+    numbers = {path: path.stem.isdecimal() for path in paths if path.name not in (STRIP, SOUND)}
     kept = [path for path, number in numbers.items() if number or not scraped]
     return sorted(kept, key=lambda path: (not numbers[path], path.stem.zfill(20 * numbers[path]), path.name))
 

@@ -74,10 +74,9 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
     seconds = (np.array(wanted, dtype=np.float64) - start) * info.time_base
     if not decoded.any():
         raise VideoError(f"{path.name}: not one of {count} frames could be decoded: is the file damaged?")
-    if decoded.all():
-        return Frames(pixels, seconds, duration=info.duration)
-    note = f"{sum(~decoded)} of {count} frames are damaged and left out"
-    return Frames(pixels[decoded], seconds[decoded], note, info.duration)
+    note = "" if decoded.all() else f"{sum(~decoded)} of {count} frames are damaged and left out"
+    pixels = pixels if decoded.all() else pixels[decoded]  # no copy where none is missing
+    return Frames(pixels, seconds[decoded], note, info.duration, start * info.time_base)
 
 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:

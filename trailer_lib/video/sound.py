@@ -9,8 +9,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import scipy.fft
-import scipy.sparse
 from PIL import Image
 
 from trailer_lib.errors import TrailerError
@@ -24,8 +22,8 @@ COLUMNS_PER_SECOND = RATE / HOP
 LONGEST = 3600.0  # seconds that are read
 DECIBELS = 96  # below a full-scale sine that are black; those of 16 bits
 SILENCE = round(255 * (1 - 80 / DECIBELS))  # brightest value, of -80 dB, up to which a sound is silent
-JITTER = RATE // 100  # samples that a packet's time may be off: Matroska rounds to milliseconds
-BLOCK = 1024  # columns that are computed at once
+JITTER = 0.01  # seconds that a packet's time may be off: Matroska rounds to milliseconds
+BLOCK = 256  # columns that are computed at once
 
 
 class NoSound(TrailerError):
@@ -66,12 +64,12 @@ def _read_samples(path: Path, start: float, longest: float) -> np.ndarray:
         if stream.codec_context is None:
             raise NoSound("damaged", f"{path.name}: its sound is in no codec that can be decoded here")
         for frame in _resampled(_decoded(container.demux(stream), lost)):
-            time = place if frame.pts is None else round((float(frame.pts * frame.time_base) - start) * RATE)
-            jumped = abs(time - place) > JITTER
+            time = place if frame.pts is None else round((frame.time - start) * RATE)
+            jumped = abs(time - place) > JITTER * RATE
             place = time if jumped else place
             if place >= len(samples) and not jumped:  # after a jump the next packet may be back in place
                 break
-            first, last = np.clip((place, place + frame.samples), 0, len(samples))
+            first, last = (min(max(0, edge), len(samples)) for edge in (place, place + frame.samples))
             samples[first:last] = frame.to_ndarray()[0, first - place : last - place]
             end, place, decoded = max(end, last * (last > first)), place + frame.samples, decoded + 1
     if len(lost) > decoded:
@@ -79,13 +77,13 @@ def _read_samples(path: Path, start: float, longest: float) -> np.ndarray:
     return samples[:end]
 
 
-def _decoded(packets: Iterable[av.Packet], lost: list[av.Packet]) -> Iterator[av.AudioFrame]:
-    """The frames of a sound track; packets that cannot be decoded are added to `lost`."""
+def _decoded(packets: Iterable[av.Packet], lost: list[int | None]) -> Iterator[av.AudioFrame]:
+    """The frames of a sound track; the pts of packets that cannot be decoded go into `lost`."""
     for packet in packets:
         try:
             yield from packet.decode()
         except av.FFmpegError:
-            lost.append(packet)
+            lost.append(packet.pts)
 
 
 def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
@@ -97,18 +95,19 @@ def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
 
 
 @cache
-def mel_filters() -> scipy.sparse.csr_array:
-    """float64 [128, 513]: triangles of height 1, evenly spaced from 0 to 8 kHz on Slaney's mel scale.
+def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
+    """Triangles of height 1, from 0 to 8 kHz evenly on Slaney's mel scale, each from a neighbour's top to the other's.
 
-    It is linear up to 1 kHz and logarithmic above (Slaney 1998, Auditory Toolbox, Technical Report 1998-010).
+    The scale is linear up to 1 kHz, then logarithmic (Slaney 1998, Auditory Toolbox). Returns the first bin between two
+    tops, int [129], and for each bin, float64 [513], the weight in the triangle that rises there; the rest of 1 is its
+    weight in the one that falls.
     """
-    top = 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4)
-    mels = np.linspace(0, top, BANDS + 2)
-    edges = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4), BANDS + 2)
+    tops = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
     bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
-    low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
-    return scipy.sparse.csr_array(np.maximum(0, np.minimum(rising, falling)))
+    between = np.minimum(np.searchsorted(tops, bins, "right") - 1, BANDS)
+    rising = (bins - tops[between]) / np.diff(tops)[between]
+    return np.searchsorted(between, np.arange(BANDS + 1)), rising
 
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:
@@ -122,11 +121,14 @@ def spectrogram(samples: np.ndarray) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:columns]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     full_scale = 32768**2 * WINDOW * (hann**2).sum() / 4  # the sum over the bins of a sine's power (Parseval)
+    starts, rising = mel_triangles()
     sound = np.empty((BANDS, columns), np.uint8)
     for first in range(0, columns, BLOCK):
-        power = np.abs(scipy.fft.rfft(windows[first : first + BLOCK] * hann)) ** 2
-        bands = mel_filters() @ power.T / full_scale  # a sparse product: no threads, the same bits everywhere
-        decibels = 10 * np.log10(np.maximum(bands, 1e-12))
+        power = np.abs(np.fft.rfft(windows[first : first + BLOCK] * hann)) ** 2 / full_scale
+        # Sums and no matrix product, whose bits would depend on the number of threads.
+        up, down = (np.add.reduceat(power * share, starts, 1) for share in (rising, 1 - rising))
+        bands = up[:, :-1] + down[:, 1:]
+        decibels = 10 * np.log10(np.maximum(bands, 1e-12)).T
         sound[:, first : first + BLOCK] = np.rint(255 * np.clip(1 + decibels / DECIBELS, 0, 1))[::-1]
     return sound
 
