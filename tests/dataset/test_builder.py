@@ -1,8 +1,10 @@
 """images/ -> dataset/: what is in it, what is left out and why, what a second build decodes again."""
 
 import json
+import math
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +13,32 @@ import pandas as pd
 import pytest
 from conftest import FILMS, FRAMES, add_folder, add_new_films, fictional_film, write_tables
 from PIL import Image
+from sounds import add_sound, note_reads, with_dataset, with_sound
+from sounds import folder_of as folder_in
 
 from trailer_lib import files
 from trailer_lib.catalog import load
 from trailer_lib.dataset import Dataset, build, builder, frames, sizes
+from trailer_lib.dataset.dataset import card_hash
+from trailer_lib.dataset.film_array import HEADER, read_index
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
 from trailer_lib.training.batches import FilmBatches
-from trailer_lib.video import folder_id, folder_name
+from trailer_lib.video import SOUND, folder_id, load_sound, sound_clips
 
 Copy = Callable[[Path], Project]
-FILES = ("frames.npy", "frames.jsonl", "films.csv", "dataset.json", "CARD.md")
+FILES = ("frames.npy", "frames.jsonl", "sound.npy", "sound.jsonl", "films.csv", "dataset.json", "CARD.md")
+
+
+@pytest.fixture(scope="module")
+def frames_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_sound(frames_root, tmp_path_factory.mktemp("with_sound") / "root")
+
+
+@pytest.fixture(scope="module")
+def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_dataset(frames_root, tmp_path_factory.mktemp("with_dataset") / "root")
 
 
 def built(project: Project, **chosen: object) -> Dataset:
@@ -30,8 +46,7 @@ def built(project: Project, **chosen: object) -> Dataset:
 
 
 def folder_of(project: Project, number: int) -> Path:
-    film = fictional_film(number)
-    return project.images / folder_name(film["imdb_id"], film["title"], film["year"])
+    return folder_in(project.root, number)
 
 
 def film_id(number: int) -> str:
@@ -42,38 +57,40 @@ def content(root: Path) -> dict[str, bytes]:
     return {name: (root / "dataset" / name).read_bytes() for name in FILES}
 
 
-def frames_by_film(data: Dataset) -> dict[str, bytes]:
-    return {film: data.film_frames(row).tobytes() for row, film in data.films.imdb_id.items()}
+def by_film(data: Dataset) -> dict[str, tuple[bytes, bytes]]:
+    rows = data.films.imdb_id.items()
+    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the films whose pictures are decoded, in order."""
-    asked, load_film_frames = [], frames.load_film_frames
-
-    def noted(folder: Path, *rest: object) -> np.ndarray:
-        asked.append(folder_id(folder.name))
-        return load_film_frames(folder, *rest)
-
-    monkeypatch.setattr(builder, "load_film_frames", noted)
-    return asked
+    """The ids of the films whose pictures are decoded, and "sound of ID", in order."""
+    return note_reads(monkeypatch)
 
 
-def test_the_files_agree_and_hold_every_films_frames_in_order(frames_root: Path, copy_of: Copy) -> None:
+def test_the_files_agree_and_hold_every_films_frames_and_sound_in_order(frames_root: Path, copy_of: Copy) -> None:
     project = copy_of(frames_root)
     for number, count in ((3, 15), (11, 40)):
         shutil.rmtree(folder_of(project, number))
         add_folder(project.root, fictional_film(number), count)
     data = built(project)
     total = FILMS * FRAMES - 1 + 24
-    assert data.frames.shape == tuple(data.card["shape"]) == (total, 32, 32, 3) and data.frames.dtype == np.uint8
+    shapes = {"frames": (total, 32, 32, 3), "sound": (data.films.sound_count.sum(), 128, 128)}
+    for name, shape in shapes.items():
+        array = getattr(data, name)
+        assert array.shape == tuple(data.card["shapes"][name]) == shape and array.dtype == np.uint8
+        assert sizes(project).MB[f"{name}.npy"] == pytest.approx(math.prod(shape) / 1e6, abs=0.001)
     assert (len(data.films), data.card["frames"]) == (data.card["films"], total) == (FILMS, total)
     assert data.films["first"].tolist() == [0, *data.films["count"].cumsum()[:-1]]
     assert {name: len(data.split(name)) for name in ("train", "val", "test")} == data.card["splits"]
     for row, film in data.films.iterrows():
         expected = frames.load_film_frames(project.images / film.folder, DatasetSettings(size=32))
         assert np.array_equal(data.film_frames(row), expected)
-    assert sizes(project).MB["frames.npy"] == pytest.approx(total * 32 * 32 * 3 / 1e6, abs=0.001)
+        sound = load_sound(project.images / film.folder)
+        clips = np.empty((0, 128, 128)) if sound is None else sound_clips(sound, 30)[0]
+        assert np.array_equal(data.film_sound(row), clips) and bool(film.sound_sha256) == (len(clips) > 0)
+    count = data.films.sound_count
+    assert (data.card["clips"], data.card["films_with_sound"], count.max()) == (count.sum(), 19, 30)
 
 
 def test_a_film_has_its_facts_from_the_catalogue(dataset_root: Path) -> None:
@@ -115,7 +132,7 @@ def no_picture(folder: Path) -> None:
 
 def test_folders_that_cannot_be_used_are_left_out_with_their_reasons(dataset_root: Path, copy_of: Copy) -> None:
     project = copy_of(dataset_root)
-    expected = frames_by_film(Dataset.open(project))
+    expected = by_film(Dataset.open(project))
     names = [folder_of(project, number) for number in range(FILMS)]
     twin = fictional_film(3) | {"imdb_id": "tt8899999", "year": 1950, "youtube_id": "twin0000000"}
     write_tables(project.root, [*map(fictional_film, range(FILMS)), twin])
@@ -128,6 +145,7 @@ def test_folders_that_cannot_be_used_are_left_out_with_their_reasons(dataset_roo
         no_picture(folder)
     too_few(Path(shutil.copytree(names[12], project.images / f"A {names[12].name}")))
     shutil.copytree(names[13], project.images / ".tmp-1-Nobody")
+    (names[14] / SOUND).write_text("<!DOCTYPE html>")
     (project.images / "notes.txt").write_text("hello")
     data = built(project)
     left_out = {
@@ -135,9 +153,11 @@ def test_folders_that_cannot_be_used_are_left_out_with_their_reasons(dataset_roo
         "its name is not UTF-8, rename it": 1, "a picture is damaged": 6, "a fuller folder holds the same film": 1,
     }  # fmt: skip
     assert data.card["left_out"] == left_out
-    assert frames_by_film(data) == {film_id(number): expected[film_id(number)] for number in [0, *range(12, FILMS)]}
-    table = pd.read_csv(project.dataset / "left_out.csv").set_index("folder")
-    assert len(table) == 11 and "0.jpg: not a readable picture" in table.detail[names[7].name]
+    expected[film_id(14)] = (expected[film_id(14)][0], b"")
+    assert by_film(data) == {film_id(number): expected[film_id(number)] for number in [0, *range(12, FILMS)]}
+    table = pd.read_csv(project.dataset / "left_out.csv", keep_default_na=False).set_index("folder")
+    assert "sound.png: not a spectrogram" in table.detail[names[14].name] and not table.reason[names[14].name]
+    assert len(table) == 12 and "0.jpg: not a readable picture" in table.detail[names[7].name]
     assert table.reason["Am?lie (2001) [tt8800004]"] == "its name is not UTF-8, rename it"
     assert len(data.card["left_out_first"]) == 10
     assert all(line in (project.dataset / "CARD.md").read_text() for line in data.card["left_out_first"])
@@ -182,7 +202,7 @@ def test_unchanged_pictures_are_not_decoded_again(
 ) -> None:
     project = copy_of(dataset_root)
     data = built(project, **chosen)
-    assert decoded == [] and frames_by_film(data) == frames_by_film(Dataset.open(Project(dataset_root)))
+    assert decoded == [] and by_film(data) == by_film(Dataset.open(Project(dataset_root)))
     assert data.card["settings"] == project.settings("dataset", **chosen).as_dict()
     assert (content(project.root) == content(dataset_root)) == (not chosen)
 
@@ -202,12 +222,14 @@ def test_new_films_are_appended_and_no_other_is_touched(dataset_root: Path, copy
     project = copy_of(dataset_root)
     before = Dataset.open(project)
     new = add_new_films(project.root)
+    add_sound(next(project.images.glob(f"*{max(new)}*")))
     data = built(project)
-    assert decoded == sorted(new)
+    assert decoded == [*sorted(new), f"sound of {max(new)}"]
     assert data.films.imdb_id.tolist() == before.films.imdb_id.tolist() + sorted(new)
     assert data.films.split[: len(before.films)].equals(before.films.split)
-    old, grown = content(dataset_root)["frames.npy"], content(project.root)["frames.npy"]
-    assert grown[frames.HEADER : len(old)] == old[frames.HEADER :]
+    for name in ("frames.npy", "sound.npy"):
+        old, grown = content(dataset_root)[name], content(project.root)[name]
+        assert grown[HEADER : len(old)] == old[HEADER:] and len(grown) > len(old)
     # Nor do the frames that training sees of a film depend on films added later: only on it and the epoch.
     options = {"seed": 3, "other_frames": True, "reorder": True}
     alone = FilmBatches(Dataset.open(Project(dataset_root)), 5, **options).__getitems__([(4, 9)])[0][0]
@@ -215,18 +237,22 @@ def test_new_films_are_appended_and_no_other_is_touched(dataset_root: Path, copy
     assert np.array_equal(same, alone) and not np.array_equal(other_epoch, alone)
 
 
-def test_a_changed_film_alone_is_decoded_and_goes_to_the_end(
+def test_what_changed_alone_is_decoded_and_goes_to_the_end(
     dataset_root: Path, copy_of: Copy, decoded: list[str]
 ) -> None:
     project = copy_of(dataset_root)
-    before = frames_by_film(Dataset.open(project))
+    before = by_film(Dataset.open(project))
     for path in folder_of(project, 9).glob("*.jpg"):
         path.touch()  # decoded, and found to be the same
     Image.new("RGB", (64, 36), (255, 255, 255)).save(folder_of(project, 4) / "3.jpg")
+    add_sound(folder_of(project, 6))
+    (folder_of(project, 11) / SOUND).unlink()
     data = built(project)
-    after = frames_by_film(data)
-    assert sorted(decoded) == [film_id(4), film_id(9)]
-    assert {film for film in before if before[film] != after[film]} == {film_id(4)}
+    after = by_film(data)
+    assert sorted(decoded) == [f"sound of {film_id(6)}", film_id(4), film_id(9)]
+    assert {film for film in before if before[film][0] != after[film][0]} == {film_id(4)}
+    assert {film for film in before if before[film][1] != after[film][1]} == {film_id(6), film_id(11)}
+    assert after[film_id(11)][1] == b"" == before[film_id(6)][1]
     assert data.films.imdb_id.iloc[-1] == film_id(4) and data.films["first"].iloc[-1] == FILMS * FRAMES
     assert len(data.frames) == (FILMS + 1) * FRAMES == data.card["frames"] + FRAMES
 
@@ -245,23 +271,42 @@ def stopped_at(number: int, monkeypatch: pytest.MonkeyPatch, project: Project) -
         with pytest.raises(KeyboardInterrupt):
             built(project)
     assert not list(project.dataset.glob(".tmp-*"))
-    return len(frames.read_index(project.dataset / "frames.jsonl"))
+    return len(read_index(project.dataset / "frames.jsonl"))
 
 
 def test_a_build_that_is_stopped_leaves_the_dataset_as_it_was_and_is_resumed(
     dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, decoded: list[str], tmp_path: Path
 ) -> None:
     project = copy_of(dataset_root)
-    before = frames_by_film(Dataset.open(project))
+    before = by_film(Dataset.open(project))
     add_new_films(project.root)
     unbroken = Project(Path(shutil.copytree(project.root, tmp_path / "unbroken")))
     done = stopped_at(FILMS + 5, monkeypatch, project)
-    assert done > FILMS and frames_by_film(Dataset.open(project)) == before
+    assert done > FILMS and by_film(Dataset.open(project)) == before
     decoded.clear()
     built(project)
     assert len(decoded) == FILMS + 8 - done
     built(unbroken)
     assert content(project.root) == content(unbroken.root)
+
+
+def test_a_dataset_of_the_version_before_sound_is_refused_and_its_frames_are_not_decoded_again(
+    dataset_root: Path, copy_of: Copy, decoded: list[str]
+) -> None:
+    project = copy_of(dataset_root)
+    for name in ("sound.npy", "sound.jsonl"):
+        (project.dataset / name).unlink()
+    entries = read_index(project.dataset / "frames.jsonl")
+    texts = [json.dumps(vars(entry)).replace('"source"', '"pictures"').encode() for entry in entries]
+    index = b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts)
+    (project.dataset / "frames.jsonl").write_bytes(index)
+    card = json.loads((project.dataset / "dataset.json").read_text())
+    del card["hash"], card["shapes"]
+    files.write_json(project.dataset / "dataset.json", card | {"hash": card_hash(card)})
+    with pytest.raises(TrailerError, match=r"an earlier version's.*: build the dataset again"):
+        Dataset.open(project)
+    built(project)
+    assert {name[:8] for name in decoded} == {"sound of"} and content(project.root) == content(dataset_root)
 
 
 def test_pictures_of_four_kinds_are_read_and_others_are_named(frames_root: Path, tmp_path: Path) -> None:

@@ -11,19 +11,27 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import FILMS, FRAMES, amount, fictional_film, write_tables
+from conftest import FILMS, amount, fictional_film, write_tables
+from sounds import note_reads, with_dataset, with_sound
 
 from trailer_lib.catalog import trailer_keys
 from trailer_lib.dataset import SPLITS, Dataset, assign_folds, builder, fold_split, split_hash, split_of
 from trailer_lib.dataset import dataset as dataset_file
-from trailer_lib.dataset.frames import HEADER
+from trailer_lib.dataset.film_array import ARRAYS, HEADER
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
 
 Copy = Callable[[Path], Project]
-FILES = ("frames.npy", "films.csv", "dataset.json", "frames.jsonl")
+ROWS = {"frames": 32 * 32 * 3, "sound": 128 * 128}  # bytes
+FILES = ("frames.npy", "sound.npy", "films.csv", "dataset.json", "frames.jsonl", "sound.jsonl")
 FLIPS = amount(200, 12)
+
+
+@pytest.fixture(scope="module")
+def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    return with_dataset(with_sound(frames_root, folder / "films"), folder / "root")
 
 
 def built(project: Project, **chosen: object) -> Dataset:
@@ -34,8 +42,9 @@ def opened(root: Path) -> Dataset:
     return Dataset.open(Project(root))
 
 
-def frames_by_film(data: Dataset) -> dict[str, bytes]:
-    return {film: data.film_frames(row).tobytes() for row, film in data.films.imdb_id.items()}
+def by_film(data: Dataset) -> dict[str, tuple[bytes, bytes]]:
+    rows = data.films.imdb_id.items()
+    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
 
 
 def flip(path: Path, place: int, bit: int = 0) -> None:
@@ -44,18 +53,21 @@ def flip(path: Path, place: int, bit: int = 0) -> None:
     path.write_bytes(content)
 
 
-def test_damaged_files_are_an_error_and_a_build_repairs_them(dataset_root: Path, copy_of: Copy) -> None:
+@pytest.mark.parametrize("name", ARRAYS)
+def test_damaged_files_are_an_error_and_a_build_repairs_them(dataset_root: Path, copy_of: Copy, name: str) -> None:
     project = copy_of(dataset_root)
-    array = project.dataset / "frames.npy"
+    array, first, count = project.dataset / f"{name}.npy", *ARRAYS[name][:2]
+    films = opened(dataset_root).films.query(f"{count} > 0")
 
     def three_films() -> None:
-        for film in (2, 7, 9):
-            flip(array, HEADER + film * FRAMES * 3072)
+        for row in films[first].iloc[[2, 7, 9]]:
+            flip(array, HEADER + row * ROWS[name])
 
     damages = {
-        r"the frames of .* \(tt88\d+\) and 2 more are damaged": three_films,
-        "the header of frames.npy": lambda: flip(array, 60),
+        rf"damaged {name} of .* \(tt88\d+\) and 2 more": three_films,
+        f"the header of {name}.npy": lambda: flip(array, 60),
         r"damaged \(.*mmap": lambda: array.write_bytes(array.read_bytes()[:-1]),
+        r"damaged \(.*No such file": array.unlink,
         r"damaged \(pop": lambda: (project.dataset / "dataset.json").write_text("[1]"),
     }
     for text, damage in damages.items():
@@ -63,39 +75,35 @@ def test_damaged_files_are_an_error_and_a_build_repairs_them(dataset_root: Path,
         with pytest.raises(TrailerError, match=f"{text}.*build the dataset again"):
             Dataset.open(project)
         built(project)
-        for name in FILES:
-            assert (project.dataset / name).read_bytes() == (dataset_root / "dataset" / name).read_bytes()
+        for file in FILES:
+            assert (project.dataset / file).read_bytes() == (dataset_root / "dataset" / file).read_bytes()
 
 
 def test_a_flipped_bit_is_named_by_film_and_only_that_film_is_made_again(
     dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, rng, decoded = copy_of(dataset_root), random.Random(7), []
+    project, rng, read = copy_of(dataset_root), random.Random(7), note_reads(monkeypatch)
     whole = {name: (project.dataset / name).read_bytes() for name in FILES}
-    before, load_film_frames = Dataset.open(project), builder.load_film_frames
-    expected, films = frames_by_film(before), before.films
-
-    def noted(folder: Path, *rest: object) -> np.ndarray:
-        decoded.append(folder.name)
-        return load_film_frames(folder, *rest)
-
-    monkeypatch.setattr(builder, "load_film_frames", noted)
+    before = Dataset.open(project)
+    expected, films = by_film(before), before.films
     for number in range(FLIPS):
-        name = FILES[number % 4]
+        name = FILES[number % 6]
+        kind, ending = name.split(".")
         place = rng.randrange(len(whole[name]))
         flip(project.dataset / name, place, rng.randrange(8))
-        if name != "frames.jsonl":  # read by builds alone
-            row = (place - HEADER) // 3072
-            hit = films[(films["first"] <= row) & (films["first"] + films["count"] > row)]
-            in_a_film = name == "frames.npy" and len(hit)
-            text = rf"frames of .* \({hit.imdb_id.iloc[0]}\) are damaged" if in_a_film else "damaged"
+        hit = films[:0]
+        if ending == "npy":
+            row, (first, count, _) = (place - HEADER) // ROWS[kind], ARRAYS[kind]
+            hit = films[(films[first] <= row) & (films[first] + films[count] > row)]
+        if ending != "jsonl":  # read by builds alone
+            text = rf"damaged {kind} of .* \({hit.imdb_id.iloc[0]}\)" if len(hit) else "damaged"
             with pytest.raises(TrailerError, match=text):
                 Dataset.open(project)
-        decoded.clear()
-        assert frames_by_film(built(project)) == expected
-        assert len(decoded) <= {"frames.npy": 1, "frames.jsonl": 2}.get(name, 0)
-        assert name != "frames.npy" or decoded == hit.folder.tolist()
-        assert name == "frames.jsonl" or (project.dataset / name).read_bytes() == whole[name]
+        read.clear()
+        assert by_film(built(project)) == expected
+        assert len(read) <= {"npy": 1, "jsonl": 2}.get(ending, 0)
+        assert ending != "npy" or read == ["sound of " * (kind == "sound") + film for film in hit.imdb_id]
+        assert ending == "jsonl" or (project.dataset / name).read_bytes() == whole[name]
         for name in FILES:  # a film that is lost from the index goes to the end
             (project.dataset / name).write_bytes(whole[name])
 
@@ -180,9 +188,18 @@ def test_a_dataset_under_the_split_of_a_fold_keeps_its_films(dataset_root: Path)
     column = fold_split(assign_folds(trailer_keys(data.films), 3), 3, test_fold=1)
     other = data.with_split(column)
     assert other.films.split.tolist() == column != data.films.split.tolist()
-    assert other.frames is data.frames and other.films.drop(columns="split").equals(data.films.drop(columns="split"))
+    assert other.frames is data.frames and other.sound is data.sound
+    assert other.films.drop(columns="split").equals(data.films.drop(columns="split"))
     assert other.card["splits"] == {name: column.count(name) for name in SPLITS}
     assert other.card["split_hash"] == split_hash(other.films) != data.card["split_hash"]
+
+
+def test_a_film_keeps_its_rows_without_a_split_and_has_no_sound_in_a_table_without_it(dataset_root: Path) -> None:
+    data = opened(dataset_root)
+    expected, some = by_film(data), data.without("test")
+    assert by_film(some) == {film: expected[film] for film in some.films.imdb_id} != expected
+    plain = Dataset(data.frames, data.films.drop(columns=ARRAYS["sound"]), {})
+    assert plain.film_sound(3).shape == (0, 128, 128) and plain.with_split(data.films.split).film_sound(3).size == 0
 
 
 def test_on_colab_a_dataset_on_drive_is_copied_once_to_the_machines_disk(
@@ -196,7 +213,7 @@ def test_on_colab_a_dataset_on_drive_is_copied_once_to_the_machines_disk(
     assert not disk.exists()  # not on Colab
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     opened = [Dataset.open(project) for _ in range(2)]
-    assert all(Path(data.frames.filename).is_relative_to(disk) for data in opened)
+    assert all(Path(rows.filename).is_relative_to(disk) for data in opened for rows in (data.frames, data.sound))
     assert capsys.readouterr().out.count("copying the dataset from Drive") == 1
     builder.build(project, project.settings("dataset", size=40))  # another dataset takes the place of the copy
     assert Dataset.open(project).frames.shape[1] == 40 and len(list(disk.iterdir())) == 1

@@ -7,16 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import harness
 import pytest
 from conftest import add_new_films, amount, fictional_film
 from PIL import Image
+from sounds import add_sound, folder_of, with_dataset, with_sound
 
 from trailer_lib import Project, TrailerError
-from trailer_lib.dataset import builder, frames
+from trailer_lib.dataset import builder
 from trailer_lib.dataset.dataset import Dataset
+from trailer_lib.dataset.film_array import HEADER
+from trailer_lib.video import SOUND
 
 KILLS = amount(100, 2)
 A_ROOT = 10  # kills before a root may finish
@@ -31,14 +35,12 @@ def main() -> None:
 
 
 def build(project: Project) -> None:
-    whole = builder.load_film_frames
-
-    def slow(*arguments: object) -> object:
-        time.sleep(NAP)
-        return whole(*arguments)
+    def slow(read: Callable) -> Callable:
+        return lambda *arguments: (time.sleep(NAP), read(*arguments))[1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "load_film_frames", slow)
+        for name in ("load_film_frames", "load_sound"):
+            patch.setattr(builder, name, slow(getattr(builder, name)))
         builder.build(project, project.settings("dataset"))
 
 
@@ -52,49 +54,57 @@ def start(root: Path) -> subprocess.Popen:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    """Every file of dataset/ but the lock: what a killed process left beside the five would be one too many."""
+    """Every file of dataset/ but the lock: what a killed process left beside them would be one too many."""
     return {path.name: path.read_bytes() for path in (root / "dataset").iterdir() if path.name != ".lock"}
 
 
 def grown(root: Path) -> None:
-    """Nine more films, one with another picture, one gone, and a byte of one flipped: all that a build can meet."""
-    add_new_films(root, 9)
-    folders = {number: next((root / "images").glob(f"*{fictional_film(number)['imdb_id']}*")) for number in (3, 5)}
-    Image.new("RGB", (64, 36), (255, 255, 255)).save(folders[3] / "3.jpg")
-    shutil.rmtree(folders[5])
-    with open(root / "dataset" / frames.FRAMES, "r+b") as file:
-        file.seek(frames.HEADER + 12 * 16 * 3072)
-        file.write(b"flipped")
+    """Nine more films, one with another picture, one gone, one with flipped bytes, and the same of sound."""
+    for film in add_new_films(root, 9)[::2]:
+        add_sound(next((root / "images").glob(f"*{film}*")))
+    Image.new("RGB", (64, 36), (255, 255, 255)).save(folder_of(root, 3) / "3.jpg")
+    add_sound(folder_of(root, 4))
+    (folder_of(root, 8) / SOUND).unlink()
+    shutil.rmtree(folder_of(root, 5))
+    for name, place in (("frames", 12 * 16 * 3072), ("sound", 20 * 128 * 128)):
+        with open(root / "dataset" / f"{name}.npy", "r+b") as file:
+            file.seek(HEADER + place)
+            file.write(b"flipped")
 
 
 @pytest.fixture(scope="module")
-def begun(frames_root: Path, dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def begun(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A root whose dataset is to be brought up to date, and, with TORTURE=1, one without a dataset."""
-    roots = [tmp_path_factory.mktemp("begun") / name for name in ("grown", "first")]
-    shutil.copytree(dataset_root, roots[0])
-    shutil.copytree(frames_root, roots[1])
+    folder = tmp_path_factory.mktemp("begun")
+    first = with_sound(frames_root, folder / "first")
+    roots = [with_dataset(first, folder / "grown"), first]
     grown(roots[0])
     return roots[: amount(2, 1)]
 
 
-def check_nothing_wrong_is_read(root: Path, told: dict[str, bytes]) -> None:
+def by_film(root: Path) -> dict[str, tuple[bytes, bytes]]:
+    data = Dataset.open(Project(root))
+    rows = data.films.imdb_id.items()
+    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
+
+
+def check_nothing_wrong_is_read(root: Path, told: dict[str, tuple[bytes, bytes]]) -> None:
     """A dataset that can be opened holds of each film what the unbroken one does, or what was there before."""
     try:
-        data = Dataset.open(Project(root))
+        found = by_film(root)
     except TrailerError:
         return
-    for row, film in data.films.imdb_id.items():
-        assert film not in told or data.film_frames(row).tobytes() == told[film]
+    assert all(found[film] == told[film] for film in found.keys() & told.keys())
 
 
-def unbroken(begun: Path, root: Path) -> tuple[dict[str, bytes], dict[str, bytes], float]:
-    """The bytes of a build of a copy, each film's frames, and the seconds it takes."""
+def unbroken(begun: Path, root: Path) -> tuple[dict[str, bytes], dict[str, tuple[bytes, bytes]], float]:
+    """The bytes of a build of a copy, each film's frames and sound, and the seconds it takes."""
     shutil.copytree(begun, root)
     began = time.monotonic()
     build(Project(root))
-    seconds, data = time.monotonic() - began, Dataset.open(Project(root))
-    told = {film: data.film_frames(row).tobytes() for row, film in data.films.imdb_id.items()}
-    told.pop(fictional_film(3)["imdb_id"])  # its picture was changed: old and new are right
+    seconds, told = time.monotonic() - began, by_film(root)
+    for number in (3, 4, 8):
+        told.pop(fictional_film(number)["imdb_id"])  # changed: old and new are right
     return content(root), told, seconds
 
 

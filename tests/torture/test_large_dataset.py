@@ -10,9 +10,10 @@ import pytest
 from conftest import amount
 from harness import PATH
 from PIL import Image
+from sounds import add_sound
 
 from trailer_lib.project import Project
-from trailer_lib.video import frame_folder
+from trailer_lib.video import SOUND, folder_name
 
 FILMS, NEW, EACH, SIZE = amount(25_000, 300), amount(500, 10), 2, 128
 MOST = 500_000  # KB
@@ -22,7 +23,7 @@ from pathlib import Path
 from trailer_lib import Project, dataset
 project = Project.open(sys.argv[1])
 dataset.build(project, project.settings("dataset", size=int(sys.argv[2]), min_frames=2))
-print(len(dataset.Dataset.open(project).films))
+print(len(dataset.Dataset.open(project).sound))
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
 
@@ -33,19 +34,21 @@ def sources(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{number}.jpg" for number in range(10)]
     for number, path in enumerate(paths):
         Image.new("RGB", (160, 160), (20 * number, 255 - 20 * number, 128)).save(path)
+    add_sound(tmp_path, 130)
     return paths
 
 
 def add(root: Path, sources: list[Path], numbers: range) -> None:
     for number in numbers:
-        folder = root / "images" / frame_folder.folder_name(f"tt{number:07d}", f"Film {number}", 2000)
+        folder = root / "images" / folder_name(f"tt{number:07d}", f"Film {number}", 2000)
         folder.mkdir(parents=True)
         for place in range(EACH):
             os.link(sources[(number + place) % len(sources)], folder / f"{place}.jpg")
+        os.link(root.parent / SOUND, folder / SOUND)
 
 
 def build(root: Path) -> tuple[int, int]:
-    """(films, peak KB) of a build and an opening in a process of their own."""
+    """(clips, one a film, and peak KB) of a build and an opening in a process of their own."""
     command = [sys.executable, "-c", BUILD, str(root), str(SIZE)]
     environment = os.environ | {"PYTHONPATH": PATH}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=3000)
