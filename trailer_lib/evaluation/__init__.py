@@ -1,7 +1,7 @@
 """Predictions in, numbers that can be believed out: metrics with intervals, beside baselines that see no trailer.
 
 `metrics`: metrics, verdict, intervals of one prediction. `baselines`: what metadata alone predicts, and a result beside
-it. `evidence`: what a table of trailer features adds.
+it. `evidence`: what tables of trailer features add.
 """
 
 import lazy_loader
@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "baselines": "BASELINES add_metadata baseline_losses baseline_predictions compare_with_baselines error_table"
         " fit_genres genre_loss median_prediction metric_table missing_baselines".split(),
-        "evidence": "evaluate_features evidence_films evidence_table read_features".split(),
+        "evidence": "evaluate_features evidence_films evidence_table read_features read_tables".split(),
         "metrics": "LEVELS Metric collapsed conformal_intervals evaluate_all genre_prediction is_better"
         " paired_difference result_warnings verdict".split(),
     },
