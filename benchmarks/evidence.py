@@ -58,13 +58,14 @@ def of_catalogue(project: Project) -> dict:
     return evaluate_features(films[films.imdb_id.isin(load(project).films.imdb_id)].reset_index(drop=True), repeats=1)
 
 
-def of_trailers(file: str, columns: str, repeats: int) -> Callable[[Project], dict]:
-    """What the columns of a table of trailer features whose names begin so say, on all its films with a score."""
+def of_trailers(file: str, **columns: str) -> Callable[[Project], dict]:
+    """What sources, the columns of a table of trailer features whose names begin so, say of its films with a score."""
 
     def evaluate(project: Project) -> dict:
         films = evidence_films(project)
         table = read_features(project.root / file, films)
-        return evaluate_features(films, table.loc[:, table.columns.str.startswith(columns)], repeats=repeats)
+        sources = {name: table.loc[:, table.columns.str.startswith(start)] for name, start in columns.items()}
+        return evaluate_features(films, sources)
 
     return evaluate
 
@@ -73,10 +74,10 @@ EMBEDDING, HAND_MADE = "trailer_embeddings.npz", "trailer_features/train_feature
 PARTS = {
     "splits": splits,
     "metadata": of_catalogue,
-    "embedding": of_trailers(EMBEDDING, "", 3),
-    "both": of_trailers(HAND_MADE, "", 1),
-    "visual": of_trailers(HAND_MADE, "avf", 1),
-    "audio": of_trailers(HAND_MADE, "ivec", 1),
+    "embedding": of_trailers(EMBEDDING, trailer=""),
+    "both": of_trailers(HAND_MADE, visual="avf", audio="ivec"),
+    "visual": of_trailers(HAND_MADE, trailer="avf"),
+    "audio": of_trailers(HAND_MADE, trailer="ivec"),
 }
 TITLES = {
     "metadata": "Metadata known before release",

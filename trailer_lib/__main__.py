@@ -101,8 +101,9 @@ COMMANDS: dict[str, tuple] = {
         arg("--final", action="store_true", help="take in the test films, and count that they were scored"),
     ),
     "evidence": (
-        "Say what metadata and a table of features tell.", "--features features.npz", ROOT,
-        arg("--features", metavar="FILE", help=".npz, .csv or .tsv: a row a film, by an id, or title and year"),
+        "Say what metadata and tables of features tell.", "--features sound.csv frames.npz", ROOT,
+        arg("--features", metavar="FILE", nargs="+", action="extend", help=".npz, .csv or .tsv: a row a film, by an id,"
+            " or title and year; of several files also stacked"),
         FOLDS, arg("--repeats", type=whole(1), metavar="R", default=3, help=REPEATS), JSON, figure("the table"),
     ),
     "predict": (

@@ -149,7 +149,7 @@ def evidence(args: argparse.Namespace) -> None:
     from trailer_lib import evaluation
 
     films = evaluation.evidence_films(Project.open(args.root))
-    features = evaluation.read_features(Path(args.features), films) if args.features else None
+    features = evaluation.read_tables([*map(Path, args.features or [])], films)
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
     lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
     print(as_json(results) if args.json else "\n".join(lines))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from conftest import FILMS
 
+from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import baselines, evidence, metrics
 from trailer_lib.project import Project
@@ -151,38 +152,77 @@ def features(table: pd.DataFrame, signal: np.ndarray) -> pd.DataFrame:
 
 def test_features_with_a_signal_add_to_the_genres() -> None:
     table = films()
-    found = evidence.evaluate_features(table, features(table, table.hidden), folds=3, repeats=2)
+    found = evidence.evaluate_features(table, {"trailer": features(table, table.hidden)}, folds=3, repeats=2)
     gain = found["nMSE minus"]["genre only + trailer"]
     assert gain["than"] == "genre only" and gain["high"] < -0.3
     assert found["metrics"]["genre only + trailer"]["nMSE"]["value"] < 0.1
     assert found["remarks"] == [] and sum(found["chosen"].values()) == 6 and json.loads(json.dumps(found)) == found
-    beside = evidence.evidence_table(found)["that of"]
-    assert beside["mean baseline"] == "" and beside["genre only"] == beside["trailer"] == "mean baseline"
+    beside = evidence.evidence_table(found).iloc[:, -1]
+    assert beside.name == "that of" and beside["mean baseline"] == ""
+    assert beside["genre only"] == beside["trailer"] == "mean baseline"
 
 
 def test_features_of_chance_add_nothing() -> None:
     table = films()
     chance = features(table, np.random.default_rng(2).normal(0, 1, len(table)))
-    found = evidence.evaluate_features(table, chance, folds=4, repeats=1)
+    found = evidence.evaluate_features(table, {"trailer": chance}, folds=4, repeats=1)
     gain = found["nMSE minus"]["genre only + trailer"]
     assert abs(gain["value"]) < 0.05 and gain["high"] > 0
     assert found["metrics"]["trailer"]["nMSE"]["value"] > 0.9
 
 
+def test_two_tables_are_two_sources_and_are_stacked() -> None:
+    table, heard, chance = films(), *np.random.default_rng(3).normal(0, 1, (2, 150))
+    table["score"] += 0.5 * heard
+    tables = {"seen": features(table, table.hidden), "heard": features(table, heard)}
+    found = evidence.evaluate_features(table, tables, folds=3, repeats=1)
+    assert list(found["metrics"])[3:6] == ["seen", "heard", "trailer"] and sum(found["chosen"].values()) == 6
+    assert {*found["trailer minus"]} == {*tables} and all(gain["high"] < 0 for gain in found["trailer minus"].values())
+    assert found["nMSE minus"]["genre only + trailer"]["high"] < -0.5
+    assert evidence.evidence_table(found)["trailer minus"].astype(bool).sum() == 2
+    tables["heard"] = features(table, chance)
+    gain = evidence.evaluate_features(table, tables, folds=3, repeats=1)["trailer minus"]["seen"]
+    assert abs(gain["value"]) < 0.01 and gain["low"] < 0 < gain["high"]
+
+
+def test_tables_are_named_by_their_files(tmp_path: Path) -> None:
+    row = "imdb_id,light\ntt0000001,1\n"
+    paths = [write(tmp_path, row, name) for name in ("sound.csv", "frames.tsv", "sound.txt", "genre only.csv")]
+    assert list(evidence.read_tables(paths[:2], LISTED)) == ["sound", "frames"]
+    assert list(evidence.read_tables(paths[:1], LISTED)) == ["trailer"] and evidence.read_tables([], LISTED) == {}
+    for wrong, name in ((paths[:3], "'sound'"), (paths[1:], "'genre only'")):
+        with pytest.raises(TrailerError, match=f"two rows of the result would be named {name}: rename the file"):
+            evidence.read_tables(wrong, LISTED)
+
+
+def test_several_tables_on_the_command_line(frames_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    ids = [f"tt88{number:05d}" for number in range(FILMS)]
+    for name in ("sound", "frames"):
+        write(tmp_path, "imdb_id,level\n" + "".join(f"{key},{len(name)}{key[-2:]}\n" for key in ids), f"{name}.csv")
+    words = ["evidence", "--root", frames_root, "--folds", 3, "--repeats", 1, "--features"]
+    assert main([*map(str, [*words, tmp_path / "sound.csv", tmp_path / "frames.csv"])]) == 0
+    text = capsys.readouterr().out
+    assert f"frames: {FILMS} of {FILMS} rows are of films with a score; features: level" in text
+    assert "trailer minus" in text and "genre only + trailer " in text
+
+
 def test_the_scores_of_test_films_change_no_prediction() -> None:
     table, test = films(60), np.arange(60) % 4 == 0
-    signal = features(table, table.hidden).to_numpy()
+    signal = {name: features(table, table.hidden).to_numpy() for name in ("seen", "heard")}
     rows, _ = evidence.fold_rows(table, signal, test)
     changed, _ = evidence.fold_rows(table.assign(score=table.score.where(~test, 1.0)), signal, test)
-    assert len(rows) == 7 and all((rows[name] == changed[name]).all() for name in rows)
+    assert len(rows) == 9 and all((rows[name] == changed[name]).all() for name in rows)
 
 
 def test_only_films_with_features_take_part_and_too_few_are_refused() -> None:
     table, present = films(60), 12
-    found = evidence.evaluate_features(table, features(table, table.hidden)[:50], folds=3, repeats=1)
-    assert found["films"] == 50
+    tables = {"seen": features(table, table.hidden)[:50], "heard": features(table, table.hidden)[10:]}
+    found = evidence.evaluate_features(table, tables, folds=3, repeats=1)
+    assert found["films"] == 40
     with pytest.raises(TrailerError, match=f"^{present} films are too few for 10 folds"):
-        evidence.evaluate_features(table, features(table, table.hidden)[:present], folds=10)
+        evidence.evaluate_features(table, {"trailer": features(table, table.hidden)[:present]}, folds=10)
+    with pytest.raises(TrailerError, match=r"^0 films in all of seen, heard are too few for 3 folds"):
+        evidence.evaluate_features(table, tables | {"heard": tables["heard"][40:]}, folds=3)
     with pytest.raises(TrailerError, match=r"^all 60 films have the score 6\.1: without a variance no nMSE"):
         evidence.evaluate_features(table.assign(score=6.1), folds=3)
 

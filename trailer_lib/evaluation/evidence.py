@@ -1,9 +1,9 @@
-"""What a table of trailer features says of the scores, alone and on top of the baselines, out of fold."""
+"""What tables of trailer features say of the scores: each, all, and on top of the baselines, out of fold."""
 
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import product
@@ -30,6 +30,18 @@ MAX_BYTES = 4_000_000_000  # 25,000 films of 40,000 columns
 IDS = ["imdb_id", "tconst", "imdbid", "const", "youtube_id", "youtubeid", "ytid"]
 NO_FEATURES = {*IDS, "title", "year", "movieid", "tag"}
 MISSING = {"", "?", "-", "na", "n/a", "#n/a", "nan", "none", "null"}
+EXTENDED = {f"{name} + trailer": name for name in list(baselines.BASELINES)[1:]}
+
+
+def read_tables(paths: Sequence[Path], films: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """`read_features` of each file, by the file's name without its suffix; of a single one as "trailer"."""
+    if len(paths) == 1:
+        return {"trailer": read_features(paths[0], films)}
+    rows = ["trailer", "median", *baselines.BASELINES, *EXTENDED, *(path.stem for path in paths)]
+    for path in paths:
+        if rows.count(path.stem) > 1:
+            raise TrailerError(f"{path}: two rows of the result would be named {path.stem!r}: rename the file")
+    return {path.stem: read_features(path, films) for path in paths}
 
 
 def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
@@ -50,20 +62,19 @@ def read_features(path: Path, films: pd.DataFrame) -> pd.DataFrame:
     rows, table = len(table), table[table.index.isin(films.imdb_id)]
     if not len(table):
         raise TrailerError(f"{path}: none of its films is among the {len(films)} with a score: are the ids IMDb's?")
-    if table.index.has_duplicates:
-        first = table.index[table.index.duplicated()][0]
-        raise TrailerError(f"{path}: several rows of {first}: average or remove them")
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise TrailerError(f"{path}: several rows of {twice[0]}: average or remove them")
     table = table.replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
     if not table.shape[1]:
         raise TrailerError(f"{path}: no column of numbers beside the films' ids")
     missing = [f"{count} in {name}" for name, count in table.isna().sum().items() if count]
-    remarks.append(f"{len(table)} of {rows} rows are of films with a score; features: {_first(table.columns)}")
+    remarks.append(f"{len(table)} of {rows} rows are of films with a score; features: {_first([*table.columns])}")
     table.attrs["remarks"] = remarks + [f"missing values: {_first(missing)}"] * bool(missing)
     return table
 
 
-def _first(names: Iterable[str]) -> str:
-    names = list(names)
+def _first(names: list[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
@@ -76,7 +87,7 @@ def _read_arrays(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
         arrays = dict(archive)
     ids = {name: arrays.pop(name) for name in ("imdb_id", "youtube_id") if name in arrays}
     if not ids or any(array.ndim != 1 or array.dtype.kind not in "US" for array in ids.values()):
-        raise ValueError(f"no array imdb_id or youtube_id of text [n]; it has {_first(arrays) or 'nothing else'}")
+        raise ValueError(f"no array imdb_id or youtube_id of text [n]; it has {_first([*arrays]) or 'nothing else'}")
     texts = pd.DataFrame({name: array.astype(str) for name, array in ids.items()})
     columns = {}
     for name, array in arrays.items():
@@ -98,7 +109,7 @@ def _read_text(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     if table.dropped:
         remarks.append(f"{len(table.dropped)} damaged rows are left out, the first is row {table.dropped[0][1]}")
     if not mostly.all():
-        remarks.append(f"left out, as most of their cells are no numbers: {_first(cells.columns[~mostly])}")
+        remarks.append(f"left out, as most of their cells are no numbers: {_first([*cells.columns[~mostly]])}")
     return texts, numbers.loc[:, mostly], remarks
 
 
@@ -114,11 +125,10 @@ def _film_ids(rows: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
     by_video = dict(zip(films.youtube_id, films.imdb_id.where(~films.youtube_id.duplicated(keep=False)))) | {"": None}
     ids, columns = pd.Series(None, rows.index, dtype=object), [name for name in IDS if name in rows]
     if not columns and not {"title", "year"} <= {*rows}:
-        raise ValueError(f"no column imdb_id or youtube_id, nor title and year; it has {_first(rows)}")
+        raise ValueError(f"no column imdb_id or youtube_id, nor title and year; it has {_first([*rows])}")
     for name in columns:
         videos = rows[name].map(catalog.video_id)
-        films_of_videos = videos.map(by_video).mask(videos.duplicated(keep=False))
-        ids = ids.fillna(rows[name].map(_imdb_id)).fillna(films_of_videos)
+        ids = ids.fillna(rows[name].map(_imdb_id)).fillna(videos.map(by_video).mask(videos.duplicated(keep=False)))
     if {"title", "year"} <= {*rows}:  # as the catalogue matches trailers
         rest, others = rows[ids.isna()], films[~films.imdb_id.isin(ids)]
         years = rest.year.map(catalog.parse_number).fillna(0)
@@ -146,57 +156,66 @@ def evidence_films(project: Project) -> pd.DataFrame:
             listed = catalog.load(project).films.set_index("imdb_id").youtube_id
             table["youtube_id"] = table.imdb_id.map(listed).fillna("")
     else:
-        table = catalog.load(project).films
-        table["key"] = catalog.trailer_keys(table)
+        table = catalog.load(project).films.assign(key=catalog.trailer_keys)
     columns = ["imdb_id", "youtube_id", "title", "year", "score", "genres", "runtime_minutes", "key"]
     return baselines.add_metadata(project, table[columns].reset_index(drop=True))
 
 
-def evaluate_features(
-    films: pd.DataFrame, features: pd.DataFrame | None = None, folds: int = 5, repeats: int = 3
-) -> dict:
+def evaluate_features(films: pd.DataFrame, features: Mapping | None = None, folds: int = 5, repeats: int = 3) -> dict:
     """Metrics of predictions out of fold, and what the features add to each baseline, as plain numbers.
 
-    Only films (`evidence_films`) with `features` (`read_features`) take part; None: all, for the baselines alone. The
-    head of the features and the weights are chosen within the train films of each fold.
+    Only films (`evidence_films`) in every table of `features` (`read_tables`) take part; without tables all, for the
+    baselines alone. Each table's head and the weights are chosen within the train films of each fold. "trailer": all
+    tables stacked; "trailer minus": its paired difference of nMSE to each of several tables.
     """
-    matrix, remarks = None, []
-    if features is not None:
-        films = films[films.imdb_id.isin(features.index)].reset_index(drop=True)
-        matrix, remarks = features.loc[films.imdb_id].to_numpy(), features.attrs.get("remarks", [])
+    features, differences = features or {}, {}
+    for table in features.values():
+        films = films[films.imdb_id.isin(table.index)]
+    films, several = films.reset_index(drop=True), len(features) > 1
+    rows, heads = _predict_out_of_fold(films, features, folds, repeats)
+    truth, median = films.score.to_numpy(), rows.pop("median")
+    for row in list(rows)[1:]:
+        than = EXTENDED.get(row, "mean baseline")
+        differences[row] = {"than": than} | asdict(paired_difference(truth, rows[row], rows[than]))
+    results = {"films": len(films), "metrics": evaluate_all(truth, rows, median), "nMSE minus": differences}
+    minus = {name: asdict(paired_difference(truth, rows["trailer"], rows[name])) for name in features if several}
+    results |= {"trailer minus": minus} if several else {}
+    facts = {"folds": folds, "repeats": repeats, "left out": baselines.missing_baselines(films), "chosen": heads}
+    remarks = [(name, remark) for name, table in features.items() for remark in table.attrs.get("remarks", [])]
+    return results | facts | {"remarks": [f"{name}: {remark}" if several else remark for name, remark in remarks]}
+
+
+def _predict_out_of_fold(films: pd.DataFrame, features: Mapping, folds: int, repeats: int) -> tuple[dict, dict]:
+    """The predictions, float [repeats, films], of each row that every fold has, and how often each head was chosen."""
+    matrices = {name: table.loc[films.imdb_id].to_numpy() for name, table in features.items()}
     rows, heads = defaultdict(lambda: np.full((repeats, len(films)), np.nan)), Counter()
     for repeat, fold in bar(list(product(range(repeats), range(folds))), desc="evidence", unit="fold"):
         assigned = assign_folds(films.key, folds, repeat)
         if np.bincount(assigned, minlength=folds).min() < 2:
-            raise TrailerError(f"{len(films)} films are too few for {folds} folds of 2 or more: name fewer folds")
+            count = f"{len(films)} films" + f" in all of {', '.join(features)}" * (len(features) > 1)
+            raise TrailerError(f"{count} are too few for {folds} folds of 2 or more: name fewer folds")
         if np.ptp(films.score) == 0:
             raise TrailerError(f"all {len(films)} films have the score {films.score[0]}: without a variance no nMSE")
-        predictions, head = fold_rows(films, matrix, assigned == fold)
-        heads.update(head)
+        predictions, chosen = fold_rows(films, matrices, assigned == fold)
+        heads.update(chosen)
         for row, predicted in predictions.items():
             rows[row][repeat, assigned == fold] = predicted
-    facts = {"folds": folds, "repeats": repeats, "left out": baselines.missing_baselines(films), "chosen": dict(heads)}
-    rows = {row: predicted for row, predicted in rows.items() if np.isfinite(predicted).all()}
-    truth, median, differences = films.score.to_numpy(), rows.pop("median"), {}
-    for row in list(rows)[1:]:
-        extended = row.removesuffix(" + trailer")
-        than = extended if row != extended else "mean baseline"
-        differences[row] = {"than": than} | asdict(paired_difference(truth, rows[row], rows[than]))
-    results = {"films": len(films), "metrics": evaluate_all(truth, rows, median), "nMSE minus": differences}
-    return results | facts | {"remarks": remarks}
+    return {row: predicted for row, predicted in rows.items() if np.isfinite(predicted).all()}, dict(heads)
 
 
-def fold_rows(films: pd.DataFrame, features: np.ndarray | None, test: np.ndarray) -> tuple[dict[str, np.ndarray], list]:
+def fold_rows(films: pd.DataFrame, features: dict[str, np.ndarray], test: np.ndarray) -> tuple[dict, list[str]]:
     """Each row's predictions for the films where `test`, bool [films], fitted on the others; the heads chosen."""
     train, tested, scores = films[~test], films[test], films.score.to_numpy()[~test]
-    fitted = baselines.fit_baselines(train, tested, baselines.BASELINES)
-    rows = {name: baseline.outer for name, baseline in fitted.items()}
+    fitted, heads = baselines.fit_baselines(train, tested, baselines.BASELINES), feature_heads()
+    tables = {name: baselines.best_predictions(heads, x[~test], scores, x[test]) for name, x in features.items()}
+    rows = {name: source.outer for name, source in (fitted | tables).items()}
     rows["median"] = baselines.median_prediction(train, tested)
-    if features is None:
-        return rows, []
-    trailer = baselines.best_predictions(feature_heads(), features[~test], scores, features[test])
-    stacked = {f"{name} + trailer": baselines.stack([fitted[name], trailer], scores) for name in list(fitted)[1:]}
-    return rows | {"trailer": trailer.outer} | stacked, [trailer.model]
+    if len(tables) > 1:
+        rows["trailer"] = baselines.stack([*tables.values()], scores)
+    for row, name in EXTENDED.items():
+        if tables and name in fitted:
+            rows[row] = baselines.stack([fitted[name], *tables.values()], scores)
+    return rows, [f"{name}: {head.model}" if len(tables) > 1 else head.model for name, head in tables.items()]
 
 
 def feature_heads() -> dict[str, BaseEstimator]:
@@ -209,7 +228,9 @@ def feature_heads() -> dict[str, BaseEstimator]:
 
 def evidence_table(results: dict) -> pd.DataFrame:
     """`evaluate_features` as a table: "value [low, high]" in the cells, the nMSE minus that of another row."""
-    gains = results["nMSE minus"]
-    minus = {row: f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}" for row, gain in gains.items()}
-    columns = {"nMSE minus": minus, "that of": {row: gain["than"] for row, gain in gains.items()}}
-    return metric_table(results).join(pd.DataFrame(columns)).fillna("")
+    columns = {"nMSE minus": {}, "that of": {}, "trailer minus": {}}
+    for name in columns:
+        for row, gain in results.get(name, {}).items():
+            columns[name][row] = f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}"
+    columns["that of"] = {row: gain["than"] for row, gain in results["nMSE minus"].items()}
+    return metric_table(results).join(pd.DataFrame(columns).dropna(axis=1, how="all")).fillna("")

@@ -88,7 +88,8 @@ def _from_link(link: str, settings: ScrapeSettings, begin: Callable[[str], objec
             raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
         begin("frames")
         refuse_long_video(fetched.video, name)
-        return _from_video(fetched.video, fetched.sound, name, settings, threads, fetched.no_sound)
+        sound = None if fetched.no_sound else fetched.sound or fetched.video
+        return _from_video(fetched.video, sound, name, settings, threads, fetched.no_sound)
 
 
 def refuse_long_video(path: Path, name: str) -> None:
