@@ -63,7 +63,6 @@ class Stack:
     def __init__(self, truth: np.ndarray, parts: Mapping[str, np.ndarray], mean: float) -> None:
         self.truth, self.mean = np.asarray(truth, np.float64), mean
         self.parts = {name: np.asarray(points, np.float64) for name, points in parts.items()}
-        self.variance = float(self.truth.var()) or 1.0
         self.fits: dict[Case, Fit] = {}
 
     def fit(self, case: Case) -> Fit:
@@ -90,7 +89,7 @@ class Stack:
         count = deviations.shape[1]
         if count == 1:
             return np.ones(1)
-        prior = np.eye(count) * np.sqrt(PRIOR * self.variance)
+        prior = np.eye(count) * np.sqrt(PRIOR * (np.square(target).mean() if len(target) else 1.0))
         return nnls(np.vstack([deviations, prior]), np.concatenate([target, prior.sum(1) / count]))[0]
 
     def contributions(self, case: Case, parts: Mapping[str, float]) -> dict[str, float]:
