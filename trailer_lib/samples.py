@@ -78,7 +78,7 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
     """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video.
 
-    score = 6.4 + 1.1 * (0.6 * taste + 0.65 * seen + 0.65 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
+    score = 6.4 + 1.1 * (0.6 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
     """
     rng = np.random.default_rng(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
@@ -87,7 +87,7 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
         taste = np.mean([GENRE_SCORES[genre] for genre in genres])
         seen, heard, noise = rng.standard_normal(3).tolist()
-        quality = 0.6 * taste + 0.65 * seen + 0.65 * heard + 0.1 * noise
+        quality = 0.6 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise
         title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
         title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
         damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "no sound" * (number % 12 == 5))
@@ -202,9 +202,9 @@ def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.nda
     back = _painted(sky, (0.55 + 0.45 * fall) * (0.7 + 0.3 * _texture(rng)[:, :WIDTH]))
     sun = rng.random(2) * (WIDTH, HEIGHT * 0.4) + (0, 8)
     ImageDraw.Draw(back).ellipse([*(sun - 12), *(sun + 12)], (235, 235, 235))
-    hills = []
+    horizon, hills = rng.uniform(0.3, 0.6), []
     for depth in (1, 2, 3):
-        shape = fall > 0.35 + 0.16 * depth + _skyline(rng, jagged=warmth) / HEIGHT
+        shape = fall > horizon + 0.16 * (depth - 1) + _skyline(rng, jagged=warmth) / HEIGHT
         hills.append((_painted(ground / depth, (1.2 - 0.4 * fall) * _texture(rng)), Image.fromarray(shape)))
     for step in range(length):
         picture = back.copy()
