@@ -1,10 +1,9 @@
 """Fictional films with trailers like real ones, to try everything without a download.
 
-The score of a film is the sum of four parts. `SampleFilm.seen` shows in its pictures only: better films are cooler in
-hue, calmer in motion and smoother in line, with noise from film to film and from shot to shot. `SampleFilm.heard` is in
-its sound only: the music of better films is darker and slower. The rest is the taste for its genres, and noise. Logos,
-rating cards, titles, fades, black gaps, letterbox bars, voices, loudness and key say nothing of the score.
-Every twelfth trailer has no sound.
+A film's score is the sum of four parts. `SampleFilm.seen` shows in its pictures alone: better films are cooler in hue,
+calmer in motion and smoother in line, with noise from film to film and from shot to shot. `SampleFilm.heard` is in its
+sound alone: the music of better films is darker and slower. The rest is the taste for its genres, and noise. Logos,
+rating cards, titles, fades, gaps, letterbox bars, voices, loudness and key say nothing. Every twelfth has no sound.
 """
 
 import csv
@@ -133,8 +132,9 @@ def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
         pictures, sound = list(_trailer(film, seed)), {}
         if film.damage != "no sound":
             sound = {"audio_path": str(scratch / "sound.wav"), "audio_codec": "aac"}
-            loudness = np.array([picture.max() / 255 for picture in pictures])  # black is quiet
-            _write_wav(scratch / "sound.wav", _soundtrack(film, seed, loudness))
+            with wave.open(sound["audio_path"], "wb") as file:
+                file.setparams((1, 2, RATE, 0, "NONE", ""))
+                file.writeframes(_soundtrack(film, seed, [picture.max() / 255 for picture in pictures]).tobytes())
         picture_coding = {"codec": "libx264", "quality": None, "output_params": coding, "ffmpeg_log_level": "error"}
         writer = imageio_ffmpeg.write_frames(str(temporary), (WIDTH, HEIGHT), fps=FPS, **picture_coding, **sound)
         writer.send(None)
@@ -145,28 +145,21 @@ def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
             os.truncate(temporary, temporary.stat().st_size * 6 // 10)
 
 
-def _write_wav(path: Path, samples: np.ndarray) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
-
-
-def _soundtrack(film: SampleFilm, seed: int, loudness: np.ndarray) -> np.ndarray:
-    """A chord with drums, and a voice over it: float64 [samples] within about 1; `loudness` 0 to 1 of each frame."""
+def _soundtrack(film: SampleFilm, seed: int, brightness: list[float]) -> np.ndarray:
+    """A chord, drums and a voice, int16 [samples]; `brightness`: of each frame, 0 to 1; black is quiet."""
     rng = np.random.default_rng([seed, film.number, zlib.crc32(b"sound")])
     strain = 1 / (1 + np.exp(1.3 * (film.heard + 0.2 * rng.standard_normal())))
-    seconds = np.arange(len(loudness) * RATE // FPS) / RATE
-    beat = 0.7 - 0.5 * strain  # seconds
-    since = seconds % beat
+    seconds = np.arange(len(brightness) * RATE // FPS) / RATE
+    since = seconds % (0.7 - 0.5 * strain)  # the last beat
     root, power = rng.uniform(90, 180), 3.0 - 2.3 * strain
     chord = sum(_tone(root * step * seconds, np.arange(1, 31) ** -power) for step in (1, 1.25, 1.5))
     drums = np.exp(-since / 0.04) * rng.standard_normal(len(seconds))
     formants = np.exp(-(((np.arange(1, 31) - rng.uniform(4, 8)) / 3) ** 2))
-    syllables = np.maximum(0, np.sin(2 * np.pi * rng.uniform(3, 5) * seconds))
-    spoken = np.repeat(rng.random(len(seconds) // RATE + 1) < 0.4, RATE)[: len(seconds)]  # by the second
+    syllables = np.maximum(0, np.sin(25 * seconds)) * (np.sin(seconds + rng.uniform(0, 6.3)) > 0)
     voice = _tone(rng.uniform(100, 220) * seconds + 0.5 * np.sin(7 * seconds), formants)
-    mixed = chord * (0.3 + 0.7 * np.exp(-since / 0.2)) + 0.5 * drums + 0.5 * voice * syllables * spoken
-    return 10 ** rng.uniform(-1.2, -0.8) * mixed * np.interp(seconds * FPS, np.arange(len(loudness)), loudness)
+    mixed = chord * (0.3 + 0.7 * np.exp(-since / 0.2)) + 0.5 * drums + 0.5 * voice * syllables
+    loudness = 10 ** rng.uniform(-1.2, -0.8) * np.interp(seconds * FPS, np.arange(len(brightness)), brightness)
+    return (32767 * np.clip(loudness * mixed, -1, 1)).astype("<i2")
 
 
 def _tone(turns: np.ndarray, overtones: np.ndarray) -> np.ndarray:
@@ -242,9 +235,8 @@ def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
 def _card(lines: list[str], ground: tuple[int, int, int]) -> np.ndarray:
     card = Image.new("RGB", (WIDTH, HEIGHT), ground)
     text = "\n".join(lines)
-    size = min(28, 300 // max(len(line) for line in lines), 110 // len(lines))
-    place = (WIDTH // 2, HEIGHT // 2)
-    ImageDraw.Draw(card).multiline_text(place, text, "white", ImageFont.load_default(size), "mm", align="center")
+    font = ImageFont.load_default(min(28, 300 // max(len(line) for line in lines), 110 // len(lines)))
+    ImageDraw.Draw(card).text((WIDTH // 2, HEIGHT // 2), text, "white", font, "mm", align="center")
     return np.asarray(card)
 
 
