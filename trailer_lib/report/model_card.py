@@ -25,7 +25,7 @@ metrics: [mse, mae, r_squared, spearmanr]
 SOURCES = {
     "frames": "{frames} frames of the trailer through {backbone}, aggregate {aggregate}, head {head}",
     "sound": "ridge regression on features of {backbone}, of the log-mel spectrogram in clips of 4.1 seconds",
-    "metadata": "ridge regression or boosting on genres, running time, year, people, ..., as far as the tables have them",
+    "metadata": "ridge regression or boosting on genres, running time, year and more, as far as the tables have them",
 }
 STACKING = """\
 A prediction is the train films' mean plus a weighted sum of the sources' deviations from it. The weights are fitted on
