@@ -30,7 +30,7 @@ WIDTH, HEIGHT, FPS = 256, 144, 24
 WIDE = WIDTH + 64  # what the camera can pass in a shot
 RATE = 1000 * FPS  # samples of sound a second
 GOPS = (12, 48, 125)
-GENRE_SCORES = {"Action": -0.3, "Comedy": -0.3, "Drama": 0.6, "Horror": -0.7, "Romance": 0.1, "Sci-Fi": 0.2}
+GENRE_SCORES = {"Action": -0.8, "Comedy": -0.7, "Drama": 1.6, "Horror": -1.7, "Romance": 0.4, "Sci-Fi": 0.8}
 ADJECTIVES = (
     "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
 )
