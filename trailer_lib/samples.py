@@ -77,7 +77,7 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
     """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video.
 
-    score = 6.4 + 1.1 * (0.6 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
+    score = 6.4 + 1.1 * (0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
     """
     rng = np.random.default_rng(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
@@ -86,7 +86,7 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
         taste = np.mean([GENRE_SCORES[genre] for genre in genres])
         seen, heard, noise = rng.standard_normal(3).tolist()
-        quality = 0.6 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise
+        quality = 0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise
         title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
         title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
         damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "no sound" * (number % 12 == 5))
