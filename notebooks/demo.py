@@ -41,7 +41,8 @@ def _score(root: Path, demo: Path) -> None:
     for film in films:
         prediction = predictor.predict(root / "held_out" / film["file"], {"genres": film["genres"]})
         prediction.figure().savefig(demo / f"{Path(film['file']).stem}.png", dpi=120)
-        print(f"   {film['title']} ({film['year']}): predicted {prediction.score:.1f}, true {film['score']}")
+        points = f"predicted {prediction.score:.1f}, from the trailer alone {prediction.trailer_score:.1f}"
+        print(f"   {film['title']} ({film['year']}): {points}, true {film['score']}")
     print(f"   {prediction.verdict}")
     errors = prediction.split, prediction.mae, prediction.mean_baseline_mae
     print("   its mean error on {} films: {:.2f} points; the mean baseline's: {:.2f}".format(*errors))

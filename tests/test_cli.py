@@ -232,6 +232,7 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
         ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"), ("dataset", "salt=2024", "salt", "2024"),
         ("scrape", "source=folder:my trailers", "source", "folder:my trailers"), ("scrape", "--films=5", "films", 5),
         ("scrape", "--retry-failed", "retry_failed", True), ("scrape", "films=0", "retry_failed", False),
+        ("scrape", "--sound", "sound", True),
     ],
 )  # fmt: skip
 def test_a_setting_is_read_in_its_type(
@@ -339,8 +340,8 @@ def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Cop
     project = copy_of(dataset_root)
     text = out("train", "--root", project.root, "epochs=1")
     results = json.loads((project.models / RESULTS).read_text())
-    assert metrics.verdict(results) in text
-    assert "genre only" in text and results["metrics"]["trailer"]["nMSE"]["value"] > 0
+    assert results["verdict"] in text
+    assert "mean baseline" in text and results["metrics"]["all"]["nMSE"]["value"] > 0
     assert f"model: {project.models / BEST}" in text
     assert f"model card: {project.models / 'README.md'}" in text and (project.models / "README.md").exists()
 
@@ -368,15 +369,18 @@ def test_compare_prints_a_row_for_each_scheme_and_draws_them(
 ) -> None:
     def compare(project: Project, schemes: dict, folds: int, repeats: int, final: bool) -> dict:
         metrics = json.loads((project.models / RESULTS).read_text())["metrics"]
-        rows = dict.fromkeys(schemes, metrics["trailer"]) | {"mean baseline": metrics["mean baseline"]}
+        rows = {f"{scheme}: {row}": metrics[row] for scheme in schemes for row in ("frames", "all")}
+        rows |= {row: metrics[row] for row in ("metadata", "mean baseline")}
+        gain = {"row": "one: all", "than": "metadata", "value": -0.2, "low": -0.3, "high": -0.1}
         return {"films": FILMS, "best": "two", "metrics": rows, "seconds": {}, "collapsed": [], "left out": {},
-                "warnings": [], "nMSE minus the best scheme's": {}, "nMSE minus the mean baseline's": {}}  # fmt: skip
+                "warnings": [], "nMSE minus": [gain]}  # fmt: skip
 
     monkeypatch.setattr(training, "compare", compare)
     (tmp_path / "my.toml").write_text("[one]\nframes = 1\n[two]\nframes = 2\n")
     project = copy_of(trained_root)
     lines = out("compare", tmp_path / "my.toml", "--root", project.root, "--folds", 3).splitlines()
-    assert [line.split()[0] for line in lines[1:4]] == ["one", "two", "mean"]
+    assert [line.split()[0] for line in lines[1:7]] == ["one:", "one:", "two:", "two:", "metadata", "mean"]
+    assert "-0.20 [-0.30, -0.10]" in lines[2]
     assert lines[-2:] == [f"picture: {project.models / 'schemes.png'}", f"model card: {project.models / 'README.md'}"]
     assert (project.models / "schemes.png").read_bytes().startswith(PNG)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from trailer_lib import files
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import Metric
+from trailer_lib.evaluation import Metric, stacking
 from trailer_lib.project import Project
 from trailer_lib.report import model_card
 from trailer_lib.training import HISTORY, PREDICTIONS, RESULTS
@@ -43,11 +43,11 @@ def card(project: Project) -> str:
 
 def schemes(project: Project, name: str) -> dict:
     """What `compare` would have left of one scheme with the run's own numbers."""
-    metrics = {name if row == "trailer" else row: found for row, found in results(project)["metrics"].items()}
-    minus = {row: {"value": 0.1, "low": -0.1, "high": 0.2} for row in metrics if row != name}
+    metrics = {name if row == "all" else row: found for row, found in results(project)["metrics"].items()}
     return {
         "films": 30, "best": name, "metrics": metrics, "seconds": {name: 12.5}, "collapsed": [name], "folds": 3,
-        "repeats": 1, "nMSE minus the best scheme's": minus, "nMSE minus the mean baseline's": {}, "left out": {},
+        "repeats": 1, "left out": {},
+        "nMSE minus": [{"row": name, "than": "metadata", "value": 0.1, "low": -0.1, "high": 0.2}],
     }  # fmt: skip
 
 
@@ -65,19 +65,30 @@ def test_the_card_has_front_matter_for_hubs_and_the_usual_sections(project: Proj
 def test_the_card_has_the_runs_own_numbers_and_its_figures(project: Project) -> None:
     files.write_text(project.models / HISTORY, "epoch,train_loss,val_loss\n0,0.9,0.7\n1,0.8,0.8\n")
     text, run = card(project), results(project)
-    assert "Epoch 0 of 1 was saved (0: a head fitted on frozen features), val loss 0.700" in text
+    assert "Epoch 0 of 1 of the frames' network was saved" in text and "val loss 0.700" in text
     assert model_card.escape(run["verdict"]) in text
     assert model_card.escape(Metric(**run["metrics"]["mean baseline"]["Spearman"])) in text
     assert "| squeezenet1\\_1 |" in text and "![nMSE]" not in text
     pictures = re.findall(r"\]\((.*\.png)\)", text)
-    assert pictures == ["learning_curve.png", "predicted_against_true.png"]
-    assert all(min(Image.open(project.models / name).size) > 300 for name in pictures)
+    assert pictures == ["learning_curve.png", "results.png", "predicted_against_true.png"]
+    assert all(min(Image.open(project.models / name).size) > 200 for name in pictures)
+
+
+def test_the_card_says_what_the_sources_are_and_what_they_add(project: Project) -> None:
+    text, run = card(project), results(project)
+    assert f"as by {stacking.PRIOR:.0f} films' worth" in text and "- sound: " in text
+    [gain] = [pair for pair in run["nMSE minus"] if (pair["row"], pair["than"]) == ("all", "metadata")]
+    assert f"| all | metadata | {gain['value']:+.2f}" in text
+    assert all(f"| {case} | {found['films']} | " in text for case, found in run["cases"].items())
+    change(project, settings=run["settings"] | {"sources": ["sound"]})
+    text = card(project)
+    assert "- sound: " in text and not any(words in text for words in ("weighted sum", "- frames: ", "(learning_curve"))
 
 
 def test_compared_schemes_get_a_table_and_a_figure(project: Project) -> None:
     files.write_json(project.models / "schemes" / RESULTS, schemes(project, "<i>mine</i>"))
     text = card(project)
-    assert r"| \<i\>mine\</i\> |" in text and "collapsed" in text and r"0.10 \[-0.10, 0.20\]" in text
+    assert r"| \<i\>mine\</i\> |" in text and "collapsed" in text and r"+0.10 \[-0.10, +0.20\]" in text
     assert "(schemes.png)" in text and (project.models / "schemes.png").exists()
 
 
@@ -85,7 +96,7 @@ def test_what_strangers_wrote_stays_text(project: Project) -> None:
     change(project, weights=HOSTILE, warnings=[HOSTILE], verdict=HOSTILE)
     bare = card(project).replace("\\<", "").replace("\\[", "").replace("\\!", "").replace("\\|", "")
     assert "<" not in bare.split("---\n")[2] and "[a]" not in bare and "|d" not in bare
-    assert bare.count("![") == 2
+    assert bare.count("![") == 3
 
 
 def test_a_setting_loses_the_folders_of_the_machine(project: Project) -> None:
@@ -101,12 +112,12 @@ def test_a_setting_loses_the_folders_of_the_machine(project: Project) -> None:
 
 def test_what_is_undefined_is_no_nan(project: Project) -> None:
     """As where all test films have one score."""
-    nan = {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-    metrics = {row: found | {"nMSE": nan, "R2": nan} for row, found in results(project)["metrics"].items()}
-    change(project, metrics=metrics, **{"nMSE minus": {"mean baseline": nan}})
+    undefined, run = dict.fromkeys(("value", "low", "high")), results(project)
+    metrics = {row: found | {"nMSE": undefined, "R2": undefined} for row, found in run["metrics"].items()}
+    change(project, metrics=metrics, **{"nMSE minus": [pair | undefined for pair in run["nMSE minus"]]})
     files.write_json(project.models / "schemes" / RESULTS, schemes(project, "mine"))
     text = card(project)
-    assert "| undefined |" in text and not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert "| all | metadata | undefined |" in text and not re.search(r"\b(nan|None)\b", text.split("## Results")[1])
 
 
 def test_films_left_out_of_the_dataset_are_counted(project: Project) -> None:
@@ -119,9 +130,11 @@ def test_films_left_out_of_the_dataset_are_counted(project: Project) -> None:
     "name, text, reason",
     [
         (RESULTS, None, RESULTS), (RESULTS, "{", RESULTS), (RESULTS, '{"films": 3}', "split_hash"),
-        (PREDICTIONS, "", PREDICTIONS), (PREDICTIONS, "score,predicted\nmuch,5\n", "much"),
-        (PREDICTIONS, "score,predicted\ninf,5\n", "Inf"), (HISTORY, "epoch,train_loss\n1,2\n", "val_loss"),
-        (HISTORY, "epoch,train_loss,val_loss\n", "ValueError"), ("schemes/results.json", '{"metrics": 5}', "items"),
+        (PREDICTIONS, "", PREDICTIONS), (PREDICTIONS, "score,all,frames,metadata\nmuch,5,5,5\n", "much"),
+        (PREDICTIONS, "score,all,frames,metadata\ninf,5,5,5\n", "Inf"),
+        (PREDICTIONS, "score,all\n5,5\n", "not in index"),
+        (HISTORY, "epoch,train_loss\n1,2\n", "val_loss"), (HISTORY, "epoch,train_loss,val_loss\n", "ValueError"),
+        ("schemes/results.json", '{"metrics": 5}', "items"),
     ],
 )  # fmt: skip
 def test_a_missing_or_damaged_file_is_one_line(project: Project, name: str, text: str | None, reason: str) -> None:

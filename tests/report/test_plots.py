@@ -19,13 +19,14 @@ from trailer_lib.report import plots
 from trailer_lib.video import folder_name
 
 NMSE = {"nMSE": {"value": 0.9, "low": 0.8, "high": 1.1}}
-RESULTS = {"films": 7, "train_mean": 6.1, "metrics": {"trailer": NMSE, "genre only": NMSE}}
+ROWS = ("sound", "metadata", "all")
+RESULTS = {"split": "test", "train_mean": 6.1, "row": "all", "metrics": dict.fromkeys([*ROWS, "mean baseline"], NMSE)}
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "train_loss": [1.4, 1, 0.8, 0.7], "val_loss": [1.2, 0.9, 0.7, 0.8]})
 BASELINE = {"train": 1.0, "val": 1.1}
 STATUS = pd.DataFrame(
     {"status": ["ok", "ok", "ok", "failed", "later", "open"], "reason": ["", "", "", "private", "timeout", ""]}
 )
-SCHEMES = {"good": (0.7, 0.6, 0.8), "$a_$": (300, 200, 400), "mean baseline": (1.0, 1.0, 1.01)}
+SCHEMES = {"good": (0.7, 0.6, 0.8), "$a_$": (300, 200, 400), "metadata": (0.8, 0.7, 0.9), "mean baseline": (1, 1, 1.01)}
 COMPARED = {"metrics": {name: {"nMSE": dict(zip(("value", "low", "high"), nmse))} for name, nmse in SCHEMES.items()}}
 
 
@@ -152,16 +153,22 @@ def test_the_live_curve_redraws_one_output_beside_the_earlier_runs(
     assert plots.LiveCurve(project, replace(settings, loss="l1"), data).arguments[-1] == []
 
 
-def test_predictions_stand_against_the_truth_beside_a_baselines(predictions: pd.DataFrame) -> None:
-    genres = predictions.score.to_numpy() - 3.0
-    first, second = plots.predicted_against_true(predictions, RESULTS, {"genre only": genres}).axes
-    assert np.allclose(first.collections[0].get_offsets(), predictions[["score", "predicted"]])
-    assert np.allclose(second.collections[0].get_offsets(), np.column_stack([predictions.score, genres]))
-    assert second.get_title() == "genre only: nMSE 0.90 [0.80, 1.10]"
-    lines = {line.get_label(): line for line in first.lines}
-    assert set(lines["mean baseline"].get_ydata()) == {6.1}
-    assert list(lines["perfect"].get_xdata()) == list(lines["perfect"].get_ydata())
-    assert first.get_ylim() == second.get_ylim() == second.get_xlim() and first.get_ylim()[0] < genres.min()
+def test_predictions_of_all_of_the_trailer_and_of_the_metadata_stand_against_the_truth(
+    predictions: pd.DataFrame,
+) -> None:
+    table = predictions.assign(**{row: predictions.score - number for number, row in enumerate(ROWS)})
+    axes = plots.predicted_against_true(table, RESULTS).axes
+    assert [axis.get_title() for axis in axes] == [
+        f"{row}: nMSE 0.90 [0.80, 1.10]" for row in ("all", "sound", "metadata")
+    ]
+    for axis, row in zip(axes, ("all", "sound", "metadata")):
+        assert np.allclose(axis.collections[0].get_offsets(), table[["score", row]])
+        lines = {line.get_label(): line for line in axis.lines}
+        assert set(lines["mean baseline"].get_ydata()) == {6.1}
+        assert list(lines["perfect"].get_xdata()) == list(lines["perfect"].get_ydata())
+        assert axis.get_ylim() == axes[0].get_xlim() and axis.get_ylim()[0] < table["all"].min()
+    alone = RESULTS | {"row": "sound", "metrics": {"sound": NMSE}}
+    assert len(plots.predicted_against_true(table, alone).axes) == 1
 
 
 def test_the_largest_errors_come_first_with_both_scores(data: Dataset, predictions: pd.DataFrame) -> None:
@@ -177,15 +184,15 @@ def test_the_scheme_table_shows_intervals_baselines_grey_and_a_diverged_scheme_i
     assert [label.get_text() for label in axis.get_yticklabels()] == list(SCHEMES)
     bars = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
     assert [tuple(bar.get_xdata()) for bar in bars] == [nmse[1:] for nmse in SCHEMES.values()]
-    assert [bar.get_color() == plots.COLOURS["mean baseline"] for bar in bars] == [False, False, True]
+    assert [bar.get_color() == plots.COLOURS["mean baseline"] for bar in bars] == [False, False, True, True]
     assert np.ptp(axis.get_xlim()) < 3
     [text] = axis.texts
     assert text.get_text() == "300.00 [200.00, 400.00] →" and text.get_position()[1] == 1
 
 
 def test_undefined_nmse_leaves_the_scheme_table_its_axis_and_words() -> None:
-    nan = dict.fromkeys(("value", "low", "high"), np.nan)
-    [axis] = plots.scheme_table({"metrics": {"good": {"nMSE": nan}, "mean baseline": {"nMSE": nan}}}).axes
+    undefined = dict.fromkeys(("value", "low", "high"))
+    [axis] = plots.scheme_table({"metrics": {"good": {"nMSE": undefined}, "mean baseline": {"nMSE": undefined}}}).axes
     assert [text.get_text() for text in axis.texts] == ["undefined →"] * 2 and np.isfinite(axis.get_xlim()).all()
     equal = plots.learning_curve(HISTORY, {"train": 0.0, "val": 0.0}, 4, "mse").axes[0]
     assert equal.get_ylim()[1] > 0

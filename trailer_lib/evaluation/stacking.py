@@ -64,7 +64,6 @@ class Stack:
     def __init__(self, truth: np.ndarray, parts: Mapping[str, np.ndarray], mean: float) -> None:
         self.truth, self.mean = np.asarray(truth, np.float64), mean
         self.parts = {name: np.asarray(points, np.float64) for name, points in parts.items()}
-        self.variance = float(self.truth.var()) or 1.0
         self.fits: dict[Case, Fit] = {}
 
     def fit(self, case: Case) -> Fit:
@@ -89,7 +88,7 @@ class Stack:
         count = deviations.shape[1]
         if count == 1:
             return np.ones(1)
-        prior = PRIOR * self.variance
+        prior = PRIOR * np.square(target).mean() if target.any() else 1.0
         square = deviations.T @ deviations + prior * np.eye(count)
         moment = deviations.T @ target + prior / count
         best, least = np.zeros(count), 0.0

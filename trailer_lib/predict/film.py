@@ -89,6 +89,5 @@ def standing(fitted: dict[str, Any], film: dict[str, Any], score: float) -> str:
         if same.sum() >= FEWEST:
             scores, kind = scores[same], f"{genre} films"
             break
-    return (
-        f"Higher than {100 * (scores < score).mean():.0f} % of the {len(scores):,} {kind} that the model learnt from."
-    )
+    share = 100 * (scores < score).mean()
+    return f"Higher than {share:.0f} % of the {len(scores):,} {kind} that the model learnt from."

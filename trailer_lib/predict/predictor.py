@@ -200,9 +200,7 @@ class Predictor:
         sources = self.info.settings.sources
         whole, alone = case_of(parts | levels, sources), case_of(parts, TRAILER)
         if not whole:
-            raise TrailerError(
-                f"it has nothing that the model predicts from ({', '.join(sources)}): name another trailer"
-            )
+            raise TrailerError(f"nothing in it that the model predicts from ({', '.join(sources)}): name another")
         return self._combined(whole, parts | levels), self._combined(alone, parts) if alone else None
 
     def _combined(self, case: Case, parts: dict[str, float]) -> Combined:

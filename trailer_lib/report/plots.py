@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trailer_lib.dataset import SPLITS, Dataset, evenly_spaced
-from trailer_lib.evaluation import BASELINES, Metric, baseline_losses, genre_loss
+from trailer_lib.evaluation import BASELINES, Metric, baseline_losses, genre_loss, trailer_row
 from trailer_lib.project import Project
 from trailer_lib.report.figures import WIDTH, finished, subplots
 from trailer_lib.settings import TrainSettings, trains
@@ -101,13 +101,8 @@ def learning_curve(
     """Losses by epoch, with `baseline_losses` (dashed), `genre_loss` (dotted), and earlier runs' val losses in grey."""
     figure, axis = subplots(WIDTH * 0.8, 3.8)
     for run, grey in zip(earlier, ("0.82", "0.7", "0.55")[-len(earlier) :]):
-        axis.plot(
-            run.history.epoch,
-            run.history.val_loss,
-            ".-",
-            color=grey,
-            label=f"earlier, val ({run.history.val_loss.min():.2f}): {run.name}",
-        )
+        name = f"earlier, val ({run.history.val_loss.min():.2f}): {run.name}"
+        axis.plot(run.history.epoch, run.history.val_loss, ".-", color=grey, label=name)
     constant = "median" if loss == "l1" else "mean"
     for split, colour in list(COLOURS.items())[:2]:
         name = f"{split} ({history[f'{split}_loss'].min():.2f})"
@@ -169,21 +164,24 @@ def fewer_films(table: pd.DataFrame, baseline: dict[str, float]) -> Figure:
     return finished(figure)
 
 
-def predicted_against_true(
-    predictions: pd.DataFrame, results: dict, others: dict[str, np.ndarray] | None = None
-) -> Figure:
-    """Predicted against true scores of a result's films; `others`: of baselines, float [films], a panel each."""
-    panels = {"trailer": predictions.predicted.to_numpy(), **(others or {})}
-    points = np.concatenate([predictions.score, *panels.values()])
-    ends = points.min() - 0.3, points.max() + 0.3
-    figure, axes = subplots(4.6 * len(panels), 4.4, 1, len(panels), squeeze=False)
-    for axis, (name, predicted) in zip(axes[0], panels.items()):
-        colour = COLOURS["test" if name == "trailer" else "genre only"]
-        axis.scatter(predictions.score, predicted, s=18, color=colour, label=f"{results.get('split', 'test')} films")
+def predicted_against_true(predictions: pd.DataFrame, results: dict) -> Figure:
+    """Predicted against true scores of a result's films: of all sources, of the trailer alone, of the metadata alone.
+
+    `predictions`: a row a film, with its score and a column for each row of the result.
+    """
+    panels = dict.fromkeys([results["row"], trailer_row(results["metrics"]), "metadata"])
+    panels = [row for row in panels if row in results["metrics"]]
+    points = predictions[["score", *panels]].astype(float)
+    ends = points.min(axis=None) - 0.3, points.max(axis=None) + 0.3
+    width = min(4.6, WIDTH / len(panels))
+    figure, axes = subplots(width * len(panels), width, 1, len(panels), squeeze=False)
+    for axis, row in zip(axes[0], panels):
+        colour, label = COLOURS["genre only" if row == "metadata" else "test"], f"{results['split']} films"
+        axis.scatter(points.score, points[row], s=18, color=colour, label=label)
         axis.plot(ends, ends, color="black", linewidth=0.8, label="perfect")
         axis.axhline(results["train_mean"], color=COLOURS["mean baseline"], linestyle="--", label="mean baseline")
-        title = f"{name}: nMSE {Metric(**results['metrics'][name]['nMSE'])}"
-        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score", title=title)
+        axis.set(xlim=ends, ylim=ends, xlabel="true IMDb score")
+        axis.set_title(f"{row}: nMSE {Metric(**results['metrics'][row]['nMSE'])}", fontsize=10)
     axes[0, 0].set_ylabel("predicted")
     axes[0, 0].legend(frameon=False, fontsize=8)
     return finished(figure)
@@ -200,20 +198,20 @@ def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, cou
 
 
 def scheme_table(results: dict, title: str = "") -> Figure:
-    """nMSE with its interval of every row of `compare` or `evaluate_features`; the baselines grey."""
-    metrics = {row: Metric(**found["nMSE"]) for row, found in results["metrics"].items()}
-    figure, axis = subplots(WIDTH * 0.8, 0.9 + 0.26 * len(metrics))
+    """nMSE with its interval of every row of a result, `compare`'s too; the rows that see no trailer are grey."""
+    table = pd.DataFrame({row: found["nMSE"] for row, found in results["metrics"].items()}, dtype=float).T
+    figure, axis = subplots(WIDTH * 0.8, 0.9 + 0.26 * len(table))
     # A scheme that diverged can be off by hundreds; it must not flatten the rest.
-    near = [metric for metric in metrics.values() if metric.value < OFF_SCALE] or list(metrics.values())
-    left, right = (np.nanmin([1, *(m.low for m in near)]) - 0.02, np.nanmax([1, *(m.high for m in near)]) + 0.02)
+    near = table[table.value < OFF_SCALE] if (table.value < OFF_SCALE).any() else table
+    left, right = np.nanmin([1, *near.low]) - 0.02, np.nanmax([1, *near.high]) + 0.02
     axis.set(xlim=(left, right), xlabel="nMSE, 95 % interval", title=title)
     axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
-    axis.set_yticks(range(len(metrics)), metrics, parse_math=False)
+    axis.set_yticks(range(len(table)), table.index, parse_math=False)
     axis.invert_yaxis()
-    for place, (row, metric) in enumerate(metrics.items()):
-        colour = COLOURS["mean baseline" if row.split(": ")[-1] in BASELINES else "test"]
-        axis.plot((metric.low, metric.high), (place, place), color=colour)
-        axis.plot(metric.value, place, "o", markersize=5, color=colour, label=row)
-        if not metric.value <= right:
-            axis.text(right, place, f"{metric} →", ha="right", va="bottom", fontsize=8)
+    for place, (row, value, low, high) in enumerate(table[["value", "low", "high"]].itertuples()):
+        colour = COLOURS["mean baseline" if row.split(": ")[-1] in (*BASELINES, "metadata") else "test"]
+        axis.plot((low, high), (place, place), color=colour)
+        axis.plot(value, place, "o", markersize=5, color=colour, label=row)
+        if not value <= right:
+            axis.text(right, place, f"{Metric(value, low, high)} →", ha="right", va="bottom", fontsize=8)
     return finished(figure)
