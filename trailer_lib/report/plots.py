@@ -212,6 +212,6 @@ def scheme_table(results: dict, title: str = "") -> Figure:
         colour = COLOURS["mean baseline" if row.split(": ")[-1] in (*BASELINES, "metadata") else "test"]
         axis.plot((low, high), (place, place), color=colour)
         axis.plot(value, place, "o", markersize=5, color=colour, label=row)
-        if not value <= right:
+        if not high <= right:
             axis.text(right, place, f"{Metric(value, low, high)} →", ha="right", va="bottom", fontsize=8)
     return finished(figure)
