@@ -16,7 +16,7 @@ from trailer_lib import files
 from trailer_lib.dataset import Dataset, evenly_spaced, split_hash
 from trailer_lib.project import Project
 from trailer_lib.report import plots
-from trailer_lib.video import folder_name
+from trailer_lib.video import folder_name, save_sound
 
 NMSE = {"nMSE": {"value": 0.9, "low": 0.8, "high": 1.1}}
 ROWS = ("sound", "metadata", "all")
@@ -84,6 +84,18 @@ def test_frames_without_a_record_have_their_numbers(frames_root: Path, copy_of: 
     (folder / "film.json").unlink()
     assert captions(plots.kept_frames(folder)) == [str(n) for n in range(FRAMES)]
     assert captions(plots.dropped_frames(folder)) == []
+
+
+def test_the_sound_has_seconds_below_and_hertz_at_its_bands(frames_root: Path, copy_of: Callable) -> None:
+    folder = film_folder(copy_of(frames_root).root)
+    [axis] = plots.sound_picture(folder).axes
+    assert "no sound" in axis.get_title() and not axis.images
+    sound = np.zeros((128, 250), np.uint8)
+    save_sound(folder, sound, "ok")
+    [axis] = plots.sound_picture(folder).axes
+    assert axis.get_xlim() == (0, 8) and axis.get_xlabel() == "seconds" and axis.get_ylabel() == "Hz"
+    rows = dict(zip([label.get_text() for label in axis.get_yticklabels()], axis.get_yticks()))
+    assert (int(rows["1000"]), int(rows["4000"])) == (85, 28) and (axis.images[0].get_array() == sound).all()
 
 
 def test_scrape_outcomes_count_the_films_of_each_reason() -> None:
