@@ -41,9 +41,9 @@ class NoSound(TrailerError):
 def read_sound(path: Path, start: float = 0.0, longest: float = LONGEST) -> np.ndarray:
     """The spectrogram of the file's default sound track, uint8 [128, columns], 31.25 columns a second.
 
-    Column 0 begins at second `start` of the file's clock; at most `longest` seconds, and an hour, are read. A packet
-    that cannot be decoded leaves silence and moves nothing. NoSound for under 4.1 s, for silence, or where there is
-    none.
+    Column 0 begins at second `start` of the file's clock, for a video that of its frames (`Frames.start`); at most
+    `longest` seconds, and an hour, are read. A packet that cannot be decoded leaves silence and moves nothing. NoSound
+    for under 4.1 s, for silence, or where there is none.
     """
     try:
         samples = _read_samples(path, start, min(longest, LONGEST))
@@ -88,8 +88,9 @@ def _decoded(packets: Iterable[av.Packet], counts: Counter[str]) -> Iterator[av.
 
 
 def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[tuple[float, int, np.ndarray]]:
-    """Pieces of the sound, int16 [n] mono at 16 kHz, each with the second at which its run of frames without a gap
-    began and the samples of the run before it.
+    """Pieces of the sound, int16 [n] mono at 16 kHz, by runs of frames without a gap.
+
+    Each with the second at which its run begins and the number of samples in the run before it.
     """
     graph, kind, begun, due, done = None, None, 0.0, 0.0, 0
     for count, frame in enumerate(chain(frames, [None])):
