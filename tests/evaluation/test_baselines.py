@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import baselines, results
+from trailer_lib.evaluation import baselines, metrics, results
 from trailer_lib.evaluation.baselines import FoldPredictions
 from trailer_lib.project import Project
 

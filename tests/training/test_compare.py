@@ -3,9 +3,11 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import FILMS, SETTINGS
 from training_runs import Copy, Stop
@@ -13,7 +15,7 @@ from training_runs import Copy, Stop
 from trailer_lib.dataset import builder, dataset
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.errors import Stopped, TrailerError
-from trailer_lib.evaluation import metrics
+from trailer_lib.evaluation import metrics, results
 from trailer_lib.project import Project
 from trailer_lib.settings import SCHEMES as SCHEMES_OF
 from trailer_lib.settings import TrainSettings
@@ -59,52 +61,62 @@ def folder(project: Project, scheme: str, fold: int) -> Path:
 def test_a_fold_is_trained_without_a_test_and_the_final_comparison_takes_in_the_test_films_and_counts_it(
     dataset_root: Path, copy_of: Copy, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, whole = [], comparison.evaluation.baseline_predictions
-    counting = lambda train, test: fitted.append(len(test)) or whole(train, test)  # noqa: E731
-    monkeypatch.setattr(comparison.evaluation, "baseline_predictions", counting)
+    fitted, whole = [], comparison.evaluation.metadata_parts
+    counting = lambda train, films: fitted.append(len(films)) or whole(train, films)  # noqa: E731
+    monkeypatch.setattr(comparison.evaluation, "metadata_parts", counting)
     project, scheme = copy_of(dataset_root), {"dead": {"epochs": 1, "lr": 0.0, "frames": 1}}
     for times in (1, 2):
-        results = comparison.compare(project, scheme, FOLDS, final=True)
-        assert results["films"] == FILMS and f"have been scored {times} times" in results["warnings"][0]
-        assert len(fitted) == times * FOLDS and sum(fitted) == times * FILMS
+        found = comparison.compare(project, scheme, FOLDS, final=True)
+        assert found["films"] == FILMS and f"have been scored {times} times" in found["warnings"][0]
+        assert fitted == [FILMS] * times * FOLDS  # once a fold, whatever the number of schemes
     assert runs == all_folds("dead")
     left = {path.name for path in folder(project, "dead", 0).iterdir()}
     assert left == {checkpoints.HISTORY, checkpoints.SETTINGS, comparison.STARTED, comparison.DONE}
-    assert comparison.comparison_table(results).remark["dead"] != ""
+    assert results.comparison_table(found).remark["dead: frames"] != ""
 
 
 def test_the_table_ranks_the_schemes_above_the_baselines(compared: tuple) -> None:
-    table = comparison.comparison_table(compared[1])
-    assert set(table.index[:2]) == set(SCHEMES)
-    assert list(table.index[2:]) == ["mean baseline", "genre only", "genre + runtime + year"]
-    values = [float(cell.split()[0]) for cell in table.nMSE[:2]]
-    assert values == sorted(values)
-    assert table["nMSE minus the best's"].iloc[0] == "" and "[" in table["nMSE minus the best's"].iloc[1]
-    assert (table.seconds[:2] > 0).all() and list(table.seconds[2:]) == ["", "", ""]
+    table, best = results.comparison_table(compared[1]), compared[1]["best"]
+    assert [row.split(": ")[0] for row in table.index[:2]] == [best] * 2
+    sources = [f"{scheme}: {row}" for scheme in SCHEMES for row in ("frames", "all")]
+    assert {*table.index[:4]} == {*sources} and list(table.index[4:]) == ["metadata", "mean baseline", "genre only"]
+    values = {row: float(cell.split()[0]) for row, cell in table.nMSE.items()}
+    assert values[f"{best}: all"] == min(values[f"{scheme}: all"] for scheme in SCHEMES)
+    minus = table["nMSE minus the best's"]
+    assert [row for row in table.index[:4] if minus[row]] == [row for row in sources if not row.startswith(best)]
+    assert [row for row in table.index if table["minus frames' or metadata's"][row]] == [
+        row for row in table.index if row.endswith(": all")
+    ]
+    assert all(table.seconds[f"{scheme}: all"] > 0 for scheme in SCHEMES) and list(table.seconds[4:]) == ["", "", ""]
 
 
 def test_every_film_is_predicted_by_a_model_that_had_not_seen_it(compared: tuple) -> None:
-    root, results = compared
+    root, found = compared
     films = Dataset.open(Project(root)).without("test").films
-    assert results["films"] == len(films) < FILMS and results["warnings"] == []
+    assert found["films"] == len(films) < FILMS and found["warnings"] == []
     assigned = dataset.assign_folds(films.youtube_id, FOLDS, 0, "trailer")
     for fold in range(FOLDS):
         done = json.loads((folder(Project(root), "one frame", fold) / comparison.DONE).read_text())
-        assert set(done["predicted"]) == set(films.imdb_id[assigned == fold])
+        assert {*done["predicted"]} == {"frames", "metadata", "all"}
+        assert {len(points) for points in done["predicted"].values()} == {(assigned == fold).sum()}
 
 
 def test_metrics_and_differences_are_of_the_predictions_out_of_fold(compared: tuple) -> None:
-    root, results = compared
+    root, found = compared
     films = Dataset.open(Project(root)).without("test").films
-    for name in SCHEMES:
-        done = [json.loads((folder(Project(root), name, fold) / comparison.DONE).read_text()) for fold in range(FOLDS)]
-        points = {imdb_id: value for one in done for imdb_id, value in one["predicted"].items()}
-        nmse = metrics.nmse(films.score.to_numpy(), films.imdb_id.map(points).to_numpy())
-        assert results["metrics"][name]["nMSE"]["value"] == pytest.approx(nmse)
-    best, other = sorted(SCHEMES, key=lambda name: results["metrics"][name]["nMSE"]["value"])
-    gap = [results["metrics"][name]["nMSE"]["value"] for name in (other, best)]
-    assert results["best"] == best
-    assert results["nMSE minus the best scheme's"][other]["value"] == pytest.approx(gap[0] - gap[1])
+    assigned = dataset.assign_folds(films.youtube_id, FOLDS, 0, "trailer")
+    for name, row in product(SCHEMES, ("frames", "all")):
+        points = np.full(len(films), np.nan)
+        for fold in range(FOLDS):
+            done = json.loads((folder(Project(root), name, fold) / comparison.DONE).read_text())
+            points[assigned == fold] = done["predicted"][row]
+        nmse = metrics.nmse(films.score.to_numpy(), points)
+        assert found["metrics"][f"{name}: {row}"]["nMSE"]["value"] == pytest.approx(nmse)
+    best, other = sorted(SCHEMES, key=lambda name: found["metrics"][f"{name}: all"]["nMSE"]["value"])
+    value = {row: metric["nMSE"]["value"] for row, metric in found["metrics"].items()}
+    assert found["best"] == best
+    for row, than in ((f"{other}: all", f"{best}: all"), (f"{best}: all", "metadata")):
+        assert metrics.difference(found, row, than).value == pytest.approx(value[row] - value[than])
 
 
 def test_fewer_films_are_tried_with_the_same_features(dataset_root: Path, copy_of: Copy) -> None:
@@ -161,10 +173,11 @@ def test_a_training_that_was_stopped_is_resumed(
     for _ in range(FOLDS):
         with pytest.raises(Stopped):
             comparison.compare(project, scheme, FOLDS)
-    results = comparison.compare(project, scheme, FOLDS)
+    found = comparison.compare(project, scheme, FOLDS)
     assert resumed == [False, True, False, True, False, True]
-    assert results["metrics"]["three frames"] == compared[1]["metrics"]["three frames"]
-    assert results["seconds"] == {"three frames": None}  # what was lost at the stops is not known
+    row = "three frames: all"
+    assert found["metrics"][row] == compared[1]["metrics"][row]
+    assert found["seconds"] == {"three frames": None}  # what was lost at the stops is not known
 
 
 @pytest.mark.parametrize(

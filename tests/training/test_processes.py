@@ -52,7 +52,7 @@ def test_two_processes_give_what_one_gives(two: tuple, copy_of: Copy, dataset_ro
     histories = [pd.read_csv(root / "models" / HISTORY) for root in (one.root, two[0])]
     pd.testing.assert_frame_equal(*histories, rtol=0, atol=TOLERANCE)
     results = [read_model(root / "models" / BEST).facts["results"] for root in (one.root, two[0])]
-    errors = [result["metrics"]["trailer"]["MAE"]["value"] for result in results]
+    errors = [result["metrics"]["frames"]["MAE"]["value"] for result in results]
     assert errors[0] == pytest.approx(errors[1], abs=TOLERANCE)
     states = [content(root / "models" / LAST)["state_dict"] for root in (one.root, two[0])]
     assert max((states[0][name] - states[1][name]).abs().max().item() for name in states[0]) < TOLERANCE

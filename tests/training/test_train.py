@@ -21,7 +21,7 @@ from trailer_lib.networks import regressor
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training import batches, module, scoring
+from trailer_lib.training import batches, module, scoring, sources
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import split_loader
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS, SETTINGS
@@ -114,11 +114,11 @@ def test_the_files_of_a_training_and_what_its_models_hold(trained_root: Path, tm
     data, model = Dataset.open(Project(trained_root)), read_model(trained_root / "models" / BEST)
     films, validation = data.split("val"), model.facts["validation"]
     assert validation["imdb_id"] == films.imdb_id.tolist() and validation["score"] == films.score.tolist()
-    points = scoring.predict_points(model, data, "val", tmp_path)
-    assert validation["predicted"] == pytest.approx(points)
+    points = sources.predict_points(model, data, "val", tmp_path)
+    assert validation["parts"]["frames"] == pytest.approx(points)
     results = json.loads((trained_root / "models" / RESULTS).read_text())
-    assert list(results["metrics"]) == ["trailer", "mean baseline", "genre only", "genre + runtime + year"]
-    assert list(results["nMSE minus"]) == ["mean baseline", "genre only", "genre + runtime + year"]
+    assert list(results["metrics"]) == ["frames", "metadata", "all", "mean baseline", "genre only"]
+    assert (results["nMSE minus"][-1]["row"], results["nMSE minus"][-1]["than"]) == ("all", "metadata")
     assert results["films"] == len(data.split("test")) and results["split_hash"] == data.card["split_hash"]
     assert json.loads(json.dumps(model.facts["results"])) == results
 
@@ -131,9 +131,9 @@ def test_the_test_result_is_that_of_the_best_model_on_the_test_films(trained_roo
     for row, film in run.predictions.iterrows():
         pictures = torch.from_numpy(data.film_frames(row, 3)).permute(0, 3, 1, 2)[None]
         points = model.network(pictures).item() * model.facts["score_sd"] + model.facts["score_mean"]
-        assert film.predicted == pytest.approx(points, abs=1e-4)
-        assert film.error == pytest.approx(points - film.score, abs=1e-4)
-    metrics = run.results["metrics"]["trailer"]
+        assert film.frames == pytest.approx(points, abs=1e-4)
+        assert film.predicted == film["all"] and film.error == pytest.approx(film["all"] - film.score, abs=1e-4)
+    metrics = run.results["metrics"]["all"]
     assert metrics["MAE"]["value"] == pytest.approx(run.predictions.error.abs().mean())
     nmse = (run.predictions.error**2).mean() / run.predictions.score.var(ddof=0)
     assert metrics["nMSE"]["value"] == pytest.approx(nmse)
@@ -180,7 +180,7 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results_and_a_good_one_i
         return network
 
     good = trained(project, epochs=20).test().results
-    assert good["nMSE minus"]["mean baseline"]["high"] < 0, "the test needs a model that is better"
+    assert good["nMSE minus"][0]["high"] < 0, "the test needs a model that is better"
     assert good["warnings"] == []
     monkeypatch.setattr(run_file, "build", dead)
     with caplog.at_level(logging.WARNING):

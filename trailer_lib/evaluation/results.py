@@ -118,9 +118,9 @@ def compare_schemes(
     truth, median = films.score.to_numpy(), baselines.pop("median")
     everyone = rows | {name: points for name, points in baselines.items() if np.isfinite(points).all()}
     metrics = evaluate_all(truth, everyone, median)
-    own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] for scheme in schemes}
+    own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] or ["metadata"] for scheme in schemes}
     ranked = sorted(schemes, key=lambda scheme: metrics[own[scheme][-1]]["nMSE"]["value"])
-    order = [row for scheme in ranked for row in own[scheme]]
+    order = list(dict.fromkeys(row for scheme in ranked for row in own[scheme]))
     pairs = _scheme_pairs(order, ranked[0]) + [(row, "mean baseline") for row in everyone if row != "mean baseline"]
     minus = [paired_difference(truth, everyone[row], everyone[than]) for row, than in pairs]
     return {
