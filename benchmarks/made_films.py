@@ -174,7 +174,7 @@ def clip(rng: np.random.Generator, heard: np.ndarray) -> np.ndarray:
     """Four seconds that let one hear `heard` [3]: int16 [65,536] at 16 kHz."""
     timbre, pace, content = heard
     count = sound.CLIP * sound.HOP
-    wave = 0.02 * rng.uniform(0.5, 2) * _coloured(rng, count, timbre)
+    wave = 0.008 * rng.uniform(0.7, 1.4) * _coloured(rng, count, timbre)
     onsets = np.arange(0, count - len(EVENT), sound.RATE / (3.5 * np.exp(0.35 * pace)))
     for onset in (onsets + rng.uniform(0, 2000, len(onsets))).astype(int):
         is_note = rng.random() < 1 / (1 + np.exp(-1.5 * content))
@@ -187,7 +187,7 @@ def clip(rng: np.random.Generator, heard: np.ndarray) -> np.ndarray:
 def _coloured(rng: np.random.Generator, count: int, timbre: float) -> np.ndarray:
     """Noise whose amplitude falls with its frequency, the less the higher `timbre`: float64 [count] of sd 1."""
     frequency = np.arange(1, count // 2 + 2)
-    spectrum = np.fft.rfft(rng.standard_normal(count)) * frequency ** (-0.7 + 0.25 * timbre)
+    spectrum = np.fft.rfft(rng.standard_normal(count)) * frequency ** (-0.7 + 0.2 * timbre)
     noise = np.fft.irfft(spectrum, count)
     return noise / noise.std()
 

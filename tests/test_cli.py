@@ -232,6 +232,7 @@ def test_ctrl_c_is_one_line_and_exit_code_1(
         ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"), ("dataset", "salt=2024", "salt", "2024"),
         ("scrape", "source=folder:my trailers", "source", "folder:my trailers"), ("scrape", "--films=5", "films", 5),
         ("scrape", "--retry-failed", "retry_failed", True), ("scrape", "films=0", "retry_failed", False),
+        ("scrape", "--sound", "sound", True),
     ],
 )  # fmt: skip
 def test_a_setting_is_read_in_its_type(

@@ -1,5 +1,6 @@
 """The fictional films: the same each time, hostile where real ones are, and with three trailers that fail."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -10,12 +11,13 @@ import pytest
 from trailer_lib import Project, samples
 from trailer_lib.catalog import catalog
 from trailer_lib.catalog import titles as titles_file
+from trailer_lib.video import NoSound, read_sound, sampling
 from trailer_lib.video import container as container_file
-from trailer_lib.video import sampling
 from trailer_lib.video.container import VideoError
 
 FILMS, HELD_OUT = 10, 1
 DAMAGED = {3: "missing", 6: "truncated", 9: "not a video"}
+WITHOUT_SOUND = 5
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +35,13 @@ def trailer(root: Path, number: int) -> Path:
     return root / "trailers" / f"{invented()[number].youtube_id}.mp4"
 
 
-def sound(root: Path) -> list[Path]:
+def readable(root: Path) -> list[Path]:
     """The trailers that can be read, and the held-out ones."""
     known = [trailer(root, number) for number in range(FILMS) if number not in DAMAGED]
     return known + sorted((root / "held_out").glob("*.mp4"))
 
 
-def test_the_same_arguments_give_the_same_spreadsheets_and_frames(root: Path, tmp_path: Path) -> None:
+def test_the_same_arguments_give_the_same_spreadsheets_frames_and_sound(root: Path, tmp_path: Path) -> None:
     """The first film does not depend on how many follow it."""
     samples.render(tmp_path, films=1, held_out=0)
     for name in ("excels/movie_metadata.csv", "excels/ml-youtube.csv", "held_out/scores.csv"):
@@ -49,6 +51,29 @@ def test_the_same_arguments_give_the_same_spreadsheets_and_frames(root: Path, tm
     assert first.pixels.shape == (10, samples.HEIGHT, samples.WIDTH, 3)
     assert np.array_equal(first.pixels, again.pixels) and np.array_equal(first.seconds, again.seconds)
     assert not np.array_equal(first.pixels, sampling.sample_frames(trailer(root, 1), 10, 0, "key").pixels)
+    first, again = (read_sound(trailer(place, 0)) for place in (root, tmp_path))
+    assert np.array_equal(first, again) and first.shape[1] >= 2 * 128
+    assert not np.array_equal(first[:, :256], read_sound(trailer(root, 1))[:, :256])
+
+
+def test_every_twelfth_trailer_has_no_sound_and_the_others_are_quiet_at_black_frames(root: Path) -> None:
+    assert [film.number for film in invented(36) if film.damage == "no sound"] == [5, 17, 29]
+    with pytest.raises(NoSound):
+        read_sound(trailer(root, WITHOUT_SOUND))
+    columns = read_sound(trailer(root, 0)).mean(0)
+    black = [not picture.any() for picture in samples._trailer(invented()[0], 0)]
+    quiet = np.repeat(black, 1000)[::768][: len(columns)]  # samples of 24 kHz a frame and a column
+    assert np.median(columns[quiet]) < 5 < 50 < np.median(columns[~quiet])
+
+
+@pytest.mark.parametrize("part", ["seen", "heard"])
+def test_the_seen_part_is_in_the_pictures_and_the_heard_part_in_the_sound_alone(part: str) -> None:
+    film = invented()[0]
+    better = replace(film, **{part: 2.0}), replace(film, **{part: -2.0})
+    pictures = [np.array(list(samples._trailer(one, 0))) for one in better]
+    music = [samples._soundtrack(one, 0, [1.0] * 120) for one in better]
+    assert np.array_equal(*pictures) == (part == "heard")
+    assert np.array_equal(*music) == (part == "seen")
 
 
 @pytest.mark.parametrize("number", DAMAGED)
@@ -60,11 +85,11 @@ def test_a_damaged_trailer_gives_no_frames(root: Path, number: int) -> None:
 
 
 def test_trailers_are_coded_as_real_ones_in_another_order_than_shown_and_with_several_gaps(root: Path) -> None:
-    for path in sound(root):
+    for path in readable(root):
         with av.open(str(path)) as video:
             stored = [packet.pts for packet in video.demux(video=0) if packet.pts is not None]
         assert stored != sorted(stored)
-    longest = {np.diff([*facts.keyframes, facts.pts[-1]]).max() for facts in map(container_file.probe, sound(root))}
+    longest = {np.diff([*facts.keyframes, facts.pts[-1]]).max() for facts in map(container_file.probe, readable(root))}
     assert len(longest) > 1
 
 

@@ -110,8 +110,10 @@ COMMANDS: dict[str, tuple] = {
         "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt",
         arg("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one; with --csv a folder of"
             " them, or a list (.txt, .csv)"),
-        MODEL, arg("--genres", help="the film's, like 'Drama|Comedy': also predict from them alone"),
-        arg("--root", help="the project whose excels/ tell of films with an id in the trailer's name"),
+        MODEL, arg("--genres", help="the film's, like 'Drama|Comedy'; what is not given is looked up with --root"),
+        arg("--runtime", type=whole(1, 1000), metavar="MINUTES", help="the film's running time"),
+        arg("--year", type=whole(1880, 2100), help="the film's year"),
+        arg("--root", help="the project whose excels/ know films by an id, or title and year, in the trailer's name"),
         JSON, figure("the prediction"),
         arg("--csv", metavar="OUT.csv", help="score many trailers, a row each; resumes where it stopped"),
         arg("--workers", type=whole(1), metavar="K", default=2, help="with --csv: trailers decoded at once"),

@@ -166,14 +166,14 @@ def predict(args: argparse.Namespace) -> None:
     if not args.csv:
         if args.figure:
             refuse_input(Path(args.figure), Path(args.trailer), Path(args.model))
-        film = {"genres": args.genres} if args.genres else None
+        film = {"genres": args.genres, "runtime_minutes": args.runtime, "year": args.year}
         prediction = Predictor.load(args.model, root).predict(args.trailer, film)
         if args.figure:
             _save(prediction.figure(), args.figure)
         print(as_json(prediction.to_dict()) if args.json else prediction)
         return
-    if args.genres or args.json or args.figure:
-        raise argparse.ArgumentError(None, "--genres, --json and --figure are for one trailer: leave them or --csv out")
+    if args.genres or args.runtime or args.year or args.json or args.figure:
+        raise argparse.ArgumentError(None, "--genres, --runtime, --year, --json, --figure: for one trailer, not --csv")
     from trailer_lib.predict import predict_many  # and with it pandas
 
     counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
@@ -192,7 +192,7 @@ def export(args: argparse.Namespace) -> None:
     from trailer_lib.networks import export_onnx
 
     facts = export_onnx(Path(args.model), Path(args.out))
-    print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['verdict']}")
+    print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['sources']}")
 
 
 def as_json(value: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from http.client import responses
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -30,6 +31,14 @@ TEMPORARY, PERMANENT = {"network", "rate limit"}, {"refused", "unavailable", "to
 STATUS_KINDS = {401: "forbidden", 403: "forbidden", 408: "network", 425: "network", 429: "rate limit"}
 # "identity": the length of a body that is compressed on the way would not be the file's.
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"trailer_lib/{__version__}"}
+
+
+class Fetched(NamedTuple):
+    """A trailer's file; that of its sound where it is another one; and why its sound was not to be had, else ""."""
+
+    video: Path
+    sound: Path | None = None
+    no_sound: str = ""
 
 
 def require_https(url: str) -> str:

@@ -1,10 +1,9 @@
 """Fictional films with trailers like real ones, to try everything without a download.
 
-The score of a film is the sum of four parts. `SampleFilm.seen` shows in its pictures only: better films are cooler in
-hue, calmer in motion and smoother in line, with noise from film to film and from shot to shot. `SampleFilm.heard` is in
-its sound only: the music of better films is darker and slower. The rest is the taste for its genres, and noise. Logos,
-rating cards, titles, fades, black gaps, letterbox bars, voices, loudness and key say nothing of the score.
-Every twelfth trailer has no sound.
+A film's score is the sum of four parts. `SampleFilm.seen` shows in its pictures alone: better films are cooler in hue,
+calmer in motion and smoother in line, with noise from film to film and from shot to shot. `SampleFilm.heard` is in its
+sound alone: the music of better films is darker and slower. The rest is the taste for its genres, and noise. Logos,
+rating cards, titles, fades, gaps, letterbox bars, voices, loudness and key say nothing. Every twelfth has no sound.
 """
 
 import csv
@@ -31,7 +30,7 @@ WIDTH, HEIGHT, FPS = 256, 144, 24
 WIDE = WIDTH + 64  # what the camera can pass in a shot
 RATE = 1000 * FPS  # samples of sound a second
 GOPS = (12, 48, 125)
-GENRE_SCORES = {"Action": -0.3, "Comedy": -0.3, "Drama": 0.6, "Horror": -0.7, "Romance": 0.1, "Sci-Fi": 0.2}
+GENRE_SCORES = {"Action": -0.8, "Comedy": -0.7, "Drama": 1.6, "Horror": -1.7, "Romance": 0.4, "Sci-Fi": 0.8}
 ADJECTIVES = (
     "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
 )
@@ -78,7 +77,7 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
     """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video.
 
-    score = 6.4 + 1.1 * (0.6 * taste + 0.65 * seen + 0.65 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
+    score = 6.4 + 1.1 * (0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
     """
     rng = np.random.default_rng(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
@@ -87,7 +86,7 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
         taste = np.mean([GENRE_SCORES[genre] for genre in genres])
         seen, heard, noise = rng.standard_normal(3).tolist()
-        quality = 0.6 * taste + 0.65 * seen + 0.65 * heard + 0.1 * noise
+        quality = 0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise
         title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
         title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
         damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "no sound" * (number % 12 == 5))
@@ -133,8 +132,9 @@ def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
         pictures, sound = list(_trailer(film, seed)), {}
         if film.damage != "no sound":
             sound = {"audio_path": str(scratch / "sound.wav"), "audio_codec": "aac"}
-            loudness = np.array([picture.max() / 255 for picture in pictures])  # black is quiet
-            _write_wav(scratch / "sound.wav", _soundtrack(film, seed, loudness))
+            with wave.open(sound["audio_path"], "wb") as file:
+                file.setparams((1, 2, RATE, 0, "NONE", ""))
+                file.writeframes(_soundtrack(film, seed, [picture.max() / 255 for picture in pictures]).tobytes())
         picture_coding = {"codec": "libx264", "quality": None, "output_params": coding, "ffmpeg_log_level": "error"}
         writer = imageio_ffmpeg.write_frames(str(temporary), (WIDTH, HEIGHT), fps=FPS, **picture_coding, **sound)
         writer.send(None)
@@ -145,28 +145,21 @@ def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
             os.truncate(temporary, temporary.stat().st_size * 6 // 10)
 
 
-def _write_wav(path: Path, samples: np.ndarray) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
-
-
-def _soundtrack(film: SampleFilm, seed: int, loudness: np.ndarray) -> np.ndarray:
-    """A chord with drums, and a voice over it: float64 [samples] within about 1; `loudness` 0 to 1 of each frame."""
+def _soundtrack(film: SampleFilm, seed: int, brightness: list[float]) -> np.ndarray:
+    """A chord, drums and a voice, int16 [samples]; `brightness`: of each frame, 0 to 1; black is quiet."""
     rng = np.random.default_rng([seed, film.number, zlib.crc32(b"sound")])
     strain = 1 / (1 + np.exp(1.3 * (film.heard + 0.2 * rng.standard_normal())))
-    seconds = np.arange(len(loudness) * RATE // FPS) / RATE
-    beat = 0.7 - 0.5 * strain  # seconds
-    since = seconds % beat
+    seconds = np.arange(len(brightness) * RATE // FPS) / RATE
+    since = seconds % (0.7 - 0.5 * strain)  # the last beat
     root, power = rng.uniform(90, 180), 3.0 - 2.3 * strain
     chord = sum(_tone(root * step * seconds, np.arange(1, 31) ** -power) for step in (1, 1.25, 1.5))
     drums = np.exp(-since / 0.04) * rng.standard_normal(len(seconds))
     formants = np.exp(-(((np.arange(1, 31) - rng.uniform(4, 8)) / 3) ** 2))
-    syllables = np.maximum(0, np.sin(2 * np.pi * rng.uniform(3, 5) * seconds))
-    spoken = np.repeat(rng.random(len(seconds) // RATE + 1) < 0.4, RATE)[: len(seconds)]  # by the second
+    syllables = np.maximum(0, np.sin(25 * seconds)) * (np.sin(seconds + rng.uniform(0, 6.3)) > 0)
     voice = _tone(rng.uniform(100, 220) * seconds + 0.5 * np.sin(7 * seconds), formants)
-    mixed = chord * (0.3 + 0.7 * np.exp(-since / 0.2)) + 0.5 * drums + 0.5 * voice * syllables * spoken
-    return 10 ** rng.uniform(-1.2, -0.8) * mixed * np.interp(seconds * FPS, np.arange(len(loudness)), loudness)
+    mixed = chord * (0.3 + 0.7 * np.exp(-since / 0.2)) + 0.5 * drums + 0.5 * voice * syllables
+    loudness = 10 ** rng.uniform(-1.2, -0.8) * np.interp(seconds * FPS, np.arange(len(brightness)), brightness)
+    return (32767 * np.clip(loudness * mixed, -1, 1)).astype("<i2")
 
 
 def _tone(turns: np.ndarray, overtones: np.ndarray) -> np.ndarray:
@@ -202,9 +195,9 @@ def _shot(rng: np.random.Generator, look: float, length: int) -> Iterator[np.nda
     back = _painted(sky, (0.55 + 0.45 * fall) * (0.7 + 0.3 * _texture(rng)[:, :WIDTH]))
     sun = rng.random(2) * (WIDTH, HEIGHT * 0.4) + (0, 8)
     ImageDraw.Draw(back).ellipse([*(sun - 12), *(sun + 12)], (235, 235, 235))
-    hills = []
+    horizon, hills = rng.uniform(0.3, 0.6), []
     for depth in (1, 2, 3):
-        shape = fall > 0.35 + 0.16 * depth + _skyline(rng, jagged=warmth) / HEIGHT
+        shape = fall > horizon + 0.16 * (depth - 1) + _skyline(rng, jagged=warmth) / HEIGHT
         hills.append((_painted(ground / depth, (1.2 - 0.4 * fall) * _texture(rng)), Image.fromarray(shape)))
     for step in range(length):
         picture = back.copy()
@@ -242,9 +235,8 @@ def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
 def _card(lines: list[str], ground: tuple[int, int, int]) -> np.ndarray:
     card = Image.new("RGB", (WIDTH, HEIGHT), ground)
     text = "\n".join(lines)
-    size = min(28, 300 // max(len(line) for line in lines), 110 // len(lines))
-    place = (WIDTH // 2, HEIGHT // 2)
-    ImageDraw.Draw(card).multiline_text(place, text, "white", ImageFont.load_default(size), "mm", align="center")
+    font = ImageFont.load_default(min(28, 300 // max(len(line) for line in lines), 110 // len(lines)))
+    ImageDraw.Draw(card).text((WIDTH // 2, HEIGHT // 2), text, "white", font, "mm", align="center")
     return np.asarray(card)
 
 

@@ -85,9 +85,9 @@ def test_a_link_to_youtube_is_fetched_by_its_id(clip: Path, monkeypatch: pytest.
 
     def fetch(
         youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf
-    ) -> Path:
+    ) -> download.Fetched:
         calls.append((youtube_id, height, cookies, longest))
-        return clip
+        return download.Fetched(clip)
 
     monkeypatch.setattr(scrape, "fetch_youtube", fetch)
     for link in ("https://youtu.be/abcdefghij1?si=x", "www.youtube.com/watch?v=abcdefghij1"):

@@ -242,7 +242,7 @@ def test_links_and_long_videos(visits: app.Visits, site: Site, trailer: Path, mo
     site.pages["/a.mp4"] = file(trailer.read_bytes())
     monkeypatch.setattr(download, "is_public", lambda host: True)
     assert line(visits, None, f"{site.url}/a.mp4") == line(visits, trailer) == ""
-    monkeypatch.setattr(scrape, "fetch_youtube", lambda *_, **__: trailer)
+    monkeypatch.setattr(scrape, "fetch_youtube", lambda *_, **__: download.Fetched(trailer))
     assert line(visits, None, " youtu.be/abcdefghij1 ") == ""
     monkeypatch.setattr(trailer_input, "MOST_SECONDS", 6.0)
     assert "trailer.mp4: 0 minutes long: at most 0 are taken" in line(visits, trailer)

@@ -1,18 +1,18 @@
 """The ledger: entries are read as they were appended, whatever a crash or a stranger left between; and its tables."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from film_set import table
 
 from trailer_lib import Project, TrailerError
-from trailer_lib.scrape import first_folder, ledger, status, summary
+from trailer_lib.scrape import first_folder, ledger, sounds, status, summary
 from trailer_lib.scrape.ledger import LEDGER, Entry
-from trailer_lib.video import folder_name
+from trailer_lib.video import SOUND, folder_name
 
-FIRST = Entry("tt0000001", "-aaaaaaaaaa", "ok", "", "", 1.5, 10, 4, 3, {"dark": 1})
+FIRST = Entry("tt0000001", "-aaaaaaaaaa", "ok", "", "", 1.5, 10, 4, 3, {"dark": 1}, sound="silent")
 SECOND = Entry("tt0000002", "bbbbbbbbbbb", "failed", "private", '“Amélie”\n七人の侍 \u2028 🎬 \udcff \\ "quoted"')
 THIRD = Entry("tt0000003", "ccccccccccc", "later", "network", "reset", retry_after=3.0)
 FILMS = table(FIRST.imdb_id, SECOND.imdb_id, THIRD.imdb_id, "tt0000004")
@@ -40,6 +40,12 @@ def test_entries_are_read_as_they_were_appended_a_line_each(path: Path) -> None:
     ledger.append_entry(path, THIRD)
     assert path.read_bytes().startswith(before) and path.read_bytes().count(b"\n") == 3
     assert ledger.read_ledger(path) == [FIRST, SECOND, THIRD]
+
+
+def test_lines_of_earlier_versions_say_nothing_of_a_sound(path: Path) -> None:
+    ledger.append_entry(path, FIRST)
+    path.write_bytes(path.read_bytes().replace(b', "sound": "silent"', b""))
+    assert ledger.read_ledger(path) == [replace(FIRST, sound="")]
 
 
 @pytest.mark.parametrize("ending", [b"", b'{"imdb_id": "tt00'])
@@ -86,6 +92,7 @@ def test_the_summary_counts_films_seconds_megabytes_and_frames_of_each_reason(pr
         ledger.append_entry(path, Entry(**asdict(entry) | {"imdb_id": f"tt000000{number}", "bytes": 1_500_000}))
     for number in (5, 6):
         (path.parent / folder_name(f"tt000000{number}", "Film", 1999)).mkdir()
+    (path.parent / folder_name("tt0000005", "Film", 1999) / SOUND).write_bytes(b"")
     films = table(*(f"tt000000{number}" for number in range(2, 8)))
     assert summary(status(project, films)).values.tolist() == [
         ["later", "network", 2, 0.0, 1.5, 0, 0],
@@ -93,3 +100,4 @@ def test_the_summary_counts_films_seconds_megabytes_and_frames_of_each_reason(pr
         ["failed", "private", 1, 0.0, 0.0, 0, 0],
         ["open", "", 1, 0.0, 0.0, 0, 0],
     ]
+    assert sounds(status(project, films)) == "1 films have sound, 1 have none: 1 silent"

@@ -1,5 +1,6 @@
 """Real trailers through a scrape: what becomes of good and bad ones, of a second run, and of runs that are killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import film_set as made
 import pytest
+from clips import ffmpeg
 from film_set import GOOD, HOSTILE, put_trailer, settings, table
 
 from trailer_lib import Project, TrailerError, files
-from trailer_lib.scrape import LEDGER, ledger, run, scrape, status
+from trailer_lib.scrape import LEDGER, ledger, run, scrape, sounds, status
 from trailer_lib.scrape.run import SAMPLING
-from trailer_lib.video import folder_name, picture_paths, read_picture, read_record
+from trailer_lib.video import SOUND, folder_name, load_sound, picture_paths, read_picture, read_record
 
 ALL = table(*made.TITLES)
 INTERRUPTED = f"""
@@ -157,6 +159,56 @@ def test_a_film_without_its_entry_gets_it_in_the_next_run(project: Project) -> N
     scrape(project, table(GOOD), settings())
     [added] = ledger.read_ledger(project.images / LEDGER)
     assert vars(added) == vars(written) | {"seconds": 0.0}
+
+
+def with_sound(root: Path, imdb_id: str) -> None:
+    """A film's trailer, five seconds of a moving pattern and of noise."""
+    source = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=12:duration=5", "-f", "lavfi", "-i", "anoisesrc=d=5"]
+    ffmpeg(*source, "-c:v", "libx264", "-c:a", "aac", made.trailer_path(root, imdb_id))
+
+
+def without_word_of_sound(project: Project) -> None:
+    """The ledger and the records as earlier versions wrote them."""
+    lines = [json.loads(line) for line in (project.images / LEDGER).read_text().splitlines()]
+    old = [{name: value for name, value in line.items() if name != "sound"} for line in lines]
+    (project.images / LEDGER).write_text("".join(f"{json.dumps(line)}\n" for line in old))
+    for folder in ledger.film_folders(project).values():
+        files.write_json(folder / "film.json", {k: v for k, v in read_record(folder).items() if k != "sound"})
+
+
+def test_a_film_is_scraped_with_its_sound_and_one_without_says_so(project: Project) -> None:
+    with_sound(project.root, made.MISSING)
+    result = scrape(project, ALL, settings(filter="none")).set_index("imdb_id")
+    assert result.sound[result.status == "ok"].to_dict() == {GOOD: "no sound", HOSTILE: "no sound", made.MISSING: "ok"}
+    assert sounds(result) == "1 films have sound, 2 have none: 2 no sound"
+    folder = folder_of(project, made.MISSING)
+    assert load_sound(folder).shape == (128, 156) and read_record(folder)["sound"] == "ok"
+    assert (folder / SOUND) not in picture_paths(folder) and len(picture_paths(folder)) == made.COUNT
+    with_sound(project.root, GOOD)
+    before = (project.images / LEDGER).read_bytes()
+    here(project, sound=True)  # a trailer that had none is not tried again
+    assert (project.images / LEDGER).read_bytes() == before and load_sound(folder_of(project, GOOD)) is None
+
+
+def test_sound_is_added_to_films_that_were_scraped_without(project: Project) -> None:
+    without_word_of_sound(project)
+    assert status(project, ALL).sound.tolist() == [""] * len(ALL)
+    with_sound(project.root, GOOD)
+    frames, earlier = contents(folder_of(project, GOOD)), ledger.latest_entries(project.images / LEDGER)
+    lines = len(ledger.read_ledger(project.images / LEDGER))
+    assert here(project, sound=True) == dict(zip(ALL.imdb_id, status(project, ALL).status))
+    latest = ledger.latest_entries(project.images / LEDGER)
+    assert vars(latest[GOOD]) == vars(earlier[GOOD]) | {"sound": "ok"}
+    assert vars(latest[HOSTILE]) == vars(earlier[HOSTILE]) | {"sound": "no sound"}
+    after = contents(folder_of(project, GOOD))
+    assert {name for name in after if after[name] != frames.get(name)} == {SOUND, "film.json"}
+    assert read_record(folder_of(project, GOOD))["sound"] == "ok"
+    assert read_record(folder_of(project, HOSTILE))["sound"] == "no sound"
+    here(project, sound=True)  # nothing is left to do
+    assert len(ledger.read_ledger(project.images / LEDGER)) == lines + 2
+    (folder_of(project, GOOD) / SOUND).unlink()
+    here(project, sound=True)
+    assert (folder_of(project, GOOD) / SOUND).read_bytes() == after[SOUND]
 
 
 @pytest.mark.parametrize("wrong", [{"source": "folders:x"}, {"source": "youtube", "cookies": "folders:x"}])

@@ -19,8 +19,9 @@ from server import Answer, Site, file, first, serving, status
 from yt_dlp.utils import YoutubeDLError
 
 from trailer_lib import TrailerError
+from trailer_lib.download import Fetched
 from trailer_lib.errors import SourceError
-from trailer_lib.scrape import Fetched, fetch_trailer, fetch_youtube, youtube
+from trailer_lib.scrape import fetch_trailer, fetch_youtube, youtube
 from trailer_lib.settings import ScrapeSettings
 
 VIDEO = "-dQw4w9WgXc"

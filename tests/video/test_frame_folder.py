@@ -77,6 +77,8 @@ def test_six_hundred_frames_may_be_dropped(tmp_path: Path) -> None:
 def test_saving_again_replaces_the_folder_whole(folder: Path) -> None:
     save_frames(folder, Frames(plain(COLOURS[0]), np.array([3.0])), [None], {})
     assert sorted(path.name for path in folder.iterdir()) == ["0.jpg", "film.json"]  # nothing dropped, no strip
+    save_frames(folder, Frames(plain(COLOURS[0]), np.array([3.0])), [None], {}, np.zeros((128, 200), np.uint8))
+    assert sorted(path.name for path in folder.iterdir()) == ["0.jpg", "film.json", "sound.png"]
     assert read_record(folder)["seconds"] == [3.0] and read_dropped(folder) == []
 
 
@@ -96,7 +98,8 @@ def test_a_full_disk_says_how_many_bytes_the_pictures_need(tmp_path: Path, monke
 
 
 def test_pictures_are_sorted_as_numbers_then_by_name_without_hidden_files(tmp_path: Path) -> None:
-    for name in "10.jpg 9.jpg 0.JPG 0.png poster.jpeg 7.webp dropped.jpg ._9.jpg .hidden.jpg notes.txt 3.gif".split():
+    others = "dropped.jpg sound.png ._9.jpg .hidden.jpg notes.txt 3.gif"
+    for name in f"10.jpg 9.jpg 0.JPG 0.png poster.jpeg 7.webp {others}".split():
         (tmp_path / name).write_bytes(b"")
     every = ["0.JPG", "0.png", "7.webp", "9.jpg", "10.jpg", "poster.jpeg"]
     assert [path.name for path in picture_paths(tmp_path)] == every

@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "catalog": ["COLUMNS", "film_of_trailer", "load", "trailer_keys"],
+        "catalog": ["COLUMNS", "films_of_trailers", "load", "trailer_keys"],
         "join": ["METADATA", "scored_films"],
         "official_tables": ["fetch"],
         "read_table": ["parse_number", "read_rows"],

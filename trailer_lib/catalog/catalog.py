@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,12 @@ def own_id(title: str, year: int | None, trailer: str = "") -> str:
     return "own-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def film_of_trailer(trailer: str, root: Path) -> dict[str, Any]:
-    """The catalogue's row of a trailer's film (genres, year, imdb_id, ...) by its link or name; {} when it has none."""
+def films_of_trailers(trailers: list[str], root: Path) -> list[dict[str, Any]]:
+    """The catalogue's row of each trailer's film (genres, year, imdb_id, ...) by link or name; {} of one without."""
     excels = Project(root).excels
     # The tables take seconds to read: only for a name that may have a key of a film.
-    keys = [key for key in name_keys(trailer) if key[0] != "file" or (excels / USER_TABLE).is_file()]
-    return find_film(trailer, load(Project(root)).films) if keys and excels.is_dir() else {}
+    keys = [key for key in chain(*map(name_keys, trailers)) if key[0] != "file" or (excels / USER_TABLE).is_file()]
+    if not (keys and excels.is_dir()):
+        return [{}] * len(trailers)
+    films = load(Project(root)).films
+    return [find_film(trailer, films) for trailer in trailers]

@@ -6,6 +6,7 @@ is the parts that a film has: frames, sound and its richest level, as far as the
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,6 @@ class Stack:
     def __init__(self, truth: np.ndarray, parts: Mapping[str, np.ndarray], mean: float) -> None:
         self.truth, self.mean = np.asarray(truth, np.float64), mean
         self.parts = {name: np.asarray(points, np.float64) for name, points in parts.items()}
-        self.variance = float(self.truth.var()) or 1.0
         self.fits: dict[Case, Fit] = {}
 
     def fit(self, case: Case) -> Fit:
@@ -85,13 +85,20 @@ class Stack:
         """Float [parts]. They are shrunk to the parts' mean, 1 / parts, as by PRIOR films whose parts each deviate by a
         standard deviation of the scores: ridge regression around that mean.
         """
-        from scipy.optimize import nnls  # takes half a second to import
-
         count = deviations.shape[1]
         if count == 1:
             return np.ones(1)
-        prior = np.eye(count) * np.sqrt(PRIOR * self.variance)
-        return nnls(np.vstack([deviations, prior]), np.concatenate([target, prior.sum(1) / count]))[0]
+        prior = PRIOR * np.square(target).mean() if target.any() else 1.0
+        square = deviations.T @ deviations + prior * np.eye(count)
+        moment = deviations.T @ target + prior / count
+        best, least = np.zeros(count), 0.0
+        for chosen in product([False, True], repeat=count):  # SciPy's nnls does the same, but takes a second to import
+            weights = np.zeros(count)
+            weights[[*chosen]] = np.linalg.solve(square[np.ix_(chosen, chosen)], moment[[*chosen]])
+            loss = weights @ square @ weights - 2 * weights @ moment
+            if weights.min() >= 0 and loss < least:
+                best, least = weights, loss
+        return best
 
     def contributions(self, case: Case, parts: Mapping[str, float]) -> dict[str, float]:
         """What each part of a case adds to the mean, in IMDb points."""

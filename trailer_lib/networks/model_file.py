@@ -103,9 +103,10 @@ class _InPoints(nn.Module):
 
 
 def export_onnx(path: Path, out: Path) -> dict[str, str]:
-    """Write the finished model in `path` as the ONNX file `out`, whole or not at all; returns the metadata in it.
+    """Write the network of frames of the finished model in `path` as the ONNX file `out`, whole or not at all.
 
-    TrailerError without the packages, or for a layer that ONNX does not know. A file of 2 GB is too large for ONNX.
+    Returns the metadata in it. TrailerError without the packages, for a model that has not learnt from frames, or for a
+    layer that ONNX does not know. A file of 2 GB is too large for ONNX.
     """
     try:
         import onnxscript  # noqa: F401, which needs onnx
@@ -116,6 +117,8 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
     model = read_model(path)
     if "results" not in model.facts:
         raise TrailerError(f"{path}: its training has not finished: use best_model.pt of a finished one")
+    if "frames" not in model.facts["settings"].get("sources", ()):
+        raise TrailerError(f"{path}: it has not learnt from frames, and ONNX takes only these: name another model")
     try:
         network, metadata = _InPoints(model).eval(), _metadata(model)
     except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
@@ -133,8 +136,9 @@ def _metadata(model: ModelFile) -> dict[str, str]:
     facts, results = model.facts, model.facts["results"]
     dataset = DatasetSettings.layered({"the model file": facts["dataset"]})
     settings = TrainSettings.layered({"the model file": facts["settings"]})
-    split = results.get("split", "test")
-    errors = {who: float(results["metrics"][who]["MAE"]["value"]) for who in ("trailer", "mean baseline")}
+    errors = {row: float(results["metrics"][row]["MAE"]["value"]) for row in ("frames", "mean baseline")}
+    others = [source for source in settings.sources if source != "frames"]
+    full = f"; trailer_lib's prediction also takes {' and '.join(others)}: it differs, and so does its verdict"
     return {
         "input": f"{INPUT}: uint8 [films, frames, 3, size, size], RGB from 0 to 255",
         "prepare": f"{model.network.frames} frames spread over the trailer, without black bars or title cards; of each"
@@ -145,7 +149,8 @@ def _metadata(model: ModelFile) -> dict[str, str]:
         "size": str(dataset.size),
         "fit": dataset.fit,
         "mean_baseline": f"{float(facts['score_mean']):.4f}",
-        "errors": json.dumps({"split": split, "films": int(results["films"]), "MAE": errors}),
+        "sources": "the frames alone" + full * bool(others),
+        "errors": json.dumps({"split": results["split"], "films": int(results["films"]), "MAE": errors}),
         "verdict": str(results["verdict"]),
     }
 

@@ -7,41 +7,49 @@ from typing import Any
 import numpy as np
 
 from trailer_lib.errors import TrailerError
-from trailer_lib.predict.trailer_input import film_id
+from trailer_lib.predict.trailer_input import film_id, one_line
 from trailer_lib.project import Project
 
 BETWEEN = {"runtime_minutes": (1, 1000), "year": (1880, 2100)}
+WORDS = {  # for the levels of metadata
+    "genre only": "genres",
+    "genre + runtime + year": "genres, running time and year",
+    "all metadata": "all metadata",
+}
 FEWEST = 20  # training films of a genre among which a film's place says something
 
 
-def find_metadata(trailer: str, given: dict[str, Any] | None, root: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """The film's metadata, given or looked up by the trailer's link or name, and a warning if the look-up failed.
+def find_metadata(trailers: dict[str, dict[str, Any]], root: Path | None) -> list[dict[str, Any]]:
+    """The metadata of the films of `trailers`, {link or name: what is given}; the rest is looked up below `root`.
 
-    TrailerError for a `given` number that cannot be one.
+    TrailerError for a given number out of its range, or for spreadsheets that cannot be read.
     """
-    metadata, failure = {"imdb_id": film_id(trailer)}, []
+    given = [_checked(film) for film in trailers.values()]
+    found: list[dict[str, Any]] = [{}] * len(given)
     if root is not None:
-        from trailer_lib.catalog import film_of_trailer  # pandas takes a second
+        from trailer_lib.catalog import films_of_trailers  # pandas takes a second
         from trailer_lib.evaluation import add_metadata
 
-        try:
-            if found := film_of_trailer(trailer, root):
-                import pandas as pd
+        names = [film.get("imdb_id", name) for name, film in zip(trailers, given)]
+        found = films_of_trailers(names, root)
+        if any(found):
+            import pandas as pd
 
-                metadata |= add_metadata(Project(root), pd.DataFrame([found])).iloc[0].to_dict()
-        except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
-            failure = [f"The film could not be looked up: {error}."]
-    return metadata | _checked(given or {}), failure
+            rows = pd.DataFrame([film for film in found if film])
+            rows = iter(add_metadata(Project(root), rows).to_dict("records"))
+            found = [next(rows) if film else film for film in found]
+    return [{"imdb_id": film_id(name)} | film | own for name, film, own in zip(trailers, found, given)]
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
     film = {name: value for name, value in given.items() if value not in (None, "", [])}
     for name, (low, high) in BETWEEN.items():
         try:
-            if name in film and not low <= float(film[name]) <= high:
+            if name in film and not low <= (number := float(film[name])) <= high:
                 raise ValueError
         except (TypeError, ValueError) as error:
             raise TrailerError(f"{name} = {film[name]!r}: expected a number from {low} to {high}") from error
+        film |= {name: number} if name in film else {}
     return film | ({} if "genres" not in film else {"genres": "|".join(genre_names(film["genres"]))})
 
 
@@ -51,21 +59,26 @@ def genre_names(genres: Any) -> list[str]:
     return [str(name).strip() for name in names if str(name).strip()]
 
 
-def film_levels(fitted: dict[str, Any], film: dict[str, Any]) -> dict[str, float]:
-    """What each level of metadata says of a film, in IMDb points, as far as it is known; `fitted`: by fit_metadata."""
-    if not (film.get("genres") and fitted["kinds"]):
-        return {}
+def film_levels(fitted: dict[str, Any], films: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """What each level of metadata says of each film, in IMDb points, as far as it is known; by fit_metadata's `fitted`.
+
+    The models are fitted once for all films; TrailerError when the table they are fitted on is damaged.
+    """
+    if not (fitted["kinds"] and any(film.get("genres") for film in films)):
+        return [{} for _ in films]
     import pandas as pd  # with scikit-learn it takes seconds, and a prediction without metadata does not need it
 
     from trailer_lib.evaluation import metadata_levels
 
-    row = {}
-    for name, values in fitted["films"].items():
-        unknown = "" if isinstance(values[0], str) else math.nan
-        value = film.get(name, unknown)
-        row[name] = [unknown if not isinstance(value, str) and pd.isna(value) else value]
-    levels = metadata_levels(fitted, pd.DataFrame(row))
-    return {name: float(points[0]) for name, points in levels.items() if not np.isnan(points[0])}
+    try:
+        table = pd.DataFrame(films, columns=[*fitted["films"]])
+        for name, values in fitted["films"].items():
+            column, text = table[name].astype(object), isinstance(values[0], str)
+            table[name] = column.where(column.notna(), "") if text else pd.to_numeric(column, errors="coerce")
+        levels = pd.DataFrame(metadata_levels(fitted, table), index=table.index).to_dict("records")
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise TrailerError(f"the model file's metadata are damaged ({one_line(error)[:99]}): train again") from error
+    return [{name: points for name, points in row.items() if not math.isnan(points)} for row in levels]
 
 
 def standing(fitted: dict[str, Any], film: dict[str, Any], score: float) -> str:
@@ -76,4 +89,5 @@ def standing(fitted: dict[str, Any], film: dict[str, Any], score: float) -> str:
         if same.sum() >= FEWEST:
             scores, kind = scores[same], f"{genre} films"
             break
-    return f"Higher than {(scores < score).mean():.0%} of the {len(scores):,} {kind} that the model learnt from."
+    share = 100 * (scores < score).mean()
+    return f"Higher than {share:.0f} % of the {len(scores):,} {kind} that the model learnt from."

@@ -11,23 +11,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trailer_lib import __version__, files
-from trailer_lib.catalog import LINK, find_film, load, read_rows
+from trailer_lib.catalog import LINK, read_rows
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.predict import trailer_input
 from trailer_lib.predict.explanation import view_features
+from trailer_lib.predict.film import film_levels, find_metadata
 from trailer_lib.predict.predictor import Predictor
 from trailer_lib.predict.trailer_input import Prepared, TrailerFrames
 from trailer_lib.progress import bar
-from trailer_lib.project import Project
 from trailer_lib.scrape import worker_pool
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import is_video_name, memory_needed, picture_paths
 
 ENDS = {"low80": (80, 0), "high80": (80, 1), "low95": (95, 0), "high95": (95, 1)}  # column: interval, end
-COLUMNS = ["trailer", "imdb_id", "score", *ENDS, "mean_baseline", "warnings", "reason"]
+COLUMNS = ["trailer", "imdb_id", "score", *ENDS, "sources", "trailer_score", "mean_baseline", "warnings", "reason"]
+GIVEN = ["imdb_id", "genres", "runtime_minutes", "year"]  # columns of a list that tell of the films
 COLUMNS += ["sampled_frames", "kept_frames", "seconds", "model", "version"]
 TIMEOUT = ScrapeSettings().timeout  # seconds a trailer: a matter of this machine, not of the model file
 AHEAD = 8  # trailers that may wait for the network
@@ -37,7 +39,7 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
     """Predict every trailer of the folder or list `place` (find_trailers) into the CSV file `out` (COLUMNS).
 
     Trailers of which `out` has a score by the same model file are skipped; one that fails has a row with the reason.
-    `root`: the project whose spreadsheets tell the films' ids. Returns the numbers of "scored", "failed", "before".
+    `root`: the project whose spreadsheets know the films. Returns the numbers of "scored", "failed", "before".
     Stopped on Ctrl-C; the rows so far are kept. TrailerError while another run fills `out`.
     """
     trailers = find_trailers(place)
@@ -45,18 +47,18 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
     out.parent.mkdir(parents=True, exist_ok=True)
     with files.single_run(out):
         predictor = Predictor.load(model)
-        if root:
-            films = load(Project(root)).films
-            trailers = {name: key or find_film(name, films).get("imdb_id", "") for name, key in trailers.items()}
         done = open_table(out, predictor.model_hash)
-        fresh = [name for name in trailers if trailer_input.printable(name) not in done]
+        fresh = {name: film for name, film in trailers.items() if trailer_input.printable(name) not in done}
+        films = find_metadata(fresh, root)
+        known = dict(zip(fresh, zip(films, film_levels(predictor.info.metadata, films))))
         counts = {"scored": 0, "failed": 0, "before": len(trailers) - len(fresh)}
         try:
             with bar(total=len(trailers), initial=counts["before"], desc="predicting", unit="trailer") as progress:
-                for name, (frames, seconds) in _prepared(fresh, predictor, workers):
-                    row = _prediction(predictor, trailers[name], frames) | {"seconds": f"{seconds:.2f}"}
-                    append_row(out, row | {"trailer": trailer_input.printable(name), "imdb_id": trailers[name]})
-                    counts["failed" if isinstance(frames, str) else "scored"] += 1
+                for name, (frames, seconds) in _prepared([*fresh], predictor, workers):
+                    film, levels = known[name]
+                    row = _prediction(predictor, film, levels, frames) | {"seconds": f"{seconds:.2f}"}
+                    append_row(out, row | {"trailer": trailer_input.printable(name), "imdb_id": film["imdb_id"]})
+                    counts["scored" if "score" in row else "failed"] += 1
                     progress.update()
         except KeyboardInterrupt as stop:
             in_table = f"{sum(counts.values())} of {len(trailers)} trailers are in {out}"
@@ -86,20 +88,28 @@ def _result(future: Future) -> Prepared:
         return trailer_input.one_line(error), 0.0
 
 
-def _prediction(predictor: Predictor, imdb_id: str, frames: TrailerFrames | str) -> dict[str, Any]:
-    """What a row of the table says of the frames of a trailer, or of the reason why there are none."""
+def _prediction(
+    predictor: Predictor, film: dict[str, Any], levels: dict[str, float], frames: TrailerFrames | str
+) -> dict[str, Any]:
+    """What a row of the table says of a prepared trailer, or of the reason why there is no prediction."""
     made_by = {"model": predictor.model_hash, "version": __version__}
     if isinstance(frames, str):
         return made_by | {"reason": frames}
-    network, info = predictor.model.network, predictor.info
-    features = view_features(network, torch.from_numpy(frames.pixels).permute(0, 3, 1, 2), frames.views)
-    score, intervals, _ = predictor.points(float(network.head(features).mean()))
-    similar = info.index.nearest(features.mean(0).numpy()) if info.index else []
-    warnings = [*info.warnings, *frames.warnings, *predictor.film_warnings(similar, {"imdb_id": imdb_id})]
-    points = {name: intervals[share][end] for name, (share, end) in ENDS.items() if share in intervals}
-    points |= {"score": score, "mean_baseline": info.result["mean_baseline"]}
-    counts = made_by | {"sampled_frames": frames.sampled_frames, "kept_frames": frames.kept_frames}
-    return counts | {"warnings": " ".join(warnings)} | {name: f"{value:.3f}" for name, value in points.items()}
+    network, info, seen, similar = predictor.model.network, predictor.info, np.nan, []
+    if len(frames.pixels):
+        features = view_features(network, torch.from_numpy(frames.pixels).permute(0, 3, 1, 2), frames.views)
+        seen = float(network.head(features).mean())
+        similar = info.index.nearest(features.mean(0).numpy()) if info.index else []
+    try:
+        whole, alone = predictor.combine(seen, predictor.hear(frames)[0], levels)
+    except TrailerError as error:
+        return made_by | {"reason": trailer_input.one_line(error)}
+    warnings = [*info.warnings(whole.case), *frames.warnings, *predictor.film_warnings(similar, film)]
+    points = {name: whole.intervals[share][end] for name, (share, end) in ENDS.items() if share in whole.intervals}
+    points |= {"score": whole.score, "mean_baseline": info.mean} | ({"trailer_score": alone.score} if alone else {})
+    counts = {"sampled_frames": frames.sampled_frames, "kept_frames": frames.kept_frames}
+    words = {"sources": " + ".join(whole.case), "warnings": " ".join(warnings)}
+    return made_by | counts | words | {name: f"{value:.3f}" for name, value in points.items()}
 
 
 def open_table(path: Path, model: str) -> set[str]:
@@ -136,23 +146,22 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return trailer_input.printable(text.getvalue())
 
 
-def find_trailers(place: Path) -> dict[str, str]:
-    """{path or link: imdb_id} of the trailers in a folder (videos, folders of pictures), sorted, or in a list.
+def find_trailers(place: Path) -> dict[str, dict[str, str]]:
+    """{path or link: what is given of its film} of the trailers in a folder (videos, folders), sorted, or in a list.
 
-    A list is a text file with a path or link a line, or a .csv with a column trailer and perhaps imdb_id. Relative
-    paths start where the list lies; a line that begins with # is a comment. An imdb_id in a file's name counts; "" is
-    unknown. TrailerError when there is none.
+    A list is a text file with a path or link a line, or a .csv with a column trailer and perhaps those of GIVEN.
+    Relative paths start where the list lies; a line that begins with # is a comment. TrailerError when there is none.
     """
     if place.is_dir():
-        trailers = {str(path): "" for path in sorted(place.iterdir()) if _is_trailer(path)}
+        trailers = {str(path): {} for path in sorted(place.iterdir()) if _is_trailer(path)}
     elif place.suffix.lower() in (".csv", ".tsv"):
-        rows = read_rows(place, ["trailer"], ["imdb_id"]).rows
-        trailers = {_located(place, row["trailer"]): row["imdb_id"] for row in rows if row["trailer"]}
+        rows = [row for row in read_rows(place, ["trailer"], GIVEN).rows if row["trailer"]]
+        trailers = {_located(place, row["trailer"]): {name: row[name] for name in GIVEN} for row in rows}
     else:
-        trailers = {_located(place, line): "" for line in _lines(place) if line and not line.startswith("#")}
+        trailers = {_located(place, line): {} for line in _lines(place) if line and not line.startswith("#")}
     if not trailers:
         raise TrailerError(f"{place}: no trailers in it: name a folder of videos, or a list of paths and links")
-    return {name: imdb_id or trailer_input.film_id(name) for name, imdb_id in trailers.items()}
+    return trailers
 
 
 def _is_trailer(path: Path) -> bool:

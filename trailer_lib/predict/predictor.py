@@ -23,7 +23,7 @@ from trailer_lib.evaluation import (
 )
 from trailer_lib.networks import ModelFile, fingerprint, read_model
 from trailer_lib.predict.explanation import Attribution, Index, Neighbour, attribute, attribute_sound
-from trailer_lib.predict.film import film_levels, find_metadata, standing
+from trailer_lib.predict.film import WORDS, film_levels, find_metadata, genre_names, standing
 from trailer_lib.predict.prediction import Prediction
 from trailer_lib.predict.trailer_input import TrailerFrames, choose_views, one_line, read_trailer, resize_frames
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
@@ -71,10 +71,20 @@ class ModelInfo:
         if (index and len(index.mean) != network.width) or (sound and sound["weight"].shape != (network.width,)):
             raise ValueError("the index of similar films, or the head on sound, is another network's")
         stack = Stack(facts["validation"]["score"], facts["validation"]["parts"], mean)
-        if not all(part.shape == stack.truth.shape for part in stack.parts.values()) or stack.truth.ndim != 1:
-            raise ValueError("the validation films' predictions are damaged")
-        train_films = int(facts["splits"]["train"])
-        return cls(*settings, results, train_films, mean, stack, sound, facts["metadata"], index)
+        metadata, train_films = facts["metadata"], int(facts["splits"]["train"])
+        levels = metadata["kinds"] if "metadata" in settings[2].sources else {}
+        needed = {*levels, *(["sound"] if sound else []), *({"frames"} & {*settings[2].sources})}
+        if {*stack.parts} != needed or not np.isfinite([*stack.truth, *metadata["films"]["score"]]).all():
+            raise ValueError("the validation films' predictions, or the metadata, are damaged")
+        info = cls(*settings, results, train_films, mean, stack, sound, metadata, index)
+        for case in stack.possible_cases():  # what each prediction will ask
+            stack.fit(case), info.warnings(case), info.errors(case)
+        return info
+
+    @property
+    def genres(self) -> list[str]:
+        """Those of the train films, sorted."""
+        return sorted({genre for text in self.metadata["films"].get("genres", []) for genre in genre_names(text)})
 
     def warnings(self, case: Case) -> list[str]:
         """What belongs before each prediction from the sources of `case`."""
@@ -134,67 +144,63 @@ class Predictor:
         it lacks is looked up in the spreadsheets by the trailer's link or name. TrailerError when there is no trailer,
         or when it has nothing that the model learnt from.
         """
-        film, failure = find_metadata(str(trailer), film, self.root)
+        film, failure = self._film(str(trailer), film or {})
         frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
         frames = choose_views(frames, self.info.settings)
         progress(STEPS["network"], "network")
-        explained = self._explain(frames) if "frames" in self.info.settings.sources and frames.kept_frames else None
-        heard = attribute_sound(self.model.network, frames.clips, self.info.sound) if self.hears(frames) else None
+        seen, (heard, clips) = self._explain(frames), self.hear(frames)
+        strongest = np.argsort(-np.abs(seen.contributions), kind="stable")[:STRONGEST]
         progress(STEPS["similar"], "similar")
-        levels = film_levels(self.info.metadata, film)
-        standardised = {"frames": explained and explained.prediction, "sound": heard and heard[0]}
-        whole, alone = self.combine(standardised, levels)
-        similar = self.info.index.nearest(explained.features) if self.info.index and explained else []
+        (levels,) = film_levels(self.info.metadata, [film])
+        whole, alone = self.combine(seen.prediction, heard, levels)
+        similar = self.info.index.nearest(seen.features) if self.info.index and len(seen.features) else []
         warnings = [*self.info.warnings(whole.case), *frames.warnings, *self.film_warnings(similar, film), *failure]
         return Prediction(
             trailer=frames.name, score=whole.score, intervals=whole.intervals, no_interval=whole.no_interval,
-            sources=whole.sources, trailer_score=alone.score if alone else None,
-            missing=self.missing(whole.case, frames), genre=levels.get("genre only"),
+            sources=whole.sources, missing=self.missing(whole.case, frames), trailer_score=alone and alone.score,
+            mean_baseline=self.info.mean, genre=levels.get("genre only"),
             standing=standing(self.info.metadata, film, whole.score), frames=frames.pixels, seconds=frames.seconds,
-            **self._explained(explained, frames, whole), clip_seconds=frames.clip_seconds,
-            clip_contributions=self._in_points(heard[1] if heard else np.empty(0), whole, "sound"),
-            similar=similar, warnings=warnings, sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames,
-            model=self.model_hash, version=__version__, mean_baseline=self.info.mean,
-            verdict=self.info.results["verdict"], train_films=self.info.train_films,
-            split=self.info.results["split"], **self.info.errors(whole.case),
+            contributions=self._in_points(seen.contributions, whole, "frames"), strongest=strongest,
+            heat=seen.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit),
+            clip_seconds=frames.clip_seconds[: len(clips)],
+            clip_contributions=self._in_points(clips, whole, "sound"), similar=similar, warnings=warnings,
+            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames, split=self.info.results["split"],
+            **self.info.errors(whole.case), verdict=self.info.results["verdict"], train_films=self.info.train_films,
+            model=self.model_hash, version=__version__,
         )  # fmt: skip
 
-    def hears(self, frames: TrailerFrames) -> bool:
-        """Whether the trailer has sound and the model has learnt from sound."""
-        return self.info.sound is not None and len(frames.clips) > 0
+    def _film(self, trailer: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """What is known of a trailer's film, and a warning if it could not be looked up."""
+        try:
+            return find_metadata({trailer: given}, self.root)[0], []
+        except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
+            return find_metadata({trailer: given}, None)[0], [f"The film could not be looked up: {error}."]
 
     def _explain(self, frames: TrailerFrames) -> Attribution:
+        if not len(frames.pixels):
+            return Attribution(np.nan, np.empty(0), np.empty(0), None)
         pictures = torch.from_numpy(resize_frames(frames.pixels, self.info.dataset)).permute(0, 3, 1, 2)
         return attribute(self.model.network, pictures, frames.views)
 
-    def _explained(self, explained: Attribution | None, frames: TrailerFrames, whole: Combined) -> dict[str, Any]:
-        """The fields of a Prediction on its frames; empty without them."""
-        if explained is None:
-            empty = np.zeros((0, *frames.pixels.shape[1:3]), np.float32)
-            return {"contributions": np.empty(0), "strongest": np.empty(0, int), "heat": empty}
-        strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
-        heat = explained.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit)
-        points = self._in_points(explained.contributions, whole, "frames")
-        return {"contributions": points, "strongest": strongest, "heat": heat}
+    def hear(self, frames: TrailerFrames) -> tuple[float, np.ndarray]:
+        """`attribute_sound` of the trailer's clips; (nan, empty) without any, or without a head on sound."""
+        if self.info.sound is None or not len(frames.clips):
+            return np.nan, np.empty(0)
+        return attribute_sound(self.model.network, frames.clips, self.info.sound)
 
     def _in_points(self, contributions: np.ndarray, whole: Combined, source: str) -> np.ndarray:
         """Standardised contributions to a source's prediction in points of the combined one."""
         return contributions * self.model.facts["score_sd"] * whole.weights.get(source, 0.0)
 
-    def combine(
-        self, standardised: dict[str, float | None], levels: dict[str, float]
-    ) -> tuple[Combined, Combined | None]:
-        """The prediction from all sources, and from the trailer alone: of the network's standardised predictions of
-        frames and sound, None for what is not there, and of the levels of metadata in points.
+    def combine(self, seen: float, heard: float, levels: dict[str, float]) -> tuple[Combined, Combined | None]:
+        """The prediction from all sources, and from the trailer alone: of the standardised predictions from frames and
+        sound, nan without, and of the levels of metadata in points. TrailerError without any source of the model.
         """
-        there = {name: value for name, value in standardised.items() if value is not None}
-        parts = {name: float(self.model.points(np.float64(value))) for name, value in there.items()}
+        parts = {name: float(self.model.points(np.float64(value))) for name, value in zip(TRAILER, (seen, heard))}
         sources = self.info.settings.sources
-        if not (whole := case_of(parts | levels, sources)):
-            raise TrailerError(
-                f"nothing in it that the model predicts from ({', '.join(sources)}): name another trailer"
-            )
-        alone = case_of(parts, TRAILER)
+        whole, alone = case_of(parts | levels, sources), case_of(parts, TRAILER)
+        if not whole:
+            raise TrailerError(f"nothing in it that the model predicts from ({', '.join(sources)}): name another")
         return self._combined(whole, parts | levels), self._combined(alone, parts) if alone else None
 
     def _combined(self, case: Case, parts: dict[str, float]) -> Combined:
@@ -205,13 +211,15 @@ class Predictor:
 
     def missing(self, case: Case, frames: TrailerFrames) -> list[str]:
         """A sentence for each source of the model that the prediction does without."""
-        lines, levels = [], self.info.metadata["kinds"] if "metadata" in self.info.settings.sources else {}
-        if self.info.sound is not None and "sound" not in case:
-            lines.append(f"Predicted without its sound ({frames.no_sound or 'unknown'}).")
-        if levels and not {*case} & {*levels}:
-            lines.append("Predicted without metadata: its genres are unknown (--genres, --runtime, --year).")
-        elif levels and [*levels][-1] not in case:
-            lines.append(f"Of its metadata {case[-1]} is known; the model's best is {[*levels][-1]}.")
+        lines, levels = [], [name for name in self.info.stack.parts if name in WORDS]
+        if "frames" in self.info.stack.parts and "frames" not in case:
+            lines.append("Predicted without frames: none passed the filter.")
+        if "sound" in self.info.stack.parts and "sound" not in case:
+            lines.append(f"Predicted without sound: {frames.no_sound or 'unknown'}.")
+        if levels and case[-1] not in levels:
+            lines.append("Predicted without metadata: no genre that the model knows was given.")
+        elif levels and case[-1] != levels[-1]:
+            lines.append(f"Of metadata it uses {WORDS[case[-1]]}; with more known it could use {WORDS[levels[-1]]}.")
         return lines
 
     def film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:

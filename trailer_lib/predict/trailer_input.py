@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ MOST_SECONDS = 1800.0  # of a video from a link or an upload
 MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
 MOST_BYTES = 4e9  # of the frames that a model file may ask for
 
+NO_CLIPS = {"clips": np.empty((0, BANDS, CLIP), np.uint8), "clip_seconds": np.empty(0)}
+
 
 @dataclass(frozen=True)
 class TrailerFrames:
@@ -39,8 +41,8 @@ class TrailerFrames:
     sampled_frames: int
     kept_frames: int
     warnings: tuple[str, ...]
-    clips: np.ndarray = field(default_factory=lambda: np.empty((0, BANDS, CLIP), np.uint8))
-    clip_seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
+    clips: np.ndarray
+    clip_seconds: np.ndarray
     no_sound: str = ""
     views: np.ndarray | None = None
 
@@ -116,7 +118,7 @@ def _from_video(
     if frames is None:
         if not len(heard["clips"]):
             raise failure
-        warnings.append(f"{one_line(failure)}: predicted from its sound.")
+        warnings.append(f"{one_line(failure)}.")
     elif frames.duration < SHORTEST:
         warnings.append(f"The video is {frames.duration:.1f} s long: too short for a trailer.")
     elif frames.duration > LONGEST:
@@ -127,40 +129,46 @@ def _from_video(
 def _hear(path: Path | None, frames: video.Frames | None, no_sound: str) -> dict[str, Any]:
     """The fields of TrailerFrames on the sound in a file, of the time of the frames."""
     if path is None:
-        return {"no_sound": no_sound}
+        return NO_CLIPS | {"no_sound": no_sound}
     start, longest = (frames.start, frames.duration) if frames else (0.0, LONGEST)
     try:
         clips, seconds = video.sound_clips(video.read_sound(path, start, longest))
     except NoSound as error:
-        return {"no_sound": error.kind}
+        return NO_CLIPS | {"no_sound": error.kind}
     return {"clips": clips, "clip_seconds": seconds}
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
-    """The pictures of a folder. Those of a scrape have passed the filter already."""
+    """The pictures and the sound of a folder. Pictures of a scrape have passed the filter already."""
+    heard, warnings = _hear_folder(folder)
     record, paths = video.read_record(folder), video.picture_paths(folder)
-    if not paths:
+    if not paths and not len(heard["clips"]):
         videos = any(video.is_video_name(path.name) for path in folder.iterdir())
         remedy = "its videos are for --csv" if videos else "name a video, or a folder of frames"
         raise TrailerError(f"{folder}: no pictures (.jpg, .png, .webp) in it: {remedy}")
-    paths = [paths[index] for index in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))]
-    pixels, damaged = _read_pictures(paths, settings.height)
-    reasons = [None] * len(pixels) if record else video.drop_reasons(pixels, settings.filter)
-    kept = np.array([reason is None for reason in reasons])
-    if not kept.any():
+    chosen = [paths[n] for n in np.unique(np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int))] if paths else []
+    pixels, damaged = _read_pictures(chosen, settings.height)
+    reasons = [None] * len(pixels) if record or not len(pixels) else video.drop_reasons(pixels, settings.filter)
+    kept = np.array([reason is None for reason in reasons], bool)
+    if not kept.any() and not len(heard["clips"]):
         raise TrailerError(f"{folder.name}: the filter kept none of {len(kept)} pictures: all black or cards?")
     times = record.get("seconds")
     timed = isinstance(times, list) and len(times) == len(kept)
     seconds = np.array(times, np.float64) if timed else np.full(len(kept), np.nan)
-    warnings = [f"{len(damaged)} of {len(paths)} pictures left out: {damaged[0]}."] if damaged else []
-    heard: dict[str, Any] = {"no_sound": f"no {video.SOUND} in the folder"}
+    if damaged:
+        warnings.append(f"{len(damaged)} of {len(chosen)} pictures left out: {damaged[0]}.")
+    name, counts = printable(folder.name), (len(chosen), int(kept.sum()))
+    return TrailerFrames(name, pixels[kept], seconds[kept], *counts, tuple(warnings), **heard)
+
+
+def _hear_folder(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The fields of TrailerFrames on the sound in a scraped film's folder, and a warning if it is damaged."""
     try:
         if (sound := video.load_sound(folder)) is not None:
-            heard = dict(zip(("clips", "clip_seconds"), video.sound_clips(sound)))
+            return dict(zip(("clips", "clip_seconds"), video.sound_clips(sound))), []
+        return NO_CLIPS | {"no_sound": f"no {video.SOUND} in its folder"}, []
     except TrailerError as error:
-        warnings.append(f"{error}.")
-    name, counts = printable(folder.name), (len(paths), int(kept.sum()))
-    return TrailerFrames(name, pixels[kept], seconds[kept], *counts, tuple(warnings), **heard)
+        return NO_CLIPS | {"no_sound": "damaged"}, [f"{error}."]
 
 
 def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[TrailerError]]:
@@ -176,15 +184,18 @@ def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[Tra
             lines = min(picture.height, height)
             size = (max(1, round(picture.width * lines / picture.height)), lines)
         pictures.append(np.asarray(picture.resize(size, Image.Resampling.BOX)))
-    if not pictures:
+    if damaged and not pictures:
         raise damaged[0]
-    return np.stack(pictures), damaged
+    return np.array(pictures, np.uint8).reshape(len(pictures), *size[::-1], 3), damaged
 
 
 def choose_views(frames: TrailerFrames, settings: TrainSettings) -> TrailerFrames:
-    """The frames that are in at least one test-time view, with `views` drawn as in the model's test."""
-    if not frames.kept_frames:
-        return frames
+    """The frames that are in at least one test-time view, with `views` drawn as in the model's test.
+
+    No frames for a model that has not learnt from frames.
+    """
+    if not frames.kept_frames or "frames" not in settings.sources:
+        return replace(frames, pixels=frames.pixels[:0], seconds=frames.seconds[:0])
     count, needed, rng = frames.kept_frames, settings.frames, np.random.default_rng(settings.seed)
     views = evenly_spaced(count, needed)[None]
     if settings.views > 1:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from trailer_lib.video import CLIP, COLUMNS_PER_SECOND
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,6 +22,7 @@ LINES = 180  # of the pictures, about
 FRAMES = "Frames and their contributions, in points"
 HEAT = "Where in the frames with the largest contributions"
 SIMILAR = "Most similar training films, to the model"
+CLIP_SECONDS = CLIP / COLUMNS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,29 @@ class CaptionedFrame:
 
 @dataclass(frozen=True)
 class PredictionView:
-    """`alerts` come before all else, `notes` after the scale; `marks`: other predictions on it, in IMDb points."""
+    """`alerts` come before all else, `notes` after the scale; `marks`: other predictions on it, in IMDb points.
+
+    `sources`: {caption: bar} under the title `baseline`; `clips`: {second: bar} of sound, under the title `sound`. All
+    bars are from -1 (down) to 1 (up).
+    """
 
     title: str
     alerts: list[str]
     score: float
     intervals: dict[int, tuple[float, float]]
     marks: dict[str, float]
+    baseline: str
+    sources: dict[str, float]
     notes: list[str]
+    sound: str
+    clips: dict[float, float]
     frames: list[CaptionedFrame]
     heat: list[CaptionedFrame]
     similar: list[CaptionedFrame]
+
+
+def _colour(points: float) -> str:
+    return UP if points > 0 else DOWN
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -69,6 +84,9 @@ STYLE = """
 .prediction figure img{width:100%;display:block;border-radius:3px;margin:0}
 .prediction figcaption{font-size:12px;overflow-wrap:anywhere}
 .prediction .bar{height:5px;border-radius:2px;margin:2px 0}
+.prediction .sources{display:grid;grid-template-columns:auto minmax(6em,1fr);gap:2px 10px;max-width:40em}
+.prediction .middle{align-self:center;background:linear-gradient(currentColor,currentColor) center/1px 100% no-repeat}
+.prediction .sources .bar{height:9px}
 """
 
 
@@ -76,8 +94,8 @@ def html_parts(view: PredictionView) -> tuple[str, str, str]:
     """The score and all that is said of it, the frames, the similar films: for html_element; every text is escaped."""
     alerts = "".join(map(html_alert, view.alerts))
     notes = "".join(f"<p>{escape(text)}</p>" for text in view.notes)
-    score = f"{alerts}<h3>{escape(view.title)}</h3>{_svg_scale(view)}{notes}"
-    frames = _html_frames(FRAMES, view.frames) + _html_frames(HEAT, view.heat)
+    score = f"{alerts}<h3>{escape(view.title)}</h3>{_svg_scale(view)}{_html_sources(view)}{notes}"
+    frames = _svg_sound(view) + _html_frames(FRAMES, view.frames) + _html_frames(HEAT, view.heat)
     return score, frames, _html_frames(SIMILAR, view.similar)
 
 
@@ -116,13 +134,35 @@ def _x(points: float) -> float:
     return 15 + 290 * (points - 1) / 9
 
 
+def _html_sources(view: PredictionView) -> str:
+    """A row for each source: its caption, and a bar to the right (up) or the left (down) of the middle."""
+    rows = []
+    for caption, bar in view.sources.items():
+        style = f"margin-left:{50 + min(0.0, 50 * bar):.1f}%;width:{abs(50 * bar):.1f}%;background:{_colour(bar)}"
+        rows.append(f'<span>{escape(caption)}</span><div class="middle"><div class="bar" style="{style}"></div></div>')
+    return f'<h4>{escape(view.baseline)}</h4><div class="sources">{"".join(rows)}</div>'
+
+
+def _svg_sound(view: PredictionView) -> str:
+    """The clips of sound as bars over their seconds, up and down; "" without any."""
+    if not view.clips:
+        return ""
+    end, parts = max(view.clips) + CLIP_SECONDS, ['<path d="M15 36H305" stroke="currentColor" stroke-opacity=".4"/>']
+    for second, bar in view.clips.items():
+        box = f'x="{15 + 290 * second / end:.1f}" y="{36 - max(0.0, 30 * bar):.1f}" height="{abs(30 * bar):.1f}"'
+        parts.append(f'<rect {box} width="{290 * CLIP_SECONDS / end - 0.5:.1f}" fill="{_colour(bar)}"/>')
+    parts += [_svg_text(15 + 290 * share, 80, f"{share * end:.0f} s") for share in (0, 0.25, 0.5, 0.75, 1)]
+    svg = f'<svg viewBox="0 0 320 84" role="img" aria-label="{view.sound}">{"".join(parts)}</svg>'
+    return f"<h4>{view.sound}</h4>{svg}"
+
+
 def _html_frames(title: str, frames: list[CaptionedFrame]) -> str:
     figures = []
     for frame in frames:
         data = io.BytesIO()
         _shrink(frame.picture).save(data, "JPEG", quality=80)
         picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}">'
-        style = f"width:{abs(frame.bar):.0%};background:{UP if frame.bar > 0 else DOWN}"
+        style = f"width:{abs(frame.bar):.0%};background:{_colour(frame.bar)}"
         bar = f'<div class="bar" style="{style}"></div>' if frame.bar else ""
         figures.append(f"<figure>{picture}{bar}<figcaption>{escape(frame.caption)}</figcaption></figure>")
     return f'<h4>{title}</h4><div class="frames">{"".join(figures)}</div>' if frames else ""
@@ -138,13 +178,18 @@ def prediction_figure(view: PredictionView) -> "Figure":
     sections = (("", view.frames), (HEAT, view.heat), (SIMILAR, view.similar))
     starts = [(title, frames, start) for title, frames in sections for start in range(0, len(frames), COLUMNS)]
     alerts = "\n".join(textwrap.fill(alert, 120) for alert in view.alerts)
-    heights = [1.0 + 0.15 * len(view.marks), *(1.6 if title and not start else 1.35 for title, _, start in starts)]
-    texts = 0.2 * (2 + len(alerts.splitlines()) + len(view.notes))
+    top = [1.0 + 0.15 * len(view.marks), 0.3 + 0.2 * len(view.sources), *[1.0] * bool(view.clips)]
+    heights = [*top, *(1.6 if title and not start else 1.35 for title, _, start in starts)]
+    notes = "\n".join(textwrap.fill(note, 150) for note in view.notes)
+    texts = 0.2 * (5 + len(alerts.splitlines()) + len(notes.splitlines()))
     figure = Figure(figsize=(10, sum(heights) + texts), layout="constrained")
     figure.suptitle(alerts, x=0.01, ha="left", fontsize=9, color=DOWN, fontweight="bold", parse_math=False)
     grid = figure.add_gridspec(len(heights), COLUMNS, height_ratios=heights)
     _draw_scale(figure.add_subplot(grid[0, :]), view)
-    for line, (title, frames, start) in enumerate(starts, 1):
+    _draw_sources(figure.add_subplot(grid[1, :]), view, notes)
+    if view.clips:
+        _draw_sound(figure.add_subplot(grid[2, :]), view)
+    for line, (title, frames, start) in enumerate(starts, len(top)):
         for column, frame in enumerate(frames[start : start + COLUMNS]):
             first = bool(title) and start == column == 0
             _draw_frame(figure.add_subplot(grid[line, column]), frame, f"{title}\n" if first else "")
@@ -154,7 +199,6 @@ def prediction_figure(view: PredictionView) -> "Figure":
 def _draw_scale(axis: "Axes", view: PredictionView) -> None:
     axis.set(xlim=(0.9, 10.1), ylim=(-0.9 - 0.55 * len(view.marks), 1.5), xticks=range(1, 11), yticks=[])
     axis.set_title(view.title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
-    axis.set_xlabel("\n".join(view.notes), loc="left", fontsize=8, color=GREY, parse_math=False)
     axis.tick_params(labelsize=8)
     axis.spines[["left", "right", "top"]].set_visible(False)
     for share, (low, high) in view.intervals.items():
@@ -168,6 +212,28 @@ def _draw_scale(axis: "Axes", view: PredictionView) -> None:
     axis.text(view.score, 0.7, f"{view.score:.1f}", ha="center", fontsize=12, fontweight="bold")
 
 
+def _draw_sources(axis: "Axes", view: PredictionView, notes: str) -> None:
+    axis.set(xlim=(-2.2, 1.1), ylim=(len(view.sources) - 0.5, -0.5), xticks=[], yticks=[])
+    axis.set_title(view.baseline, loc="left", fontsize=9, parse_math=False)
+    axis.set_xlabel(notes, loc="left", fontsize=8, color=GREY, parse_math=False)
+    axis.spines[:].set_visible(False)
+    axis.axvline(0, color=GREY, linewidth=1)
+    for row, (caption, bar) in enumerate(view.sources.items()):
+        axis.barh(row, bar, height=0.6, color=_colour(bar))
+        axis.text(-2.2, row, caption, fontsize=8, va="center", parse_math=False)
+
+
+def _draw_sound(axis: "Axes", view: PredictionView) -> None:
+    for second, bar in view.clips.items():
+        axis.bar(second, bar, CLIP_SECONDS * 0.95, align="edge", color=_colour(bar))
+    axis.axhline(0, color=GREY, linewidth=1)
+    axis.set(xlim=(0, max(view.clips) + CLIP_SECONDS), ylim=(-1, 1), yticks=[])
+    axis.set_title(view.sound, loc="left", fontsize=9)
+    axis.set_xlabel("seconds", fontsize=7, labelpad=1)
+    axis.tick_params(labelsize=7)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+
+
 def _draw_frame(axis: "Axes", frame: CaptionedFrame, title: str) -> None:
     picture = np.asarray(_shrink(frame.picture))
     axis.imshow(picture)
@@ -175,5 +241,5 @@ def _draw_frame(axis: "Axes", frame: CaptionedFrame, title: str) -> None:
     axis.autoscale(False)
     axis.set_title(title + frame.caption, fontsize=7, loc="left", pad=2, parse_math=False)
     if frame.bar:
-        end, line, colour = picture.shape[1] * abs(frame.bar), picture.shape[0] * 1.03, UP if frame.bar > 0 else DOWN
+        end, line, colour = picture.shape[1] * abs(frame.bar), picture.shape[0] * 1.03, _colour(frame.bar)
         axis.plot([0, end], [line, line], color=colour, linewidth=3, solid_capstyle="butt", clip_on=False)

@@ -72,15 +72,20 @@ class Visits:
     predictor: Predictor
     scratch: Path
 
-    def predict(self, upload: str | None, link: str, progress: Callable[[float, str], object]) -> tuple[str, ...]:
-        """HTML of the prediction for an upload, else for a link, of its frames and similar films; else of one line."""
+    def predict(
+        self, upload: str | None, link: str, film: dict[str, Any], progress: Callable[[float, str], object]
+    ) -> tuple[str, ...]:
+        """HTML of the prediction for an upload, else for a link, of its frames and similar films; else of one line.
+
+        `film`: genres, runtime_minutes, year, as far as the visitor named them.
+        """
         try:
             if not upload and not (link := link.strip()):
                 raise TrailerError("Drop a trailer, or paste a link to one.")
             if upload:
                 refuse_long_video(Path(upload), Path(upload).name)
             trailer = upload or (link if LINK.match(link) else download.require_https(link))
-            view = self.predictor.predict(trailer, progress=progress).view()
+            view = self.predictor.predict(trailer, film, progress).view()
             view = replace(view, alerts=[self.without_folders(text) for text in view.alerts])
             return tuple(map(html_element, html_parts(view)))
         except TrailerError as error:
@@ -134,23 +139,28 @@ def serving(predictor: Predictor, host: str, port: int) -> Iterator[str]:
 
 def build_page(gr: ModuleType, visits: Visits) -> Any:
     """The page as gradio's Blocks, not served yet."""
-    result, root = visits.predictor.info.result, visits.predictor.root
+    info, root = visits.predictor.info, visits.predictor.root
+    genres = info.genres if "metadata" in info.settings.sources else []
     example = min((root / "held_out").glob("*.mp4"), default=None) if root else None  # the samples have one
 
-    def predict(own: str | None, link: str, progress: Any = gr.Progress()) -> tuple:  # noqa: B008  # gradio looks there
+    def predict(
+        own: str | None, link: str, genres: list[str], runtime: int | None, year: int | None,
+        progress: Any = gr.Progress(),  # noqa: B008  # gradio looks there
+    ) -> tuple:  # fmt: skip
+        film = {"genres": genres, "runtime_minutes": runtime, "year": year}
         try:
-            return *visits.predict(own, link, lambda share, step: progress(share, desc=STEPS[step])), None, None
+            return *visits.predict(own, link, film, lambda share, step: progress(share, desc=STEPS[step])), None, None
         finally:
             drop_upload(own)
 
     def predict_example(progress: Any = gr.Progress()) -> tuple[str, ...]:  # noqa: B008
-        return visits.predict(str(example), "", lambda share, step: progress(share, desc=STEPS[step]))
+        return visits.predict(str(example), "", {}, lambda share, step: progress(share, desc=STEPS[step]))
 
     def keep(upload: str | None, own: str | None, request: gr.Request) -> str | None:
         return keep_upload(upload, own, request.session_hash)
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS)) as page:
-        gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {result['train_films']} films. {result['verdict']}")
+        gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {info.train_films} films. {info.results['verdict']}")
         own = gr.State(None, time_to_live=KEPT_SECONDS, delete_callback=drop_upload)
         with gr.Row():
             upload = gr.File(label="Drop a trailer here", file_types=["video", *VIDEO_SUFFIXES], height=150)
@@ -158,15 +168,21 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
                 link = gr.Textbox(label="or paste a link", max_lines=1, max_length=2000)
                 button = gr.Button("Score it", variant="primary")
                 example_button = gr.Button("Try an example", visible=example is not None)
+        with gr.Row(visible=bool(genres)):
+            film = [
+                gr.Dropdown(genres, multiselect=True, label="Genres, if known"),
+                gr.Number(label="Minutes, if known", precision=0, value=None),
+                gr.Number(label="Year, if known", precision=0, value=None),
+            ]
         gr.Markdown(LIMITS)
         parts = [gr.HTML(elem_id="prediction")]
-        for name, element in (("Frames", "frames"), ("Similar films", "similar")):
+        for name, element in (("Frames and sound", "frames"), ("Similar films", "similar")):
             with gr.Tab(name):
                 parts.append(gr.HTML(elem_id=element))
         one = {"api_visibility": "private", "show_progress_on": parts[0], "concurrency_id": "one"}
         for event in (upload.upload, upload.clear, button.click, link.submit):  # a click may overtake the upload
             kept = event(keep, [upload, own], own, api_visibility="private", show_progress="hidden", queue=False)
             if event in (button.click, link.submit):
-                kept.success(predict, [own, link], [*parts, upload, own], **one)
+                kept.success(predict, [own, link, *film], [*parts, upload, own], **one)
         example_button.click(predict_example, None, parts, **one)
     return page.queue(max_size=WAITING, api_open=False)

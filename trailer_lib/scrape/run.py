@@ -17,13 +17,13 @@ import pandas as pd
 from pebble import ProcessExpired
 
 from trailer_lib import files, video
+from trailer_lib.download import Fetched
 from trailer_lib.errors import SourceError, Stopped, TrailerError
 from trailer_lib.progress import bar, in_notebook
 from trailer_lib.project import Project
 from trailer_lib.scrape import ledger, sources
 from trailer_lib.scrape.ledger import LEDGER, Entry, append_entry, frame_counts, status
 from trailer_lib.scrape.pool import Schedule, Submit, worker_pool
-from trailer_lib.scrape.sources import Fetched
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import NoInformativeFrames, folder_name, memory_needed, sample_informative, save_frames
 

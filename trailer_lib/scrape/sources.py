@@ -4,11 +4,11 @@ import math
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from trailer_lib import files
 from trailer_lib.catalog import explain_files
-from trailer_lib.download import SIZE_LIMIT, download
+from trailer_lib.download import SIZE_LIMIT, Fetched, download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
@@ -39,14 +39,6 @@ REMEDIES = {  # what a user can do; nothing about a private or deleted video
     "unknown": f"{UPDATE} and run again",
     LOST: "see that the machine has memory left and that the executor's workers run",
 }
-
-
-class Fetched(NamedTuple):
-    """A trailer's file; that of its sound where it is another one; and why its sound was not to be had, else ""."""
-
-    video: Path
-    sound: Path | None = None
-    no_sound: str = ""
 
 
 def check_source(settings: ScrapeSettings, root: Path) -> None:

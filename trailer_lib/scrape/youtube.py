@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 import yt_dlp
 from yt_dlp.networking.exceptions import HTTPError
 
-from trailer_lib.download import SIZE_LIMIT, retry_after
+from trailer_lib.download import SIZE_LIMIT, Fetched, retry_after
 from trailer_lib.errors import SourceError, TrailerError
-from trailer_lib.scrape.sources import Fetched
 
 WATCH = "https://www.youtube.com/watch?v={}"
 EXTRACTORS = ["youtube"]
