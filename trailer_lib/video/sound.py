@@ -125,16 +125,23 @@ def _pull(graph: av.filter.Graph, ends: bool) -> Iterator[np.ndarray]:
             yield graph.pull().to_ndarray()[0]
 
 
-@cache
-def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
-    """Triangles of height 1, from 0 to 8 kHz evenly on Slaney's mel scale, each from a neighbour's top to the other's.
+def band_tops() -> np.ndarray:
+    """Hz of 0, of the middles of the 128 bands from low to high, and of 8 kHz: even on Slaney's mel scale.
 
-    The scale is linear up to 1 kHz, then logarithmic (Slaney 1998, Auditory Toolbox). Returns the first bin between two
-    tops, int [129], and for each bin, float64 [513], the weight in the triangle that rises there; the rest of 1 is its
-    weight in the one that falls.
+    It is linear up to 1 kHz and logarithmic above (Slaney 1998, Auditory Toolbox).
     """
     mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4), BANDS + 2)
-    tops = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    return np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+
+
+@cache
+def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
+    """The bands as triangles of height 1 that reach to their neighbours' middles.
+
+    Returns the first bin between two middles, int [129], and for each bin, float64 [513], its weight in the triangle
+    that rises there; the rest of 1 is its weight in the one that falls.
+    """
+    tops = band_tops()
     bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
     between = np.minimum(np.searchsorted(tops, bins, "right") - 1, BANDS)
     rising = (bins - tops[between]) / np.diff(tops)[between]
