@@ -19,7 +19,7 @@ from trailer_lib.video import picture_paths, read_dropped, read_picture, read_re
 
 COLOURS = {"train": "#4477aa", "val": "#ee6677", "test": "#228833", "mean baseline": "#777777", "genre only": "#aa3377"}
 OUTCOMES = {"ok": "#228833", "failed": "#ee6677", "later": "#ccbb44", "open": "#bbbbbb"}
-OFF_SCALE = 2.0  # nMSE from which a scheme is left out of the choice of the axis
+OFF_SCALE = 3.0  # nMSE from which a scheme is left out of the choice of the axis
 
 
 def contact_sheet(
