@@ -65,17 +65,18 @@ def test_without_enough_sound_the_model_does_without_and_says_so(dataset_root: P
 
 
 def test_sound_tells_what_it_holds_and_noise_tells_nothing(dataset_root: Path, copy_of: Copy, heard: Dataset) -> None:
-    results = trained(copy_of(dataset_root), data=heard, scheme="frozen", sources="sound").test().results
+    project = copy_of(dataset_root)
+    results = trained(project, data=heard, scheme="frozen", sources="sound").test().results
     assert results["metrics"]["sound"]["nMSE"]["value"] < 0.7
     noise = replace(heard, sound=np.random.default_rng(1).integers(0, 255, heard.sound.shape, dtype=np.uint8))
-    results = trained(copy_of(dataset_root), data=noise, scheme="frozen", sources="sound").test().results
+    results = trained(project, data=noise, scheme="frozen", sources="sound").test().results
     assert results["metrics"]["sound"]["nMSE"]["value"] > 0.9
 
 
 def test_compared_schemes_have_a_row_for_each_source(dataset_root: Path, copy_of: Copy, heard: Dataset) -> None:
     project = copy_of(dataset_root)
     schemes = {"still": {"scheme": "frozen", "sources": ["frames", "sound"]}, "known": {"sources": ["metadata"]}}
-    found = comparison.compare(project, schemes, 3, data=heard)
+    found = comparison.compare(project, schemes, 5, data=heard)
     assert {*found["metrics"]} >= {"still: frames", "still: sound", "still: frames + sound", "metadata"}
     gains = [(pair["row"], pair["than"]) for pair in found["nMSE minus"]]
     assert ("still: frames + sound", "still: frames") in gains

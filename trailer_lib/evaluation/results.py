@@ -116,6 +116,8 @@ def compare_schemes(
 
     `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error."""
     truth, median = films.score.to_numpy(), baselines.pop("median")
+    if "metadata" in rows and len(baselines) > 1:  # the row of the richest level
+        baselines.popitem()
     everyone = rows | {name: points for name, points in baselines.items() if np.isfinite(points).all()}
     metrics = evaluate_all(truth, everyone, median)
     own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] or ["metadata"] for scheme in schemes}
