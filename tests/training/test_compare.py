@@ -186,8 +186,8 @@ def test_a_training_that_was_stopped_is_resumed(
         ("misspelt", {"epoch": 1}, "did you mean 'epochs'"),
         ("wrong", {"epochs": "many"}, "expected int"),
         ("contradictory", {"freeze": "backbone", "head": "ridge", "noise": 1.0}, "has no effect"),
-        ("mean baseline", {}, "name is taken by a baseline"),
-        ("a_b", {}, "or another scheme"),
+        ("mean baseline", {}, "name is that of another row"),
+        ("a_b", {}, "name is that of another row"),
     ],
 )
 def test_a_wrong_scheme_is_an_error_before_any_is_trained(
