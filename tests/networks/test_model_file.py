@@ -100,6 +100,11 @@ def test_a_file_of_another_format_is_refused(content: dict, tmp_path: Path, vers
         read_model(tmp_path / "other.pt")
 
 
+def test_a_file_of_an_earlier_version_is_refused() -> None:
+    old = Path(__file__).parent / "format3.pt"
+    assert f"format 3, and this version reads {FORMAT}: train again" in assert_refused(old)
+
+
 @pytest.mark.parametrize("other", [{"fc.weight": torch.zeros(3)}, {"trailer_lib": [1]}, [torch.zeros(3)], 7], ids=str)
 def test_tensors_of_another_kind_are_refused(tmp_path: Path, other: object) -> None:
     torch.save(other, tmp_path / "other.pt")

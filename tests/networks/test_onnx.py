@@ -25,8 +25,8 @@ onnx = pytest.importorskip("onnx", reason="the extra 'export' is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 thorough = pytest.mark.skipif(not amount(1, 0), reason="long: TORTURE=1")
-MAES = {name: {"MAE": {"value": 0.7}} for name in ("trailer", "mean baseline")}
-RESULTS = {"films": 9, "metrics": MAES, "verdict": "Made."}
+MAES = {name: {"MAE": {"value": 0.7}} for name in ("frames", "mean baseline")}
+RESULTS = {"split": "test", "films": 9, "metrics": MAES, "verdict": "Made."}
 
 
 def session(path: Path) -> "onnxruntime.InferenceSession":
@@ -106,7 +106,8 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert (metadata["model"], metadata["trailer_lib"]) == (model_file.fingerprint(best), trailer_lib.__version__)
     assert metadata["verdict"] == results["verdict"] and "uint8" in metadata["input"]
     assert "the whole picture" in metadata["prepare"]
-    assert json.loads(metadata["errors"])["MAE"]["trailer"] == results["metrics"]["trailer"]["MAE"]["value"]
+    assert json.loads(metadata["errors"])["MAE"]["frames"] == results["metrics"]["frames"]["MAE"]["value"]
+    assert metadata["sources"].startswith("the frames alone; trailer_lib's prediction also takes sound and metadata")
     assert [(node.name, node.shape[1:]) for node in runner.get_inputs()] == [("frames", [frames, 3, size, size])]
     assert_agree(model, tmp_path / "new" / "model.onnx")
 
@@ -115,6 +116,13 @@ def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(TrailerError, match=r"pip install onnx onnxscript"):
         exported(model_with_results(), tmp_path)
+
+
+def test_a_model_that_has_not_learnt_from_frames_is_refused_and_one_of_frames_alone_says_so(tmp_path: Path) -> None:
+    metadata = session(exported(model_with_results(sources="frames"), tmp_path)).get_modelmeta().custom_metadata_map
+    assert metadata["sources"] == "the frames alone"
+    with pytest.raises(TrailerError, match=r"model\.pt: it has not learnt from frames"):
+        exported(model_with_results(sources="sound,metadata"), tmp_path)
 
 
 @pytest.mark.parametrize("out", ["model.pt", "."])

@@ -135,13 +135,8 @@ a tt0000001.mp4
 @pytest.mark.parametrize("encoded", [LIST.encode(), LIST.replace("\n", "\r\n").encode("utf-8-sig")], ids=len)
 def test_a_list_has_paths_from_where_it_lies_and_links(tmp_path: Path, encoded: bytes) -> None:
     (tmp_path / "list.m3u8").write_bytes(encoded)
-    assert find_trailers(tmp_path / "list.m3u8") == {
-        str(tmp_path / "a tt0000001.mp4"): "tt0000001",
-        "https://example.org/b.mp4": "",
-        "youtu.be/abcdefghij1": "",
-        "/data/c.mp4": "",
-        str(tmp_path / "#2.mp4"): "",
-    }
+    paths = ["https://example.org/b.mp4", "youtu.be/abcdefghij1", "/data/c.mp4", str(tmp_path / "#2.mp4")]
+    assert [*find_trailers(tmp_path / "list.m3u8")] == [str(tmp_path / "a tt0000001.mp4"), *paths]
 
 
 def test_names_that_are_not_utf_8_are_scored_and_skipped_by_the_next_run(
@@ -173,6 +168,15 @@ def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [Path(name).name for name in find_trailers(tmp_path)] == ["a.MP4", "b.m4v", "c.mpg", "d"]
+
+
+def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("imdb_id;trailer;genres\ntt0000007;a.mp4;Drama\n;/b.mp4;\n")
+    trailers, unknown = find_trailers(tmp_path / "list.csv"), dict.fromkeys(many.GIVEN, "")
+    assert trailers == {
+        str(tmp_path / "a.mp4"): unknown | {"imdb_id": "tt0000007", "genres": "Drama"},
+        "/b.mp4": unknown,
+    }
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,11 @@ def prediction(**changed: object) -> Prediction:
     ]
     fields = {
         "trailer": "film.mp4", "score": 6.83, "intervals": {80: (5.5, 8.1), 95: (4.0, 9.6)}, "no_interval": "",
-        "mean_baseline": 6.1, "genre": 6.4, "frames": pictures, "seconds": np.arange(5) * 2.5,
+        "sources": {"frames": 0.3, "sound": -0.07, "genre only": 0.5}, "missing": ["Of metadata it uses genres."],
+        "trailer_score": 6.3, "standing": "Higher than 63 % of the 204 Drama films.",
+        "clip_seconds": np.arange(3) * 4.1,
+        "clip_contributions": np.array([0.02, -0.04, 0.0]), "mean_baseline": 6.1,
+        "genre": 6.4, "frames": pictures, "seconds": np.arange(5) * 2.5,
         "contributions": CONTRIBUTIONS, "strongest": np.array([1, 4]), "heat": heat, "similar": similar,
         "warnings": ["Warning one.", "Warning two."], "sampled_frames": 20, "kept_frames": 14, "split": "test",
         "scored_films": 40, "mae": 0.9, "mean_baseline_mae": 0.95, "verdict": "Better than the mean baseline.",
@@ -64,7 +68,8 @@ class Reader(HTMLParser):
 def test_warnings_come_before_the_score_in_every_form() -> None:
     text, page = str(prediction()), " ".join(Reader(prediction()._repr_html_()).texts)
     for form in (text, page):
-        assert form.index("Warning one.") < form.index("Warning two.") < form.index("film.mp4: 6.8 of 10")
+        title = form.index("film.mp4: 6.8 of 10 (from the trailer alone 6.3)")
+        assert form.index("Warning one.") < form.index("Warning two.") < title
     assert prediction().figure().get_suptitle() == "Warning one.\nWarning two."
     assert str(prediction(warnings=[])).startswith("film.mp4: 6.8 of 10")
     assert 'role="alert"' not in prediction(warnings=[])._repr_html_()
@@ -72,16 +77,50 @@ def test_warnings_come_before_the_score_in_every_form() -> None:
 
 def test_text_and_page_say_all_there_is() -> None:
     texts = " ".join(Reader(prediction()._repr_html_()).texts)
-    for part in ("5.5 to 8.1 (80 %)", "4.0 to 9.6 (95 %)", "300 training films", "6.1", "alone predict 6.4", "Better"):
+    for part in (
+        "5.5 to 8.1 (80 %)", "4.0 to 9.6 (95 %)", "mean score of its 300 training films, 6.1", "alone predict 6.4",
+        "Better", "On its 40 test films with these sources the mean error is 0.90, the mean baseline's 0.95.",
+        "frames +0.30", "sound -0.07", "metadata (genres) +0.50", "Of metadata it uses", "63 % of the 204 Drama films",
+        "Model 0123456789abcdef, trailer_lib 1.0.",
+    ):  # fmt: skip
         assert part in str(prediction()) and part in texts
+    assert "by clip of sound: 0 s +0.02, 4 s -0.04, 8 s +0.00" in str(prediction())
     for part in ("2.5 s: -0.30", "0.0 s: +0.10", "7.5 s: +0.00", "Film 4 (1994): 5.4", "genres alone 6.4"):
         assert part in texts
+
+
+NO_FRAMES = {
+    "frames": np.zeros((0, 1, 1, 3), np.uint8), "seconds": np.empty(0), "contributions": np.empty(0),
+    "strongest": np.empty(0, int), "heat": np.zeros((0, 1, 1), np.float32), "similar": [],
+}  # fmt: skip
+NO_SOUND = {"clip_seconds": np.empty(0), "clip_contributions": np.empty(0)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (NO_FRAMES | {"sources": {"sound": -0.1}, "trailer_score": 6.83}, "film.mp4: 6.8 of 10\n"),
+        (NO_SOUND | {"sources": {"frames": 0.1}, "trailer_score": 6.83}, "film.mp4: 6.8 of 10\n"),
+        (
+            NO_FRAMES | NO_SOUND | {"sources": {"all metadata": 0.7}, "trailer_score": None, "mae": np.nan},
+            "film.mp4: 6.8 of 10 (from metadata)\n",
+        ),
+    ],
+    ids=["sound", "frames", "metadata"],
+)
+def test_one_source_is_enough(fields: dict, words: str) -> None:
+    alone = prediction(**fields)
+    assert words in str(alone) and words.strip() in alone._repr_html_()
+    for source, line, title in (("frames", "by frame", "Frames and"), ("sound", "by clip", "Sound and")):
+        assert (line in str(alone)) == (title in alone._repr_html_()) == (source in alone.sources)
+    assert ("Its error with these sources is unknown." in str(alone)) == np.isnan(alone.mae)
+    alone.figure().savefig(io.BytesIO())
 
 
 def test_missing_parts_are_named_or_left_out() -> None:
     no_heat = np.zeros((0, 90, 160), np.float32)
     bare = prediction(intervals={}, no_interval="no film", genre=None, similar=[], heat=no_heat,
-                      seconds=np.full(5, np.nan))  # fmt: skip
+                      seconds=np.full(5, np.nan), sources={"frames": 0.7}, missing=[])  # fmt: skip
     text, page = str(bare), bare._repr_html_()
     assert "no film." in text and "genres" not in text and "similar" not in text and "frame 2 -0.30" in text
     assert "genres" not in page and "Where in the frames" not in page and "similar" not in page
@@ -91,7 +130,9 @@ def test_missing_parts_are_named_or_left_out() -> None:
 def test_everything_but_the_pictures_survives_json() -> None:
     row = prediction(genre=None, mae=float("nan"), seconds=np.array([0.0, np.nan])).to_dict()
     assert json.loads(json.dumps(row, allow_nan=False)) == row
-    assert row["score"] == 6.83 and row["intervals"] == {"80": [5.5, 8.1], "95": [4.0, 9.6]}
+    assert (row["score"], row["trailer_score"], row["sources"]) == (6.83, 6.3, prediction().sources)
+    assert (row["model"], row["version"], row["missing"]) == ("0123456789abcdef", "1.0", prediction().missing)
+    assert row["intervals"] == {"80": [5.5, 8.1], "95": [4.0, 9.6]}
     assert (row["seconds"], row["genre"], row["mae"]) == ([0.0, None], None, None)
     assert row["similar"][1] == {"imdb_id": "tt0000001", "title": "Film 1", "year": 1991, "score": 5.1, "distance": 0.5}
     assert {field.name for field in dataclasses.fields(Prediction)} - row.keys() == {"frames", "heat"}
@@ -125,6 +166,10 @@ def test_the_figure_shows_scale_frames_heat_and_similar_films() -> None:
     assert titles[7].endswith("\nFilm 0 (1990): 5.0") and len(titles) == 12
     hot = pictures[5].images[0].get_array()
     assert hot[10, 10, 0] - int(hot[80, 150, 0]) > 50
+    _, sources, sound = (axis for axis in figure.axes if not axis.images)
+    assert [bar.get_width() for bar in sources.patches] == pytest.approx([0.6, -0.14, 1.0])
+    assert [bar.get_height() for bar in sound.patches] == pytest.approx([0.5, -1.0, 0.0])
+    assert "a full bar is 0.04" in sound.get_title(loc="left")
 
 
 @pytest.mark.parametrize(

@@ -50,10 +50,10 @@ def changed(best: Path, tmp_path: Path) -> Callable[..., Path]:
 
 def results(low: float, high: float, films: int = 40) -> dict:
     metric = {"MAE": {"value": 0.9, "low": 0.8, "high": 1.1}}
-    gain = {"mean baseline": {"value": (low + high) / 2, "low": low, "high": high}}
-    result = {"films": films, "metrics": {"trailer": metric, "mean baseline": metric}, "nMSE minus": gain}
-    result |= {"collapsed": False, "sd of predictions / sd of scores": 0.5}
-    return result | {"verdict": evaluation.verdict(result)}
+    gain = {"row": "frames", "than": "mean baseline", "value": (low + high) / 2, "low": low, "high": high}
+    result = {"films": films, "metrics": {"frames": metric, "mean baseline": metric}, "nMSE minus": [gain]}
+    result |= {"collapsed": False, "sd of predictions / sd of scores": 0.5, "split": "test", "row": "frames"}
+    return result | {"cases": {}, "verdict": evaluation.verdict(result)}
 
 
 def test_a_prediction_is_the_same_each_time(trailer: Path, best: Path, prediction: Prediction) -> None:
@@ -154,26 +154,29 @@ def test_unreadable_tables_do_not_cost_the_prediction(best: Path, tmp_path: Path
     assert "The film could not be looked up" in Predictor.load(best, tmp_path).predict(video).warnings[-1]
 
 
-def test_the_intervals_are_of_the_validation_films(changed: Callable, trailer: Path) -> None:
-    films = {"imdb_id": ["tt1"] * 100, "score": [5.0] * 100, "predicted": [5.0 + n / 100 for n in range(100)]}
-    prediction = Predictor.load(changed(validation=films)).predict(trailer)
+def validation(best: Path, count: int) -> dict:
+    """A table of that many films, of which the metadata are unknown."""
+    unknown = dict.fromkeys(read_model(best).facts["validation"]["parts"], [np.nan] * count)
+    return {"score": [5.0] * count, "parts": unknown | {"frames": [5.0 + n / 100 for n in range(count)]}}
+
+
+def test_the_intervals_are_of_the_validation_films(changed: Callable, best: Path, trailer: Path) -> None:
+    prediction = Predictor.load(changed(validation=validation(best, 100))).predict(trailer)
     assert prediction.intervals[80] == pytest.approx((prediction.score - 0.80, prediction.score + 0.80))
     assert prediction.intervals[95] == pytest.approx((prediction.score - 0.95, prediction.score + 0.95))
 
 
-def test_a_file_without_index_genres_and_validation_says_so(changed: Callable, trailer: Path) -> None:
-    model = changed(validation=None, index=None, genre_ridge=None)
-    prediction = Predictor.load(model).predict(trailer, {"genres": "Drama"})
+def test_a_file_without_index_and_validation_films_says_so(changed: Callable, best: Path, trailer: Path) -> None:
+    prediction = Predictor.load(changed(validation=validation(best, 0), index=None)).predict(trailer)
     assert prediction.intervals == {} and "holds 0 validation films" in str(prediction)
     assert prediction.similar == [] and any("no index of its training" in text for text in prediction.warnings)
-    assert prediction.genre is None
 
 
 def test_a_prediction_has_its_models_error_name_and_version(
     trained_root: Path, best: Path, changed: Callable, prediction: Prediction
 ) -> None:
     metrics = json.loads((trained_root / "models" / "results.json").read_text())["metrics"]
-    assert prediction.mae == metrics["trailer"]["MAE"]["value"]
+    assert prediction.mae == metrics["frames"]["MAE"]["value"]
     assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"] != prediction.mae
     assert (prediction.split, prediction.scored_films, prediction.train_films) == ("test", 7, 18)
     assert prediction.model == hashlib.sha256(best.read_bytes()).hexdigest()[:16]
@@ -205,6 +208,8 @@ def test_the_command_writes_no_figure_over_its_trailer(
 
 # Other people's files
 
+ONE_FILM = {"frames": [6.0], "genre only": [6.0], "genre + runtime + year": [6.0]}
+
 
 def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
     with pytest.raises(TrailerError, match=r"last_model\.pt: .*not finished"):
@@ -214,9 +219,11 @@ def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {"results": {}}, {"results": results(0, 1) | {"metrics": {"trailer": {}}}}, {"index": {}}, {"splits": {}},
-        {"validation": {"score": [1.0], "predicted": []}}, {"validation": {"score": [np.nan], "predicted": [1.0]}},
-        {"genre_ridge": {"genres": ["Drama"], "coef": ["much"], "intercept": 0.0}}, {"score_sd": 0.0},
+        {"results": {}}, {"results": results(0, 1) | {"cases": {"frames": {}}}}, {"index": {}}, {"splits": {}},
+        {"validation": {"score": [1.0], "parts": {}}}, {"validation": {"score": [np.nan], "parts": ONE_FILM}},
+        {"validation": {"score": [1.0], "parts": ONE_FILM | {"frames": [1.0, 2.0]}}}, {"score_sd": 0.0},
+        {"validation": {"score": [1.0], "parts": ONE_FILM | {"genre only": ["good"]}}}, {"metadata": {"kinds": {}}},
+        {"sound": {"weight": torch.zeros(3), "bias": 0.0}}, {"metadata": {"films": {"score": ["good"]}, "kinds": {}}},
         {"dataset": {"size": "large"}}, {"scrape": {"count": 10**9}}, {"scrape": {"unheard_of": 1}},
     ],
     ids=str,

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +23,7 @@ from server import Site, file
 from trailer_lib import download, scrape
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor, trailer_input
+from trailer_lib.predict.predictor import ModelInfo
 from trailer_lib.report import app
 from trailer_lib.training import BEST
 
@@ -131,7 +131,24 @@ def test_a_trailer_gets_the_librarys_prediction(page: Any, served: Watched, trai
     assert page.locator("#similar figcaption").first.inner_text() == expected.view().similar[0].caption
     assert not uploads()
     content = page.content()
+    assert f"Model {served.model_hash}, trailer_lib " in content
     assert str(root) not in content and str(root.parent) not in content and "scratch" not in content
+
+
+def test_what_a_visitor_knows_of_the_film_is_in_the_prediction(page: Any, served: Watched, trailer: Path) -> None:
+    page.get_by_label("Genres").click()
+    page.get_by_role("option", name="Horror", exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_label("Year").fill("3")
+    click(page, upload=trailer)
+    assert alert(page, "year") == "year = 3: expected a number from 1880 to 2100"
+    for label, number in (("Year", "1999"), ("Minutes", "100")):
+        page.get_by_label(label).fill(number)
+    click(page, upload=trailer)
+    expected = Predictor.predict(served, trailer, {"genres": ["Horror"], "runtime_minutes": 100, "year": 1999})
+    assert f"(from the trailer alone {expected.trailer_score:.1f})" in title(page)
+    captions = page.locator("#prediction .sources span").all_inner_texts()
+    assert captions == [*expected.view().sources] and "genres, running time and year" in captions[1]
 
 
 def test_the_page_makes_no_request_to_another_host(page: Any, served: Watched) -> None:
@@ -228,7 +245,7 @@ def visits(root: Path) -> app.Visits:
 
 def line(visits: app.Visits, upload: object, link: str = "") -> str:
     """What a visitor reads in place of a prediction, "" when there is one."""
-    prediction, frames, similar = visits.predict(upload and str(upload), link, lambda share, step: None)
+    prediction, frames, similar = visits.predict(upload and str(upload), link, {}, lambda share, step: None)
     return "" if "<h3>" in prediction and frames and similar else re.search('role="alert">(.*)</p>', prediction)[1]
 
 
@@ -254,8 +271,9 @@ def test_errors_and_warnings_are_one_line_without_a_folder(
     visits: app.Visits, trailer: Path, monkeypatch: pytest.MonkeyPatch, text: str, public: str
 ) -> None:
     text = text.format(root=visits.predictor.root)
-    monkeypatch.setattr(visits.predictor, "info", replace(visits.predictor.info, warnings=[text]))
-    assert f'role="alert">{public}</p>' in visits.predict(str(trailer), "", lambda share, step: None)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelInfo, "warnings", lambda info, case: [text])
+        assert f'role="alert">{public}</p>' in visits.predict(str(trailer), "", {}, lambda share, step: None)[0]
     for error, expected in ((TrailerError(text), public), (MemoryError(text), app.UNEXPECTED)):
         monkeypatch.setattr(Predictor, "predict", Mock(side_effect=error))
         assert line(visits, trailer) == expected

@@ -185,7 +185,7 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results_and_a_good_one_i
     monkeypatch.setattr(run_file, "build", dead)
     with caplog.at_level(logging.WARNING):
         scores = trained(project, lr=0.0, epochs=1).test()
-    assert scores.predictions.predicted.nunique() == 1 and scores.results["collapsed"]
+    assert scores.predictions.frames.nunique() == 1 and scores.results["collapsed"]
     warning = scores.results["warnings"][0]  # others: no sound; these test films have been scored twice
     assert warning.startswith("Collapsed: the sd of the predictions is 0.0% of the scores'")
     assert warning in caplog.messages

@@ -14,7 +14,7 @@ BETWEEN = {"runtime_minutes": (1, 1000), "year": (1880, 2100)}
 WORDS = {  # for the levels of metadata
     "genre only": "genres",
     "genre + runtime + year": "genres, running time and year",
-    "all metadata": "all metadata",
+    "all metadata": "all of it",
 }
 FEWEST = 20  # training films of a genre among which a film's place says something
 

@@ -14,7 +14,6 @@ from trailer_lib.predict.view import CaptionedFrame, PredictionView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURES = ("frames", "heat", "picture")  # fields that JSON does not take
 MOST_FRAMES = 10  # in HTML and figures: test-time views may hold many more
 FULL_BAR, LEAST_BAR = 0.2, 0.01  # IMDb points: a full bar is at least so many; a smaller contribution has no bar
 
@@ -165,7 +164,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Neighbour):
         value = vars(value)
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items() if name not in PICTURES}
+        return {str(name): _plain(part) for name, part in value.items() if getattr(part, "ndim", 0) < 3}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):

@@ -74,7 +74,9 @@ class ModelInfo:
         metadata, train_films = facts["metadata"], int(facts["splits"]["train"])
         levels = metadata["kinds"] if "metadata" in settings[2].sources else {}
         needed = {*levels, *(["sound"] if sound else []), *({"frames"} & {*settings[2].sources})}
-        if {*stack.parts} != needed or not np.isfinite([*stack.truth, *metadata["films"]["score"]]).all():
+        shapes = {part.shape for part in (*stack.parts.values(), stack.truth)}
+        scores = [*stack.truth, *metadata["films"]["score"]]
+        if {*stack.parts} != needed or len(shapes) > 1 or not np.isfinite(scores).all():
             raise ValueError("the validation films' predictions, or the metadata, are damaged")
         info = cls(*settings, results, train_films, mean, stack, sound, metadata, index)
         for case in stack.possible_cases():  # what each prediction will ask
