@@ -12,7 +12,7 @@ from pathlib import Path
 import drawn
 import numpy as np
 import pytest
-from conftest import FILMS, FRAMES, fictional_film, pictures, write_tables
+from conftest import FILMS, FRAMES
 from PIL import Image
 
 from trailer_lib import dataset as dataset_room
@@ -25,7 +25,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
 from trailer_lib.training import BEST, RESULTS
-from trailer_lib.video import picture_paths, read_picture, read_record
+from trailer_lib.video import picture_paths, quality_filter, read_picture, read_record
 
 Copy = Callable[[Path], Project]
 COMMANDS = "samples catalog frames filter scrape dataset train compare evidence predict app export".split()
@@ -39,11 +39,6 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture(scope="module")
-def trailer(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_video(tmp_path_factory.mktemp("video") / "trailer.mp4", list(pictures(7.0, 48, seed=1)))
 
 
 @pytest.fixture
@@ -91,9 +86,6 @@ def chosen(monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]) -> Callab
     return run
 
 
-# Help and usage.
-
-
 def usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """The exit code with which argparse ends a command, and what it printed."""
     with pytest.raises(SystemExit) as caught:
@@ -110,17 +102,14 @@ def test_help_lists_every_command_and_each_has_an_example(capsys: pytest.Capture
         assert code == 0 and f"example: python -m trailer_lib {name} " in text
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "", "trian", "samples", "frames trailer.mp4", "predict trailer.mp4", "train --epochs 5", "train epochs",
-        "catalog --root", "catalog --min-votes -1", "compare --folds 2", "compare --repeats 0", "evidence --folds many",
-        "frames a.mp4 --out x --count many", "frames a.mp4 --out x --count 601", "frames a.mp4 --out x --height -5",
-        "frames a.mp4 --out x --seed -1", "scrape --films -1", "scrape --workers 0", "samples --root x --films 0",
-        "app --model x --port 70000", "predict a --model x --csv x.csv --json", "scrape --status --figure a.gif",
-        "scrape --status --figure a.png.txt", "scrape --status --figure .png",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("words", [
+    "", "trian", "samples", "frames trailer.mp4", "predict trailer.mp4", "train --epochs 5", "train epochs",
+    "catalog --root", "catalog --min-votes -1", "compare --folds 2", "compare --repeats 0", "evidence --folds many",
+    "frames a.mp4 --out x --count many", "frames a.mp4 --out x --count 601", "frames a.mp4 --out x --height -5",
+    "frames a.mp4 --out x --seed -1", "scrape --films -1", "scrape --workers 0", "samples --root x --films 0",
+    "app --model x --port 70000", "predict a --model x --csv x.csv --json", "scrape --status --figure a.gif",
+    "scrape --status --figure a.png.txt", "scrape --status --figure .png",
+])  # fmt: skip
 def test_wrong_usage_exits_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = usage(words.split(), capsys)
     assert code == 2 and "usage:" in text
@@ -133,125 +122,64 @@ def test_as_a_program_an_error_is_one_line_and_exit_code_1(tmp_path: Path) -> No
     assert done.stderr.startswith("error: the root ") and done.stderr.count("\n") == 1
 
 
-# Errors.
-
-
-def test_tables_without_a_film_are_an_error(frames_root: Path, tmp_path: Path, error: Callable[..., str]) -> None:
-    write_tables(tmp_path, [fictional_film(1)])
-    lines = ["youtubeId,movieId,title", "abcdefghijk,1,Something Else (1999)"]
-    (tmp_path / "excels" / TRAILERS).write_text("\n".join(lines))
-    for command in ("catalog", "scrape", "dataset"):
-        assert "excels" in error(command, "--root", tmp_path)
-
-
-@pytest.mark.parametrize(
-    "words, hint",
-    [
-        (["catalog", "--csv", "settings.toml/films.csv"], "settings.toml"),
-        (["scrape", "--source", "yotube"], "did you mean 'youtube'"),
-        (["filter", "none"], "none: No such file"),
-        (["evidence", "--features", "none.npz"], "none.npz"),
-        (["compare", "none.toml"], "none.toml"),
-        (["train", "--resume"], "last_model.pt"),
-        (["predict", "none.mp4", "--model", "none.pt"], "none.pt"),
-        (["samples"], "name another folder"),
-    ],
-    ids=str,
-)
-def test_what_is_missing_or_in_the_way_is_named(
-    frames_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Callable, words: list, hint: str
+@pytest.mark.parametrize("words, hint", [
+    ("catalog --csv settings.toml/films.csv", "settings.toml"), ("scrape --source yotube", "did you mean 'youtube'"),
+    ("scrape --films 2 --source folder:none --workers 1", "none: no such folder"), ("dataset", "scrape"),
+    ("filter none", "none: No such file"), ("evidence --features none.npz", "none.npz"), ("train", "no dataset"),
+    ("compare none.toml", "none.toml"), ("compare", "no dataset"), ("train --resume", "last_model.pt"),
+    ("predict none.mp4 --model none.pt", "none.pt"), ("samples", "name another folder"),
+    ("train epoch=3", "did you mean 'epochs'"), ("train epochs=many", "expected int"), ("train =3", "unknown setting"),
+    ("train epochs=0", "untrained: set epochs"), ("train flip=yes", "expected bool"), ("train lr=null", "expected flo"),
+])  # fmt: skip
+def test_what_is_missing_wrong_or_in_the_way_is_named(
+    frames_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Callable, words: str, hint: str
 ) -> None:
     shutil.copytree(frames_root / "excels", tmp_path / "excels")
     shutil.copy(frames_root / "settings.toml", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path)
-    assert hint in error(*words, *([] if words[0] in ("filter", "predict") else ["--root", tmp_path]))
+    assert hint in error(*words.split(), *([] if words.startswith(("filter", "predict")) else ["--root", tmp_path]))
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-@pytest.mark.parametrize(
-    "words, hint",
-    [
-        ("train", "no dataset"), ("compare", "no dataset"), ("dataset", "scrape"),
-        ("scrape --films 2 --source folder:none --workers 1", "none: no such folder"),
-    ],
-)  # fmt: skip
-def test_a_stage_without_the_one_before_it_is_an_error(
-    frames_root: Path, tmp_path: Path, error: Callable[..., str], words: str, hint: str
-) -> None:
-    shutil.copytree(frames_root / "excels", tmp_path / "excels")
-    assert hint in error(*words.split(), "--root", tmp_path)
-
-
-@pytest.mark.parametrize(
-    "word, hint",
-    [
-        ("epoch=3", "did you mean 'epochs'"), ("epochs=many", "expected int"), ("epochs=0", "untrained: set epochs"),
-        ("flip=yes", "expected bool"), ("lr=null", "expected float"), ("=3", "unknown setting"),
-        ("backbone=resnet81", "did you mean 'resnet18'"),
-    ],
-)  # fmt: skip
-def test_a_setting_that_is_wrong_is_an_error(
-    dataset_root: Path, error: Callable[..., str], word: str, hint: str
-) -> None:
-    assert hint in error("train", "--root", dataset_root, word)
-
-
-def test_a_file_that_is_no_video_is_an_error(trained_root: Path, tmp_path: Path, error: Callable[..., str]) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(100))
-    assert "film.mp4" in error("predict", tmp_path / "film.mp4", "--model", trained_root / "models" / BEST)
-    assert "film.mp4" in error("frames", tmp_path / "film.mp4", "--out", tmp_path / "frames")
-    assert not (tmp_path / "frames").exists()
-
-
 def test_frames_are_not_written_over_other_files(trailer: Path, tmp_path: Path, error: Callable[..., str]) -> None:
-    (tmp_path / "letter.txt").write_text("mine")
+    (tmp_path / "film.mp4").write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(100))
+    assert "film.mp4" in error("frames", tmp_path / "film.mp4", "--out", tmp_path / "frames")
     assert "holds other files" in error("frames", trailer, "--out", tmp_path)
-    assert (tmp_path / "letter.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
-def test_ctrl_c_is_one_line_and_exit_code_1(
-    frames_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_are_one_line_and_exit_code_1(
+    frames_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, number: signal.Signals
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(dataset_room, "build", interrupt)
+    monkeypatch.setattr(dataset_room, "build", lambda *_: signal.raise_signal(number))
     assert main(["dataset", "--root", str(frames_root)]) == 1
     assert capsys.readouterr().err == "stopped; run the same command again\n"
 
 
-# Settings.
-
-
-@pytest.mark.parametrize(
-    "command, word, name, value",
-    [
-        ("train", "epochs=5", "epochs", 5), ("train", "lr=1e-4", "lr", 1e-4), ("train", "flip=False", "flip", False),
-        ("train", "reorder_frames=true", "reorder_frames", True), ("train", "betas=[0.8, 0.99]", "betas", (0.8, 0.99)),
-        ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"), ("dataset", "salt=2024", "salt", "2024"),
-        ("scrape", "source=folder:my trailers", "source", "folder:my trailers"), ("scrape", "--films=5", "films", 5),
-        ("scrape", "--retry-failed", "retry_failed", True), ("scrape", "films=0", "retry_failed", False),
-        ("scrape", "--sound", "sound", True),
-    ],
-)  # fmt: skip
-def test_a_setting_is_read_in_its_type(
+@pytest.mark.parametrize("command, word, name, value", [
+    ("train", "epochs=5", "epochs", 5), ("train", "lr=1e-4", "lr", 1e-4), ("train", "flip=False", "flip", False),
+    ("train", "reorder_frames=true", "reorder_frames", True), ("train", "betas=[0.8, 0.99]", "betas", (0.8, 0.99)),
+    ("train", "weights=folder/a=b.pth", "weights", "folder/a=b.pth"), ("dataset", "salt=2024", "salt", "2024"),
+    ("scrape", "source=folder:my trailers", "source", "folder:my trailers"), ("scrape", "--films=5", "films", 5),
+    ("scrape", "--retry-failed", "retry_failed", True), ("scrape", "films=0", "retry_failed", False),
+    ("scrape", "--sound", "sound", True),
+])  # fmt: skip
+def test_a_setting_has_its_type(
     frames_root: Path, chosen: Callable, command: str, word: str, name: str, value: object
 ) -> None:
     found = getattr(chosen(command, "--root", frames_root, word), name)
     assert found == value and type(found) is type(value)
 
 
-def test_a_flag_overrides_a_word_a_word_the_settings_file_and_that_the_default(
+def test_a_flag_overrides_a_word_that_the_settings_file_and_that_the_default(
     frames_root: Path, chosen: Callable
 ) -> None:
     settings = chosen("train", "--root", frames_root, "epochs=7", "noise=0.5")
     assert (settings.epochs, settings.batch, settings.noise, settings.schedule) == (7, 8, 0.5, "cosine")
     assert chosen("train", "--root", frames_root).epochs == 3
     assert chosen("scrape", "--root", frames_root, "films=9", "--films", "5").films == 5
-
-
-# What the commands do.
 
 
 def test_catalog_counts_films_and_dropped_rows_and_writes_them(
@@ -273,9 +201,7 @@ def test_catalog_counts_films_and_dropped_rows_and_writes_them(
     assert "films.csv" in error("catalog", "--root", tmp_path, "--dropped", tmp_path / "films.csv" / "x")
 
 
-def test_frames_writes_a_folder_of_scenes_without_their_bars(
-    make_video: Callable, tmp_path: Path, out: Callable[..., str]
-) -> None:
+def test_frames_writes_scenes_without_their_bars(make_video: Callable, tmp_path: Path, out: Callable[..., str]) -> None:
     shown = [drawn.with_bars(drawn.scene(seed), 22) for seed in range(6)]
     shown += [drawn.CARDS["title"], np.zeros_like(drawn.logo())]
     trailer = make_video(tmp_path / "t.mp4", [picture for picture in shown for _ in range(4)])
@@ -285,13 +211,10 @@ def test_frames_writes_a_folder_of_scenes_without_their_bars(
     height, width, _ = read_picture(paths[0]).shape
     assert 90 - 22 - 4 <= height <= 90 - 22 and width == 160
     assert {reason for _, reason in read_record(tmp_path / "f")["dropped"]} == {"duplicate", "card", "black"}
-
-
-def test_frames_with_another_seed_are_others(trailer: Path, tmp_path: Path, out: Callable[..., str]) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        out("frames", trailer, "--out", tmp_path / name, "--count", 3, "--no-filter", "--seed", seed)
-    first, again, other = (read_record(tmp_path / name)["seconds"] for name in "abc")
-    assert first == again != other
+    for seed in (0, 1):
+        out("frames", trailer, "--out", tmp_path / str(seed), "--count", 3, "--no-filter", "--seed", seed)
+    first, other = (read_record(tmp_path / name)["seconds"] for name in "01")
+    assert len(first) == 3 and first != other
 
 
 @pytest.fixture
@@ -312,13 +235,7 @@ def test_filter_says_of_each_picture_what_becomes_of_it(mixed_folder: Path, out:
     alone = json.loads(out("filter", mixed_folder, "--json", "--alone"))["pictures"]
     assert [row["reason"] for row in alone] == [None, None, None, "unreadable", "card", "black"]
     assert alone[3] == {"file": "tt0000000.jpg", "keep": False, "reason": "unreadable", "score": 1.0}
-
-
-def test_scrape_status_changes_nothing(frames_root: Path, out: Callable[..., str]) -> None:
-    before = sorted(frames_root.rglob("*"))
-    text = out("scrape", "--root", frames_root, "--status")
-    assert text.split()[:6] == ["status", "reason", "films", "seconds", "MB", "frames"]
-    assert sorted(frames_root.rglob("*")) == before
+    assert 0 <= alone[0]["score"] < quality_filter.CARD < alone[4]["score"] <= 1 == alone[5]["score"]
 
 
 def test_dataset_builds_prints_what_was_left_out_and_writes_the_originals_pickle_if_asked(
@@ -363,16 +280,24 @@ def test_evidence_prints_what_features_add(frames_root: Path, tmp_path: Path, ou
     assert f"{FILMS} of {FILMS} rows are of films with a score; features: feature" in text
 
 
-def test_a_figures_suffix_says_its_format(frames_root: Path, tmp_path: Path, out: Callable) -> None:
+def test_scrape_status_changes_nothing_and_draws_each_format(frames_root: Path, tmp_path: Path, out: Callable) -> None:
+    before = sorted(frames_root.rglob("*"))
     for name, start in (("a.PNG", PNG), ("a.jpeg", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")):
-        out("scrape", "--root", frames_root, "--status", "--figure", tmp_path / name)
+        text = out("scrape", "--root", frames_root, "--status", "--figure", tmp_path / name)
+        assert text.split()[:6] == ["status", "reason", "films", "seconds", "MB", "frames"]
         assert (tmp_path / name).read_bytes().startswith(start)
+    assert sorted(frames_root.rglob("*")) == before
 
 
 def test_compare_prints_a_row_for_each_scheme_and_draws_them(
     trained_root: Path, copy_of: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: Callable[..., str]
 ) -> None:
+    called: list[tuple] = []
+
     def compare(project: Project, schemes: dict, folds: int, repeats: int, final: bool) -> dict:
+        called.append((next(iter(schemes)), folds, repeats, final))
+        if "one" not in schemes:
+            raise TrailerError("enough")
         metrics = json.loads((project.models / RESULTS).read_text())["metrics"]
         rows = {f"{scheme}: {row}": metrics[row] for scheme in schemes for row in ("frames", "all")}
         rows |= {row: metrics[row] for row in ("metadata", "mean baseline")}
@@ -388,32 +313,21 @@ def test_compare_prints_a_row_for_each_scheme_and_draws_them(
     assert "-0.20 [-0.30, -0.10]" in lines[2]
     assert lines[-2:] == [f"picture: {project.models / 'schemes.png'}", f"model card: {project.models / 'README.md'}"]
     assert (project.models / "schemes.png").read_bytes().startswith(PNG)
+    for name in ([], ["original.toml"]):  # the library's own
+        assert main(["compare", *name, "--root", str(project.root)]) == 1
+    assert called == [("one", 3, 1, False), ("finetune", 5, 1, False), ("resnet18, 5 frames, plain", 5, 1, False)]
 
 
-def test_compare_finds_the_librarys_schemes(
-    dataset_root: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[..., str]
+def test_predict_prints_the_score_beside_its_error_or_one_json_object_and_draws_a_picture(
+    trailer: Path, best: Path, tmp_path: Path, out: Callable[..., str]
 ) -> None:
-    def stop(project: Project, schemes: dict, folds: int, repeats: int, final: bool) -> None:
-        assert (folds, repeats, final) == (5, 1, False)
-        raise TrailerError(", ".join(schemes))
-
-    monkeypatch.setattr(training, "compare", stop)
-    assert error("compare", "--root", dataset_root).startswith("error: finetune, frozen, original, ")
-    assert error("compare", "original.toml", "--root", dataset_root).startswith("error: resnet18, 5 frames, plain, ")
-
-
-@pytest.fixture(scope="module")
-def model(trained_root: Path) -> Path:
-    return trained_root / "models" / BEST
-
-
-def test_predict_prints_the_score_beside_its_error_or_one_json_object(
-    trailer: Path, model: Path, out: Callable[..., str]
-) -> None:
-    text = out("predict", trailer, "--model", model)
+    text = out("predict", trailer, "--model", best)
     assert re.search(r"trailer\.mp4: \d+\.\d of 10", text)
     assert text.startswith("Too few to tell")
-    words = ["predict", trailer, "--model", model, "--json", "--genres"]
+    picture = tmp_path / "new" / "prediction.png"
+    out("predict", trailer, "--model", best, "--figure", picture)
+    assert picture.read_bytes().startswith(PNG) and [*picture.parent.iterdir()] == [picture]
+    words = ["predict", trailer, "--model", best, "--json", "--genres"]
     drama, horror = out(*words, "Drama"), out(*words, "Horror")
     found = json.loads(drama)
     assert drama.count("\n") == 1 and 1 <= found["score"] <= 10 and found["genre"] > json.loads(horror)["genre"]
@@ -422,12 +336,3 @@ def test_predict_prints_the_score_beside_its_error_or_one_json_object(
 
 def test_json_has_null_where_a_number_is_undefined() -> None:
     assert as_json({"a": [float("nan"), 1.5, float("inf")], "b": "NaN"}) == '{"a": [null, 1.5, null], "b": "NaN"}'
-
-
-def test_predict_writes_the_frames_as_a_picture(
-    trailer: Path, model: Path, tmp_path: Path, out: Callable[..., str]
-) -> None:
-    picture = tmp_path / "new" / "prediction.png"
-    out("predict", trailer, "--model", model, "--figure", picture)
-    assert picture.read_bytes().startswith(PNG)
-    assert [path.name for path in picture.parent.iterdir()] == ["prediction.png"]

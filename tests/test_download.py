@@ -59,7 +59,7 @@ def test_a_broken_download_starts_again_later_and_later(site: Site, target: Path
 
 
 def test_a_429_waits_at_least_as_long_as_the_server_asks_and_says_so(
-    site: Site, target: Path, waits: list[float], capsys: pytest.CaptureFixture[str]
+    site: Site, target: Path, waits: list[float], capsys: pytest.CaptureFixture
 ) -> None:
     asked = formatdate(time.time() + 3600, usegmt=True)
     get(site, target, first(2, status(429, Retry_After=asked), file(DATA)), title="the table")
@@ -67,21 +67,19 @@ def test_a_429_waits_at_least_as_long_as_the_server_asks_and_says_so(
     assert capsys.readouterr().err.count("HTTP 429 Too Many Requests; trying again in 3") == 2
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("", 0), (" 17 ", 17), ("soon", 0), ("-5", 0), ("9" * 5000, 0), ("9" * 20, 21_600),
-     ("Mon, 1 Jan 2999 0:0:0 GMT", 21_600), (formatdate(0, usegmt=True), 0)],
-)  # fmt: skip
+@pytest.mark.parametrize(("header", "seconds"), [
+    ("", 0), (" 17 ", 17), ("soon", 0), ("-5", 0), ("9" * 5000, 0), ("9" * 20, 21_600),
+    ("Mon, 1 Jan 2999 0:0:0 GMT", 21_600), (formatdate(0, usegmt=True), 0),
+])  # fmt: skip
 def test_a_retry_after_is_seconds_or_nothing(header: str, seconds: float) -> None:
     assert download.retry_after(header) == seconds
 
 
-@pytest.mark.parametrize(
-    ("code", "kind", "permanent"),
-    [(404, "unavailable", True), (403, "forbidden", False), (408, "network", False), (429, "rate limit", False),
-     (500, "network", False), (304, "unavailable", True), (206, "unavailable", True)],
-)  # fmt: skip
-def test_each_status_has_its_kind(
+@pytest.mark.parametrize(("code", "kind", "permanent"), [
+    (404, "unavailable", True), (403, "forbidden", False), (408, "network", False), (429, "rate limit", False),
+    (500, "network", False), (304, "unavailable", True), (206, "unavailable", True),
+])  # fmt: skip
+def test_each_status_has_a_kind(
     code: int, kind: str, permanent: bool, site: Site, target: Path, waits: list[float]
 ) -> None:
     temporary = kind in download.TEMPORARY
@@ -97,10 +95,9 @@ def test_more_than_the_limit_is_refused(length: bool, site: Site, target: Path) 
     assert get(site, target, file(DATA, length=length), limit=len(DATA)).exists()
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{"Last_Modified": "yesterday"}, {"Last_Modified": "Fri, 01 Jan 2999 00:00:00 GMT"}, {"Content_Encoding": "gzip"}],
-)
+@pytest.mark.parametrize("headers", [
+    {"Last_Modified": "yesterday"}, {"Last_Modified": "Fri, 01 Jan 2999 00:00:00 GMT"}, {"Content_Encoding": "gzip"},
+])  # fmt: skip
 def test_an_impossible_date_is_not_set_and_nothing_is_unpacked(headers: dict, site: Site, target: Path) -> None:
     got = get(site, target, raw(b"\x1f\x8b\x08\x00", Content_Length=4, **headers))
     assert got.read_bytes() == b"\x1f\x8b\x08\x00" and abs(got.stat().st_mtime - time.time()) < 600
@@ -126,12 +123,11 @@ def test_a_redirect_to_anything_but_public_https_is_refused(location: str, site:
     assert "secret" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [("93.184.216.34", True), ("2606:4700::1111", True), ("127.0.0.1", False), ("10.1.2.3", False), ("::1", False),
-     ("192.168.0.1", False), ("169.254.169.254", False), ("fe80::1", False), ("0.0.0.0", False), ("100.64.0.1", False),
-     ("::ffff:127.0.0.1", False), ("2130706433", False), ("0x7f.1", False)],
-)  # fmt: skip
+@pytest.mark.parametrize(("address", "public"), [
+    ("93.184.216.34", True), ("2606:4700::1111", True), ("127.0.0.1", False), ("10.1.2.3", False), ("::1", False),
+    ("192.168.0.1", False), ("169.254.169.254", False), ("fe80::1", False), ("0.0.0.0", False), ("100.64.0.1", False),
+    ("::ffff:127.0.0.1", False), ("2130706433", False), ("0x7f.1", False),
+])  # fmt: skip
 def test_private_addresses_are_recognised_in_every_spelling(address: str, public: bool) -> None:
     assert download.is_public(address) is public
 
@@ -145,7 +141,7 @@ def test_what_is_no_https_link_is_refused(url: str, target: Path, no_network: No
     assert (caught.value.kind, caught.value.permanent, names(target)) == ("refused", True, [])
 
 
-def test_an_unknown_certificate_is_refused(
+def test_unknown_certificates_fail(
     site: Site, target: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")

@@ -42,9 +42,7 @@ def test_a_root_that_is_no_directory_is_refused_and_not_made(tmp_path: Path, nam
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_repository_is_the_root_wherever_one_works_and_a_relative_one_is_kept(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_repository_is_the_root_and_a_relative_one_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert Project.open().root == REPOSITORY
     folder(tmp_path / "root")

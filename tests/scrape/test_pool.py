@@ -1,72 +1,20 @@
-"""When jobs start, on a clock that stands still until somebody waits; and what becomes of workers and their jobs."""
+"""What becomes of workers and their jobs; when jobs start is in test_runs.py."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-import pytest
 from conftest import amount
 from pebble import ProcessExpired
 
-from trailer_lib.scrape import pool, worker_pool
+from trailer_lib.scrape import worker_pool
 from trailer_lib.scrape.pool import Schedule
 
 MINUTE = 60.0
-
-
-class Clock:
-    """A clock that only waiting moves."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(pool, "time", Clock())
-    return pool.time
-
-
-def starts(clock: Clock, schedule: Schedule, retry: Callable, takes: float = 0.0) -> list[tuple[int, float]]:
-    """(job, when) of each start; a job takes `takes` seconds, and is tried again after `retry(job)` unless None."""
-    started = []
-
-    def submit(job: int) -> Future:
-        started.append((job, clock.now))
-        clock.now += takes
-        future = Future()
-        future.set_result(None)
-        return future
-
-    for job, _ in schedule.run(submit):
-        if (delay := retry(job)) is not None:
-            schedule.retry(job, delay)
-    return started
-
-
-@pytest.mark.parametrize(
-    ("slots", "takes", "moments"), [(1, 0, [0, 10, 20, 30]), (3, 0, [0, 0, 0, 10]), (1, 7, [0, 17, 34, 51])]
-)
-def test_each_slot_pauses_after_a_job_has_ended(clock: Clock, slots: int, takes: float, moments: list) -> None:
-    assert starts(clock, Schedule(range(4), slots, 10.0), lambda job: None, takes) == list(enumerate(moments))
-
-
-def test_a_job_is_retried_after_its_delay_and_after_those_not_started_yet(clock: Clock) -> None:
-    delays = iter([25.0, None, None, None, None])
-    started = starts(clock, Schedule(range(4), 1, 10.0), lambda job: next(delays))
-    assert started == [(0, 0.0), (1, 10.0), (2, 20.0), (3, 30.0), (0, 40.0)]
-    delays = iter([900.0, None])
-    assert starts(clock, Schedule([7], 1, 0.0), lambda job: next(delays)) == [(7, 40.0), (7, 940.0)]
 
 
 def test_a_run_that_is_left_cancels_what_is_running() -> None:

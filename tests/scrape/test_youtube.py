@@ -347,7 +347,7 @@ def test_a_full_disk_is_not_the_trailers_failure(plain: Site, tmp_path: Path, mo
 
 
 def test_nothing_is_printed_and_the_cookies_file_stays_as_it_was(
-    plain: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    plain: Site, tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cookies.txt").write_text(COOKIES)
     with pytest.raises(SourceError) as caught:
@@ -359,7 +359,7 @@ def test_nothing_is_printed_and_the_cookies_file_stays_as_it_was(
 
 @pytest.mark.parametrize("line", [COOKIE.replace("\t", " "), COOKIE.replace("1999999999", "soon")])
 def test_a_line_that_is_not_a_cookie_is_refused_by_its_number_and_not_shown(
-    line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    line: str, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "cookies.txt").write_text(COOKIES + line)
     with pytest.raises(TrailerError, match="line 4 is not a cookie") as caught:
