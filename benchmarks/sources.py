@@ -31,7 +31,7 @@ OTHER_SEEDS = 100  # the first seed of the set with other shares
 SETS: dict[str, dict[str, float]] = {
     "something in every source": {"frames": 0.22, "sound": 0.22, "metadata": 0.18},
     "nothing in the sound": {"frames": 0.22, "metadata": 0.18},
-    "other shares": {"frames": 0.12, "sound": 0.34, "metadata": 0.08},
+    "other shares": {"frames": 0.3, "sound": 0.1, "metadata": 0.25},
 }
 NEAR, NEAR_ALONE, NOTHING = (
     0.08,
