@@ -82,7 +82,7 @@ PARTS = {
 TITLES = {
     "metadata": "Metadata known before release",
     "embedding": "Embedding of the whole trailer by an audio-visual network trained on genres (MMX-Trailer-20)",
-    "both": "Hand-made features of the trailer, visual and audio (MMTF-14K)",
+    "both": "Hand-made features of the trailer: visual and audio, two sources stacked (MMTF-14K)",
     "visual": "Hand-made visual features alone (MMTF-14K)",
     "audio": "Audio i-vectors alone (MMTF-14K)",
 }
@@ -92,7 +92,7 @@ Made by `evidence.py` from `evidence.json`; do not edit. Real films: IMDb scores
 
 ```
 python benchmarks/evidence.py --real FOLDER      # or parts of it: {parts}
-python -m trailer_lib evidence --features FILE   # the same on any table of features, a row a film, by IMDb id
+python -m trailer_lib evidence --features FILE   # the same on tables of features, a row a film, by IMDb id
 ```
 
 nMSE is the squared error / the variance of the scores: 1 is the mean score, lower is better. Brackets are 95 %
@@ -102,6 +102,10 @@ each fold. "All metadata" is genres, running time, year, content rating, country
 ratio, faces on the poster, and the mean score of the director's and the actors' earlier train films. Votes, reviews,
 gross and keywords come after the release; Facebook's likes were counted in 2016, after the success that brought them:
 they are left out.
+
+"trailer" is the table's prediction, of several tables all of theirs stacked: weighted, each weight 0 or more, fitted on
+predictions that no model made of films it saw. "trailer minus" is its nMSE minus that of the table in the row: what the
+other tables add. "+ trailer" stacks the baseline with every table.
 
 ![nMSE with intervals](evidence.png)
 
@@ -135,7 +139,7 @@ def _facts(figures: dict) -> str:
     repeats = f"{figures['repeats']} times" if figures["repeats"] > 1 else "once"
     chosen = ", ".join(f"{head} in {count}" for head, count in figures["chosen"].items())
     folds = f"{figures['films']:,} films, {figures['folds']} folds, assigned {repeats}."
-    return f'{folds} Head of "trailer", by fold: {chosen}.' if chosen else folds
+    return f"{folds} Heads, by fold: {chosen}." if chosen else folds
 
 
 def _splits(figures: dict) -> str:

@@ -31,6 +31,10 @@ def number_of(picture: np.ndarray) -> int:
     return sum(1 << bit for bit, middle in enumerate(middles) if light[middle] > 128)
 
 
+def numbers(pictures: np.ndarray) -> list[int]:
+    return [number_of(picture) for picture in pictures]
+
+
 def render(
     path: Path, options: str = f"{X264} -g 12 -bf 3", frames: int = FRAMES, rate: object = FPS, size: tuple = SIZE
 ) -> Path:

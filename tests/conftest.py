@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import clips
 import imageio_ffmpeg
 import matplotlib
 import numpy as np
@@ -18,7 +19,7 @@ from server import serving
 
 from trailer_lib import download, files
 from trailer_lib.catalog.join import METADATA, TRAILERS
-from trailer_lib.dataset import builder
+from trailer_lib.dataset import Dataset, builder
 from trailer_lib.project import Project
 from trailer_lib.video import frame_folder
 from trailer_lib.video.decode import Frames
@@ -86,6 +87,11 @@ def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def data(dataset_root: Path) -> Dataset:
+    return Dataset.open(Project(dataset_root))
+
+
+@pytest.fixture(scope="session")
 def trained_root(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of dataset_root with a model of three epochs in models/; not to be changed."""
     from trailer_lib.evaluation import metrics  # torch takes seconds, and not every test file needs it
@@ -98,6 +104,25 @@ def trained_root(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -
         patch.setattr(metrics, "RESAMPLES", 200)
         run.train(project, project.settings("train"), on_epoch=lambda history: None).test()
     return root
+
+
+@pytest.fixture(scope="session")
+def best(trained_root: Path) -> Path:
+    """The model file of trained_root."""
+    return trained_root / "models" / "best_model.pt"
+
+
+@pytest.fixture(scope="session")
+def trailer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of twelve seconds, of which the first two are black."""
+    black = [np.zeros((36, 64, 3), np.uint8)] * 24
+    return write_video(tmp_path_factory.mktemp("trailer") / "trailer.mp4", [*black, *pictures(7.0, 120, seed=1)])
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of clips.FRAMES numbered pictures, a keyframe at each 12th and three B-frames between others."""
+    return clips.render(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
 @pytest.fixture(scope="session")

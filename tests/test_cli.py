@@ -336,7 +336,9 @@ def test_dataset_builds_prints_what_was_left_out_and_writes_the_originals_pickle
     assert f"{FILMS - 1} films, {(FILMS - 1) * 15} frames" in text
 
 
-def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Copy, out: Callable[..., str]) -> None:
+def test_train_and_test_print_the_table_and_the_verdict(
+    dataset_root: Path, copy_of: Copy, out: Callable[..., str]
+) -> None:
     project = copy_of(dataset_root)
     text = out("train", "--root", project.root, "epochs=1")
     results = json.loads((project.models / RESULTS).read_text())
@@ -344,6 +346,9 @@ def test_train_prints_the_table_and_the_verdict(dataset_root: Path, copy_of: Cop
     assert "mean baseline" in text and results["metrics"]["all"]["nMSE"]["value"] > 0
     assert f"model: {project.models / BEST}" in text
     assert f"model card: {project.models / 'README.md'}" in text and (project.models / "README.md").exists()
+    text = out("test", "--root", project.root)
+    results = json.loads((project.models / RESULTS).read_text())
+    assert results["split"] == "test" and results["verdict"] in text and all(row in text for row in results["metrics"])
 
 
 def test_evidence_prints_what_features_add(frames_root: Path, tmp_path: Path, out: Callable[..., str]) -> None:
@@ -406,7 +411,7 @@ def test_predict_prints_the_score_beside_its_error_or_one_json_object(
     trailer: Path, model: Path, out: Callable[..., str]
 ) -> None:
     text = out("predict", trailer, "--model", model)
-    assert re.search(r"trailer\.mp4: \d+\.\d of 10 IMDb points", text)
+    assert re.search(r"trailer\.mp4: \d+\.\d of 10", text)
     assert text.startswith("Too few to tell")
     words = ["predict", trailer, "--model", model, "--json", "--genres"]
     drama, horror = out(*words, "Drama"), out(*words, "Horror")

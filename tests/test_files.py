@@ -151,10 +151,9 @@ def test_names_stay_apart_where_case_or_accents_are_not_kept_apart(films: list[F
     assert len({as_stored(files.safe_name(title, 120)) for _, title, _ in films}) < len(films) - 10
 
 
-@pytest.mark.parametrize("title", ["Con Air", "Console", "Auxiliary", "COM10", "Amélie", "2 Fast 2 Furious", "A.I"])
-def test_a_harmless_title_is_its_own_name(title: str) -> None:
-    assert files.safe_name(title, 120) == title
-    assert files.safe_name(unicodedata.normalize("NFD", title), 120) == title
+def test_a_harmless_title_is_its_own_name() -> None:
+    for title in ("Con Air", "Console", "Auxiliary", "COM10", "Amélie", "2 Fast 2 Furious", "A.I"):
+        assert files.safe_name(title, 120) == title == files.safe_name(unicodedata.normalize("NFD", title), 120)
 
 
 def test_a_title_used_as_a_path_would_leave_the_root(tmp_path: Path) -> None:

@@ -61,20 +61,16 @@ def test_opening_and_asking_for_folders_and_settings_writes_nothing(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_on_colab_the_folder_on_the_drive_is_mounted_made_and_used(mounts: list[str], tmp_path: Path) -> None:
-    assert Project.open(drive="trailers").root == tmp_path / "drive" / "MyDrive" / "trailers"
-    assert mounts == [str(tmp_path / "drive")]
-
-
-def test_on_colab_an_argument_or_the_environment_needs_no_drive(
+def test_on_colab_the_folder_on_the_drive_is_mounted_unless_another_is_named(
     mounts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    assert Project.open(drive="trailers").root == tmp_path / "drive" / "MyDrive" / "trailers"
+    assert mounts == [str(tmp_path / "drive")]
+    mounts.clear()
     assert Project.open(tmp_path, drive="trailers").root == tmp_path
     monkeypatch.setenv("TRAILER_ROOT", str(tmp_path))
     assert Project.open(drive="trailers").root == tmp_path
     assert mounts == []
-
-
-def test_elsewhere_the_drive_folder_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
-    assert Project.open(drive="trailers").root == REPOSITORY
+    monkeypatch.delitem(sys.modules, "google.colab")
+    monkeypatch.delenv("TRAILER_ROOT")
+    assert Project.open(drive="trailers").root == REPOSITORY  # elsewhere the drive is passed over

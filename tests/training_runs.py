@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from trailer_lib.dataset import Dataset
 from trailer_lib.evaluation import metrics
 from trailer_lib.project import Project
 from trailer_lib.training import run
@@ -32,10 +33,11 @@ def trained(
     models: Path | None = None,
     on_epoch: Callable | None = None,
     resume: bool = False,
+    data: Dataset | None = None,
     **chosen: object,
 ) -> Run:
     settings = project.settings("train", **chosen)
-    return run.train(project, settings, on_epoch or (lambda history: None), models, resume=resume)
+    return run.train(project, settings, on_epoch or (lambda history: None), models, data, resume)
 
 
 class Stop:

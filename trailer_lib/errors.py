@@ -23,7 +23,7 @@ class SourceError(TrailerError):
 
     @property
     def outcome(self) -> str:
-        """ "private", or "later: network" for a passing failure."""
+        """What the ledger says of a sound: the kind, or "later: KIND" for a passing failure."""
         return self.kind if self.permanent else f"later: {self.kind}"
 
 

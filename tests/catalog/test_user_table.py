@@ -137,29 +137,23 @@ def test_a_saved_catalogue_is_a_table_of_ones_own(frames_root: Path, tmp_path: P
     again = catalog.load(Project.open(tmp_path))
     assert again.scores_from == first.scores_from and again.dropped.empty
     pd.testing.assert_frame_equal(again.films.drop(columns="joined_by"), first.films.drop(columns="joined_by"))
-
-
-def test_a_film_may_be_called_like_a_missing_value(tmp_path: Path) -> None:
-    titles = ["None", "NaN", "NA", "null", "N/A"]
+    titles = ["None", "NaN", "NA", "null", "N/A"]  # like a missing value
     load(tmp_path, [GOOD | {"title": title} for title in titles]).save(tmp_path / "saved.csv")
     (tmp_path / "saved.csv").replace(tmp_path / "excels" / USER_TABLE)
     assert catalog.load(Project.open(tmp_path)).films.title.tolist() == titles
 
 
-@pytest.mark.parametrize("texts", [["a", "b"], ["a", ""], ["\x1b[31mred\nline"] * 2])
-def test_the_scores_are_of_the_file_unless_its_rows_agree_on_another(tmp_path: Path, texts: list[str]) -> None:
-    rows = [GOOD | {"title": str(number), "scores_from": text} for number, text in enumerate(texts)]
-    assert load(tmp_path, rows).scores_from.startswith("films.csv of 20")
+def test_the_scores_are_of_the_file_unless_its_rows_agree_on_another(tmp_path: Path) -> None:
+    for texts in (["a", "b"], ["a", ""], ["\x1b[31mred\nline"] * 2):
+        rows = [GOOD | {"title": str(number), "scores_from": text} for number, text in enumerate(texts)]
+        assert load(tmp_path, rows).scores_from.startswith("films.csv of 20")
 
 
-def test_a_link_to_youtube_is_read_in_either_column(tmp_path: Path) -> None:
+def test_links_to_youtube_in_either_column_and_to_imdb_are_read_as_ids(tmp_path: Path) -> None:
     links = ["https://www.youtube.com/watch?v=abcdefghij1&t=3", "youtu.be/abcdefghij1"]
     rows = [{column: link} for column in ("youtube_id", "url") for link in links]
     films = load(tmp_path, [VIDEO | row | {"title": str(number)} for number, row in enumerate(rows)]).films
     assert films[["youtube_id", "url"]].values.tolist() == [["abcdefghij1", ""]] * 4
-
-
-def test_an_imdb_link_is_an_imdb_id(tmp_path: Path) -> None:
     links = ["https://www.imdb.com/title/tt0133095/?ref_=x", "http://m.imdb.com/de/title/tt0133096"]
     rows = [GOOD | {"imdb_id": link} for link in [*links, "https://example.org/title/tt0133097/"]]
     assert load(tmp_path, rows).films.imdb_id.tolist() == ["tt0133095", "tt0133096"]

@@ -1,6 +1,7 @@
 """Baselines: each learns from its own columns and from no test film; the genre model as numbers; metadata by id."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import baselines, metrics
+from trailer_lib.evaluation import baselines, metrics, results
 from trailer_lib.evaluation.baselines import FoldPredictions
 from trailer_lib.project import Project
 
@@ -101,23 +102,34 @@ BY_GENRE = pd.DataFrame(
     [("Action", 5.0), ("Action|Drama", 7.0), ("Action|Comedy", 4.0), ("Action|Comedy|Drama", 7.5)] * 75,
     columns=["genres", "score"],
 )
-GENRES = json.loads(json.dumps(baselines.fit_genres(BY_GENRE)))  # as in a model file
+
+
+def level_of(genres: str, name: str = "genre only", train: pd.DataFrame = BY_GENRE, **known: float) -> float:
+    """What a level of metadata says of one film, by models fitted again on what a model file holds."""
+    fitted = json.loads(json.dumps(baselines.fit_metadata(train)))
+    columns = {key: [np.nan] for key in train.columns} | {"score": [0.0], "genres": [genres]}
+    film = pd.DataFrame(columns | {name: [value] for name, value in known.items()})
+    return float(baselines.metadata_levels(fitted, film)[name][0])
 
 
 @pytest.mark.parametrize(
     "genres, score",
-    [("Action|Drama", 7.0), ("Drama|Action| Comedy", 7.5), (["Action", "Comedy"], 4.0), ("Action|Opera", 5.0)],
+    [("Action|Drama", 7.0), ("Drama|Action| Comedy", 7.5), ("Action|Comedy", 4.0), ("Action|Opera", 5.0)],
 )
-def test_the_genre_model_predicts_the_films_mean_by_genres_and_pairs(genres: str | list, score: float) -> None:
-    assert metrics.genre_prediction(GENRES, genres) == pytest.approx(score, abs=0.05)
+def test_the_genre_model_predicts_the_films_mean_by_genres_and_pairs(genres: str, score: float) -> None:
+    assert level_of(genres) == pytest.approx(score, abs=0.05)
 
 
-@pytest.mark.parametrize("genres", ["", "Opera", [], "|"])
-def test_unknown_genres_have_no_prediction(genres: str | list) -> None:
-    assert metrics.genre_prediction(GENRES, genres) is None
-    nothing = baselines.fit_genres(BY_GENRE.assign(genres=""))
-    assert nothing["intercept"] == BY_GENRE.score.mean() and metrics.genre_prediction(nothing, "Drama") is None
-    assert metrics.genre_prediction({"genres": ["Drama"], "coef": [20.0], "intercept": 5.0}, "Drama") == 10.0
+def test_a_level_says_nothing_of_a_film_that_lacks_what_it_needs() -> None:
+    assert np.isnan(level_of("")) and np.isnan(level_of("Opera")) and np.isnan(level_of("|"))
+    assert baselines.fit_metadata(BY_GENRE.assign(genres=""))["kinds"] == {}
+    train = films(80)
+    assert list(baselines.fit_metadata(train)["kinds"]) == list(baselines.BASELINES)[1:]
+    known = {"runtime_minutes": 100.0, "year": 2000.0}
+    richer = partial(level_of, train.genres[0], "genre + runtime + year", train)
+    assert richer(**known) > 1 and np.isnan(richer(year=2000.0)) and np.isnan(richer(runtime_minutes=100.0))
+    everything = partial(level_of, train.genres[0], "all metadata", train)
+    assert np.isnan(everything(**known, budget=np.nan, director="", country="", content_rating="", language=""))
 
 
 def test_a_track_record_is_of_strictly_earlier_train_films() -> None:
@@ -212,7 +224,7 @@ def test_errors_by_genre_and_decade_are_counted_and_small_groups_left_out() -> N
             "error": [1.0, -1.0, 3.0, 0.0, 2.0],
         }
     )
-    table = baselines.error_table(films)
+    table = results.error_table(films)
     assert table.index.tolist() == ["1990s", "Drama"]
     assert table.loc["Drama"].tolist() == [3, 1.67, 1.0] and table.loc["1990s"].tolist() == [3, 1.33, 0.67]
-    assert set(baselines.error_table(films, fewest=2).index) == {"1990s", "Drama", "Comedy"}
+    assert set(results.error_table(films, fewest=2).index) == {"1990s", "Drama", "Comedy"}

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from trailer_lib.evaluation import baselines, metrics
+from trailer_lib.evaluation import metrics, results
 from trailer_lib.evaluation.metrics import Metric
 
 
@@ -25,8 +25,10 @@ def table(truth: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"score": truth, "genres": "Drama"})
 
 
-def result(truth: np.ndarray, predicted: np.ndarray) -> dict:
-    return baselines.compare_with_baselines(table(scores(seed=5)), table(truth), predicted, "trailer")
+def result(truth: np.ndarray, predicted: np.ndarray, **rows: np.ndarray) -> dict:
+    genres = {"genre only": np.full(len(truth), scores(seed=5).mean())}
+    train = table(scores(seed=5))
+    return results.compare_with_baselines(train, table(truth), {"frames": predicted, **rows}, genres)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +71,14 @@ def test_a_metric_of_several_repeats_is_their_mean() -> None:
 def test_test_films_of_one_score_leave_nmse_undefined_and_the_verdict_says_why(films: int, spread: float) -> None:
     train = table(6.1 + spread * (scores() - 6.1))
     test = np.full(films, 6.1)  # whose variance is 1e-30 in floats
-    found = baselines.compare_with_baselines(train, table(test), test + 1, "trailer")
-    assert found["metrics"]["trailer"]["MAE"]["value"] == pytest.approx(1.0)
-    assert found["metrics"]["trailer"]["nMSE"] == dict.fromkeys(("value", "low", "high"))
+    found = results.compare_with_baselines(train, table(test), {"frames": test + 1}, {})
+    assert found["metrics"]["frames"]["MAE"]["value"] == pytest.approx(1.0)
+    assert found["metrics"]["frames"]["nMSE"] == dict.fromkeys(("value", "low", "high"))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    rows = baselines.metric_table(found)
+    rows = results.metric_table(found)
     assert set(rows.nMSE) == set(rows.R2) == {"undefined"} and not rows.map(lambda cell: "nan" in cell).any(axis=None)
-    assert metrics.verdict(found).startswith(f"Nothing to compare: all {films} test films have the same score")
-    assert not metrics.is_better(found) and len(metrics.result_warnings(found)) == 1
+    assert results.verdict(found).startswith(f"Nothing to compare: all {films} test films have the same score")
+    assert not metrics.is_better(found, "frames") and len(results.result_warnings(found)) == 1
 
 
 def test_a_paired_difference_is_below_zero_for_the_better_and_above_for_the_worse() -> None:
@@ -102,20 +104,20 @@ def test_the_mean_baselines_absolute_error_is_the_medians() -> None:
 def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
     found = result(scores(30), with_errors(scores(30), 1.0))
     assert json.loads(json.dumps(found)) == found
-    assert list(found["metrics"]) == ["trailer", "mean baseline", "genre only"]
-    assert list(found["nMSE minus"]) == ["mean baseline", "genre only"]
+    assert list(found["metrics"]) == ["frames", "mean baseline", "genre only"] and found["row"] == "frames"
+    assert [pair["than"] for pair in found["nMSE minus"]] == ["mean baseline", "genre only"]
     assert list(found["left out"]) == ["genre + runtime + year", "all metadata"]
-    rows = baselines.metric_table(found)
+    rows = results.metric_table(found)
     assert (list(rows.index), list(rows.columns)) == (list(found["metrics"]), list(metrics.METRICS))
-    mae = found["metrics"]["trailer"]["MAE"]
-    assert rows.loc["trailer", "MAE"] == f"{mae['value']:.2f} [{mae['low']:.2f}, {mae['high']:.2f}]"
+    mae = found["metrics"]["frames"]["MAE"]
+    assert rows.loc["frames", "MAE"] == f"{mae['value']:.2f} [{mae['low']:.2f}, {mae['high']:.2f}]"
 
 
 @pytest.mark.parametrize(
     "films, predicted, sentence",
     [
-        (80, with_errors(scores(80), 0.3), "Better than the mean baseline on 80 test films (nMSE minus"),
-        (80, scores(80, seed=8), "Not shown to be better than the mean baseline on 80 test films (nMSE minus"),
+        (80, with_errors(scores(80), 0.3), "Better than the mean baseline on 80 test films (nMSE of frames minus"),
+        (80, scores(80, seed=8), "Not shown to be better than the mean baseline on 80 test films (nMSE of frames"),
         (12, with_errors(scores(12), 0.8), "Not shown to be better"),  # a gain that may be chance
         (80, scores(80).mean() + 0.01 * scores(80), "Collapsed: the sd of the predictions is 1.0% of the scores'"),
         (9, with_errors(scores(9), 0.1), "Too few to tell: 9 test films, at least 10"),
@@ -123,13 +125,31 @@ def test_a_result_holds_model_and_baselines_and_survives_json() -> None:
 )
 def test_the_verdict_follows_from_the_numbers(films: int, predicted: np.ndarray, sentence: str) -> None:
     found = result(scores(films), predicted)
-    gain = found["nMSE minus"]["mean baseline"]
+    gain = found["nMSE minus"][0]
     better = sentence.startswith("Better")
-    assert metrics.is_better(found) is better
-    assert metrics.verdict(found).startswith(sentence)
-    assert (f"{gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])" in metrics.verdict(found)) == (films > 9)
-    assert len(metrics.result_warnings(found)) == (not better)
-    assert better or metrics.verdict(found) in metrics.result_warnings(found)[0]
+    assert metrics.is_better(found, "frames") is better
+    assert results.verdict(found).startswith(sentence)
+    assert (f"{gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])" in results.verdict(found)) == (films > 9)
+    assert len(results.result_warnings(found)) == (not better)
+    assert better or results.verdict(found) in results.result_warnings(found)[0]
+
+
+@pytest.mark.parametrize("sd, adds", [(0.3, True), (1.2, False)])
+def test_the_verdict_says_whether_the_trailer_adds_to_the_metadata(sd: float, adds: bool) -> None:
+    truth = scores(80)
+    metadata = with_errors(truth, 0.7, seed=3)
+    rows = {"metadata": metadata, "all": metadata if not adds else with_errors(truth, sd)}
+    found = result(truth, with_errors(truth, 0.9), **rows)
+    assert found["row"] == "all" and "genre only" not in found["metrics"]  # it is the row metadata
+    assert ("trailer adds to the metadata" in results.verdict(found)) is adds
+    assert ("is not shown to add" in results.verdict(found)) is not adds
+    gains = results.difference_table(found)
+    assert list(gains["minus that of"]) == ["mean baseline"] * 3 + ["metadata"]
+    gain = metrics.difference(found, "all", "metadata")
+    assert (
+        gain == metrics.paired_difference(truth, rows["all"], metadata)
+        and metrics.difference(found, "all", "x") is None
+    )
 
 
 def coverage(validation_sd: float, splits: int = 100) -> dict[int, float]:

@@ -102,12 +102,7 @@ def test_views_are_averaged(aggregate: str) -> None:
     assert both.contributions == pytest.approx(np.mean([part.contributions for part in single], 0), abs=1e-5)
     assert both.features == pytest.approx(view_features(network, film, views).mean(0).numpy(), abs=1e-5)
     assert single[1].contributions[3] == single[1].contributions[4] == 0
-
-
-@pytest.mark.parametrize("aggregate", AGGREGATIONS)
-def test_the_only_frame_of_a_film_has_no_contribution(aggregate: str) -> None:
-    explained = attribute(regressor(aggregate), films(1, seed=4)[0][0, :1], np.zeros((1, FRAMES), int))
-    assert explained.contributions.tolist() == [0.0] and np.isfinite(explained.prediction)
+    assert attribute(network, film[:1], np.zeros((1, FRAMES), int)).contributions.tolist() == [0.0]  # its only frame
 
 
 def cornered() -> tuple[Tensor, np.ndarray]:

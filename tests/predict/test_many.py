@@ -16,12 +16,6 @@ from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import Predictor, many, predict_many
 from trailer_lib.predict.many import COLUMNS, append_row, find_trailers, open_table
-from trailer_lib.training import BEST
-
-
-@pytest.fixture(scope="module")
-def best(trained_root: Path) -> Path:
-    return trained_root / "models" / BEST
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +94,6 @@ def test_a_table_cut_anywhere_loses_at_most_its_last_row(tmp_path: Path) -> None
     assert open_table(whole, "another") == set() and open_table(whole, "one") == set(names)
 
 
-def test_another_table_is_not_written_over(folder: Path, best: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text("title,year\nHeat,1995\n")
-    with pytest.raises(TrailerError, match=r"mine\.csv: another table"):
-        predict_many(folder, best, tmp_path / "mine.csv")
-    assert (tmp_path / "mine.csv").read_text() == "title,year\nHeat,1995\n"
-
-
 def test_ctrl_c_ends_the_command_in_a_line_and_the_rows_so_far_stay(
     folder: Path, best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -123,19 +110,6 @@ def test_ctrl_c_ends_the_command_in_a_line_and_the_rows_so_far_stay(
     assert "1 of 2 trailers are in" in (error := capsys.readouterr().err) and "Traceback" not in error
     counts = predict_many(tmp_path / "list.txt", best, tmp_path / "out.csv")
     assert counts == {"scored": 1, "failed": 0, "before": 1}
-
-
-def test_a_second_run_into_the_same_table_is_refused(table: tuple[Path, dict], folder: Path, best: Path) -> None:
-    out, before = table[0], table[0].read_bytes()
-    with files.single_run(out), pytest.raises(TrailerError, match=r"out\.csv: .* is filling it"):
-        predict_many(folder, best, out)
-    assert out.read_bytes() == before
-
-
-def test_a_worker_that_dies_costs_a_row() -> None:
-    future = many.Future()
-    future.set_exception(RuntimeError("the worker\ndied"))
-    assert many._result(future) == ("RuntimeError: the worker died", 0.0)
 
 
 def test_a_worker_needs_no_torch() -> None:
@@ -176,13 +150,19 @@ def test_names_that_are_not_utf_8_are_scored_and_skipped_by_the_next_run(
     assert list(rows_of(out)) == ["caf\\xe9.mp4"]
 
 
-def test_the_table_is_not_written_over_its_list_or_model(folder: Path, best: Path, tmp_path: Path) -> None:
-    table = tmp_path / "list.csv"
-    table.write_text(f"trailer\n{folder / 'one.mp4'}\n")
-    for out in (table, best):
-        with pytest.raises(TrailerError, match="over an input"):
-            predict_many(table, best, out)
-    assert table.read_text().startswith("trailer\n")
+def test_another_file_or_runs_table_is_not_written_over(folder: Path, best: Path, tmp_path: Path) -> None:
+    text = f"imdb_id;trailer;genres\ntt0000007;a.mp4;Drama\n;{folder / 'one.mp4'};\n"
+    table, unknown = tmp_path / "list.csv", dict.fromkeys(many.GIVEN, "")
+    table.write_text(text)
+    named = unknown | {"imdb_id": "tt0000007", "genres": "Drama"}
+    assert find_trailers(table) == {str(tmp_path / "a.mp4"): named, str(folder / "one.mp4"): unknown}
+    for place, out, reason in ((table, table, "over an input"), (table, best, "over an input"),
+                               (folder, table, r"list\.csv: another table")):  # fmt: skip
+        with pytest.raises(TrailerError, match=reason):
+            predict_many(place, best, out)
+    with files.single_run(table), pytest.raises(TrailerError, match=r"list\.csv: .* is filling it"):
+        predict_many(folder, best, table)
+    assert table.read_text() == text
 
 
 def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) -> None:
@@ -190,15 +170,6 @@ def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [Path(name).name for name in find_trailers(tmp_path)] == ["a.MP4", "b.m4v", "c.mpg", "d"]
-
-
-def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("imdb_id;trailer;genres\ntt0000007;a.mp4;Drama\n;/b.mp4;\n")
-    trailers, unknown = find_trailers(tmp_path / "list.csv"), dict.fromkeys(many.GIVEN, "")
-    assert trailers == {
-        str(tmp_path / "a.mp4"): unknown | {"imdb_id": "tt0000007", "genres": "Drama"},
-        "/b.mp4": unknown,
-    }
 
 
 @pytest.mark.parametrize(

@@ -22,21 +22,7 @@ from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.predict.prediction import Prediction
 from trailer_lib.predict.predictor import Predictor
 from trailer_lib.settings import ScrapeSettings
-from trailer_lib.training import BEST
 from trailer_lib.video import sample_informative
-
-BLACK = [np.zeros((36, 64, 3), np.uint8)] * 24
-
-
-@pytest.fixture(scope="module")
-def trailer(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve seconds, of which the first two are black."""
-    return make_video(tmp_path_factory.mktemp("video") / "trailer.mp4", [*BLACK, *pictures(7.0, 120, seed=1)])
-
-
-@pytest.fixture(scope="module")
-def best(trained_root: Path) -> Path:
-    return trained_root / "models" / BEST
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +57,9 @@ def results(low: float, high: float, films: int = 40) -> dict:
 
 
 def test_a_prediction_is_the_same_each_time(trailer: Path, best: Path, prediction: Prediction) -> None:
-    again = Predictor.load(best).predict(trailer)
+    steps: list[tuple[float, str]] = []
+    again = Predictor.load(best).predict(trailer, progress=lambda share, step: steps.append((share, step)))
+    assert [step for _, step in steps] == ["frames", "network", "similar"] and steps == sorted(steps)
     assert again.to_dict() == prediction.to_dict() and again.score == prediction.score
     assert np.array_equal(again.frames, prediction.frames) and np.array_equal(again.heat, prediction.heat)
     assert json.loads(json.dumps(prediction.to_dict())) == prediction.to_dict()
@@ -120,12 +108,6 @@ def test_heat_is_cold_outside_of_the_middle_that_was_cut_out(changed: Callable, 
     assert heat.max() == pytest.approx(1)
 
 
-def test_each_step_is_reported(trailer: Path, predictor: Predictor) -> None:
-    steps: list[tuple[float, str]] = []
-    predictor.predict(trailer, progress=lambda share, step: steps.append((share, step)))
-    assert [step for _, step in steps] == ["frames", "network", "similar"] and steps == sorted(steps)
-
-
 # What speaks against a prediction
 
 
@@ -139,11 +121,8 @@ def test_a_model_that_is_no_better_than_the_mean_baseline_says_so_first(
     prediction = Predictor.load(changed(results=result)).predict(trailer)
     assert prediction.warnings[0].startswith(warning) and str(prediction).startswith(warning)
     assert "Always predicting 5.9 may do as well" in prediction.warnings[0]
-
-
-def test_a_better_model_needs_no_warning(changed: Callable, trailer: Path) -> None:
-    prediction = Predictor.load(changed(results=results(-0.3, -0.1))).predict(trailer)
-    assert prediction.warnings == [] and prediction.verdict in str(prediction)
+    better = Predictor.load(changed(results=results(-0.3, -0.1))).predict(trailer)
+    assert better.warnings == [] and better.verdict in str(better)
 
 
 def test_a_trailer_like_no_training_film_is_doubted(
@@ -192,14 +171,13 @@ def test_a_file_without_validation_films_says_so(changed: Callable, best: Path, 
     assert prediction.intervals == {} and "holds 0 validation films" in str(prediction)
 
 
-def test_the_error_beside_the_score_is_the_models_own(trained_root: Path, prediction: Prediction) -> None:
+def test_a_prediction_has_its_models_error_name_and_version(
+    trained_root: Path, best: Path, changed: Callable, prediction: Prediction
+) -> None:
     metrics = json.loads((trained_root / "models" / "results.json").read_text())["metrics"]
     assert prediction.mae == metrics["frames"]["MAE"]["value"]
     assert prediction.mean_baseline_mae == metrics["mean baseline"]["MAE"]["value"] != prediction.mae
     assert (prediction.split, prediction.scored_films, prediction.train_films) == ("test", 7, 18)
-
-
-def test_a_prediction_names_the_model_and_the_version(best: Path, changed: Callable, prediction: Prediction) -> None:
     assert prediction.model == hashlib.sha256(best.read_bytes()).hexdigest()[:16]
     assert prediction.to_dict()["version"] == trailer_lib.__version__
     for form in (str(prediction), prediction._repr_html_()):

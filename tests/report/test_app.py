@@ -17,7 +17,6 @@ from unittest.mock import Mock
 import disguises
 import pytest
 import requests
-from conftest import pictures
 from disguises import Canary
 from server import Site, file
 
@@ -45,11 +44,6 @@ class Watched(Predictor):
         prediction = super().predict(*arguments, **keywords)
         self.spans.append((began, time.monotonic()))
         return prediction
-
-
-@pytest.fixture(scope="module")
-def trailer(make_video: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_video(tmp_path_factory.mktemp("video") / "trailer.mp4", list(pictures(7.0, 144, seed=1)))
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_the_card_has_front_matter_for_hubs_and_the_usual_sections(project: Proj
     assert len(rows) > len(results(project)["settings"]) and all(line.endswith(" |") for line in rows)
 
 
-def test_the_card_has_the_runs_own_numbers_and_its_figures(project: Project) -> None:
+def test_the_card_has_the_runs_own_numbers_the_compared_schemes_and_figures(project: Project) -> None:
     files.write_text(project.models / HISTORY, "epoch,train_loss,val_loss\n0,0.9,0.7\n1,0.8,0.8\n")
     text, run = card(project), results(project)
     assert "Epoch 0 of 1 of the frames' network was saved" in text and "val loss 0.700" in text
@@ -72,6 +72,13 @@ def test_the_card_has_the_runs_own_numbers_and_its_figures(project: Project) -> 
     pictures = re.findall(r"\]\((.*\.png)\)", text)
     assert pictures == ["learning_curve.png", "results.png", "predicted_against_true.png"]
     assert all(min(Image.open(project.models / name).size) > 200 for name in pictures)
+    assert "test films, " in text and "used for nothing else" in text
+    change(project, split="validation")
+    files.write_json(project.models / "schemes" / RESULTS, schemes(project, "<i>mine</i>"))
+    text = card(project)
+    assert "validation films, " in text and "have not been scored" in text
+    assert r"| \<i\>mine\</i\> |" in text and "collapsed" in text and r"+0.10 \[-0.10, +0.20\]" in text
+    assert "(schemes.png)" in text and (project.models / "schemes.png").exists()
 
 
 def test_the_card_says_what_the_sources_are_and_what_they_add(project: Project) -> None:
@@ -83,13 +90,6 @@ def test_the_card_says_what_the_sources_are_and_what_they_add(project: Project) 
     change(project, settings=run["settings"] | {"sources": ["sound"]})
     text = card(project)
     assert "- sound: " in text and not any(words in text for words in ("weighted sum", "- frames: ", "(learning_curve"))
-
-
-def test_compared_schemes_get_a_table_and_a_figure(project: Project) -> None:
-    files.write_json(project.models / "schemes" / RESULTS, schemes(project, "<i>mine</i>"))
-    text = card(project)
-    assert r"| \<i\>mine\</i\> |" in text and "collapsed" in text and r"+0.10 \[-0.10, +0.20\]" in text
-    assert "(schemes.png)" in text and (project.models / "schemes.png").exists()
 
 
 def test_what_strangers_wrote_stays_text(project: Project) -> None:
@@ -131,8 +131,7 @@ def test_films_left_out_of_the_dataset_are_counted(project: Project) -> None:
     [
         (RESULTS, None, RESULTS), (RESULTS, "{", RESULTS), (RESULTS, '{"films": 3}', "split_hash"),
         (PREDICTIONS, "", PREDICTIONS), (PREDICTIONS, "score,all,frames,metadata\nmuch,5,5,5\n", "much"),
-        (PREDICTIONS, "score,all,frames,metadata\ninf,5,5,5\n", "Inf"),
-        (PREDICTIONS, "score,all\n5,5\n", "not in index"),
+        (PREDICTIONS, "score,all,frames,metadata\ninf,5,5,5\n", "Inf"), (PREDICTIONS, "score\n5\n", "not in index"),
         (HISTORY, "epoch,train_loss\n1,2\n", "val_loss"), (HISTORY, "epoch,train_loss,val_loss\n", "ValueError"),
         ("schemes/results.json", '{"metrics": 5}', "items"),
     ],
@@ -154,10 +153,3 @@ def test_another_dataset_or_none_is_no_card(project: Project) -> None:
     shutil.rmtree(project.dataset)
     with pytest.raises(TrailerError, match="python -m trailer_lib dataset"):
         model_card.write_card(project)
-
-
-@pytest.mark.parametrize("split, said", [("test", "used for nothing else"), ("validation", "have not been scored")])
-def test_the_card_says_of_which_films_its_results_are(project: Project, split: str, said: str) -> None:
-    change(project, split=split)
-    text = card(project)
-    assert f"{split} films, " in text and said in text

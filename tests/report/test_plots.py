@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import FRAMES, fictional_film
+from conftest import FRAMES, add_folder, fictional_film
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,7 +16,7 @@ from trailer_lib import files
 from trailer_lib.dataset import Dataset, evenly_spaced, split_hash
 from trailer_lib.project import Project
 from trailer_lib.report import plots
-from trailer_lib.video import folder_name
+from trailer_lib.video import save_sound
 
 NMSE = {"nMSE": {"value": 0.9, "low": 0.8, "high": 1.1}}
 ROWS = ("sound", "metadata", "all")
@@ -30,21 +30,11 @@ SCHEMES = {"good": (0.7, 0.6, 0.8), "$a_$": (300, 200, 400), "metadata": (0.8, 0
 COMPARED = {"metrics": {name: {"nMSE": dict(zip(("value", "low", "high"), nmse))} for name, nmse in SCHEMES.items()}}
 
 
-@pytest.fixture(scope="module")
-def data(dataset_root: Path) -> Dataset:
-    return Dataset.open(Project(dataset_root))
-
-
 @pytest.fixture
 def predictions(data: Dataset) -> pd.DataFrame:
     films = data.split("test")
     predicted = films.score + np.linspace(-2.0, 1.0, len(films))
     return films.assign(predicted=predicted, error=predicted - films.score)
-
-
-def film_folder(root: Path) -> Path:
-    film = fictional_film(4)
-    return root / "images" / folder_name(film["imdb_id"], film["title"], film["year"])
 
 
 def grey(count: int) -> list[np.ndarray]:
@@ -70,20 +60,28 @@ def test_a_contact_sheet_has_a_place_for_each_picture(count: int, columns: int, 
     assert [axis.images[0].get_array()[0, 0, 0] for axis in figure.axes[:count]] == [10 * n for n in range(count)]
 
 
-@pytest.mark.parametrize("count, shown", [(5, 5), (100, FRAMES)])
-def test_frames_are_spread_over_the_film_with_seconds_or_reasons(frames_root: Path, count: int, shown: int) -> None:
-    folder = film_folder(frames_root)
-    kept, dropped = plots.kept_frames(folder, count), plots.dropped_frames(folder)
-    assert captions(kept) == [f"{1.5 * n:.1f} s" for n in evenly_spaced(FRAMES, shown)]
-    assert kept.get_suptitle() == f"{folder.name}: kept {FRAMES}, {shown} of them"
+def test_frames_are_spread_over_the_film_with_seconds_or_reasons_or_numbers(tmp_path: Path) -> None:
+    folder = add_folder(tmp_path, fictional_film(4))
+    for count, shown in ((5, 5), (100, FRAMES)):
+        kept, dropped = plots.kept_frames(folder, count), plots.dropped_frames(folder)
+        assert captions(kept) == [f"{1.5 * n:.1f} s" for n in evenly_spaced(FRAMES, shown)]
+        assert kept.get_suptitle() == f"{folder.name}: kept {FRAMES}, {shown} of them"
     assert captions(dropped) == ["dark", "flat"] and dropped.get_suptitle().endswith("dropped 2, 2 of them")
-
-
-def test_frames_without_a_record_have_their_numbers(frames_root: Path, copy_of: Callable) -> None:
-    folder = film_folder(copy_of(frames_root).root)
     (folder / "film.json").unlink()
     assert captions(plots.kept_frames(folder)) == [str(n) for n in range(FRAMES)]
     assert captions(plots.dropped_frames(folder)) == []
+
+
+def test_the_sound_has_seconds_below_and_hertz_at_its_bands(tmp_path: Path) -> None:
+    folder = add_folder(tmp_path, fictional_film(4))
+    [axis] = plots.sound_picture(folder).axes
+    assert "no sound" in axis.get_title() and not axis.images
+    sound = np.zeros((128, 250), np.uint8)
+    save_sound(folder, sound, "ok")
+    [axis] = plots.sound_picture(folder).axes
+    assert axis.get_xlim() == (0, 8) and axis.get_xlabel() == "seconds" and axis.get_ylabel() == "Hz"
+    rows = dict(zip([label.get_text() for label in axis.get_yticklabels()], axis.get_yticks()))
+    assert (int(rows["1000"]), int(rows["4000"])) == (85, 28) and (axis.images[0].get_array() == sound).all()
 
 
 def test_scrape_outcomes_count_the_films_of_each_reason() -> None:
@@ -120,9 +118,7 @@ def test_the_curve_has_losses_baselines_and_the_best_epoch(loss: str, constant: 
 def test_epoch_0_is_named_and_a_diverged_epoch_does_not_flatten_the_curve(first: int, left: float) -> None:
     axis = curve(HISTORY.assign(epoch=HISTORY.epoch - 1 + first))
     assert axis.get_xlim() == (left, 10.5)
-    assert (
-        axis.xaxis.get_major_formatter()(0) == "head on\nfrozen features" and axis.xaxis.get_major_formatter()(3) == "3"
-    )
+    assert [axis.xaxis.get_major_formatter()(epoch) for epoch in (0, 3)] == ["head on\nfrozen features", "3"]
     assert curve(HISTORY.replace({"train_loss": 1.4}, 900.0)).get_ylim()[1] < 10
 
 

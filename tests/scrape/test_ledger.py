@@ -100,4 +100,4 @@ def test_the_summary_counts_films_seconds_megabytes_and_frames_of_each_reason(pr
         ["failed", "private", 1, 0.0, 0.0, 0, 0],
         ["open", "", 1, 0.0, 0.0, 0, 0],
     ]
-    assert sounds(status(project, films)) == "1 films have sound, 1 have none: 1 silent"
+    assert sounds(status(project, films)) == "1 of 2 films with frames have sound; the others: 1 silent"

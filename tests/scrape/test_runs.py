@@ -53,7 +53,7 @@ def scraped(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             run_all.tried.append(job.imdb_id)
             state, reason = outcome(job)
             if state == "ok":
-                (project.images / folder_name(job.imdb_id, job.title, job.year)).mkdir()
+                (project.images / folder_name(job.imdb_id, job.title, job.year)).mkdir(exist_ok=True)
             return Entry(job.imdb_id, job.youtube_id, state, reason, reason and f"said: {reason}")
 
         monkeypatch.setattr(run, "scrape_film", scrape_film)
@@ -76,6 +76,20 @@ def test_of_fifty_films_exactly_the_ten_that_failed_temporarily_are_retried(scra
     assert len(scraped(mixed)) == 50
     assert scraped(always_ok, retry_failed=True) == [imdb_id for imdb_id in FILMS.imdb_id if int(imdb_id[2:]) % 5 == 0]
     assert scraped(always_ok, retry_failed=True) == []
+
+
+def test_a_sound_is_tried_again_as_a_film_is_and_its_film_keeps_its_frames(project: Project, scraped: Callable) -> None:
+    films = FILMS.head(5)
+    scraped(always_ok, films)
+    tried = scraped(mixed, films, sound=True, attempts=3)
+    assert Counter(tried) == {imdb_id: 3 - 2 * bool(number) for number, imdb_id in enumerate(films.imdb_id)}
+    result, latest = status(project, films), ledger.latest_entries(project.images / ledger.LEDGER)
+    assert set(result.status) == {"ok"} and result.sound.tolist() == ["later: network", "private", "", "", ""]
+    assert [latest[imdb_id].sound for imdb_id in films.imdb_id[2:]] == ["ok"] * 3  # whose picture is not there here
+    assert scraped(always_ok, films, sound=True) == [FILMS.imdb_id[number] for number in (0, 2, 3, 4)]
+    with pytest.raises(TrailerError, match="rate limit at 3 films in a row"):
+        scraped(lambda job: ("later", "rate limit"), films, sound=True)
+    assert set(status(project, films).status) == {"ok"}
 
 
 @pytest.mark.parametrize("reason", ["rate limit", sources.LOST])

@@ -180,7 +180,7 @@ def test_a_film_is_scraped_with_its_sound_and_one_without_says_so(project: Proje
     with_sound(project.root, made.MISSING)
     result = scrape(project, ALL, settings(filter="none")).set_index("imdb_id")
     assert result.sound[result.status == "ok"].to_dict() == {GOOD: "no sound", HOSTILE: "no sound", made.MISSING: "ok"}
-    assert sounds(result) == "1 films have sound, 2 have none: 2 no sound"
+    assert sounds(result) == "1 of 3 films with frames have sound; the others: 2 no sound"
     folder = folder_of(project, made.MISSING)
     assert load_sound(folder).shape == (128, 156) and read_record(folder)["sound"] == "ok"
     assert (folder / SOUND) not in picture_paths(folder) and len(picture_paths(folder)) == made.COUNT

@@ -21,13 +21,8 @@ from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, R
 FILMS, KILLS, A_RUN = amount(64, 24), amount(30, 2), 3
 EPOCHS = amount(8, 4)
 # The average, the patience and the plateau each have a state that must outlive a kill.
-CHOSEN = RANDOM_PARTS | {
-    "epochs": EPOCHS,
-    "ema_decay": 0.9,
-    "patience": EPOCHS - 2,
-    "schedule": "plateau",
-    "step_size": 1,
-}
+CHOSEN = RANDOM_PARTS | {"epochs": EPOCHS, "ema_decay": 0.9, "patience": EPOCHS - 2}
+CHOSEN |= {"schedule": "plateau", "step_size": 1}
 # One clean process imports torch and Lightning, and every run is forked from it: a run begins at once.
 CONTEXT = get_context("forkserver")
 

@@ -28,7 +28,7 @@ def test_the_line_names_the_quicker_scheme_only_on_a_slow_cpu(seconds: float, de
 def test_a_training_says_once_how_long_it_takes(
     dataset_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    trained(Project(dataset_root), tmp_path, epochs=4)
+    trained(Project(dataset_root), tmp_path, epochs=2)
     assert capsys.readouterr().out.count(" an epoch on this ") == 1
     trained(Project(dataset_root), tmp_path, scheme="frozen", aggregate="mean", head="ridge", depth="stages")
     assert " an epoch on this " not in capsys.readouterr().out

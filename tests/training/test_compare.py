@@ -3,9 +3,11 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import FILMS, SETTINGS
 from training_runs import Copy, Stop
@@ -13,7 +15,7 @@ from training_runs import Copy, Stop
 from trailer_lib.dataset import builder, dataset
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.errors import Stopped, TrailerError
-from trailer_lib.evaluation import metrics
+from trailer_lib.evaluation import metrics, results
 from trailer_lib.project import Project
 from trailer_lib.settings import SCHEMES as SCHEMES_OF
 from trailer_lib.settings import TrainSettings
@@ -56,62 +58,65 @@ def folder(project: Project, scheme: str, fold: int) -> Path:
     return project.models / "schemes" / scheme / f"repeat 0 fold {fold}"
 
 
-def test_a_fold_is_trained_without_a_test_and_the_baselines_are_fitted_once_a_fold(
+def test_a_fold_is_trained_without_a_test_and_the_final_comparison_takes_in_the_test_films_and_counts_it(
     dataset_root: Path, copy_of: Copy, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, whole = [], comparison.evaluation.baseline_predictions
-    counting = lambda train, test: fitted.append(len(test)) or whole(train, test)  # noqa: E731
-    monkeypatch.setattr(comparison.evaluation, "baseline_predictions", counting)
-    project = copy_of(dataset_root)
-    results = comparison.compare(project, {"dead": {"epochs": 1, "lr": 0.0}, "one": {"epochs": 1}}, FOLDS)
-    assert runs == all_folds("dead", "one") and len(fitted) == FOLDS and sum(fitted) == FILMS - 7
+    fitted, whole = [], comparison.evaluation.metadata_parts
+    counting = lambda train, films: fitted.append(len(films)) or whole(train, films)  # noqa: E731
+    monkeypatch.setattr(comparison.evaluation, "metadata_parts", counting)
+    project, scheme = copy_of(dataset_root), {"dead": {"epochs": 1, "lr": 0.0, "frames": 1}}
+    for times in (1, 2):
+        found = comparison.compare(project, scheme, FOLDS, final=True)
+        assert found["films"] == FILMS and f"have been scored {times} times" in found["warnings"][0]
+        assert fitted == [FILMS] * times * FOLDS  # once a fold, whatever the number of schemes
+    assert runs == all_folds("dead")
     left = {path.name for path in folder(project, "dead", 0).iterdir()}
     assert left == {checkpoints.HISTORY, checkpoints.SETTINGS, comparison.STARTED, comparison.DONE}
-    assert comparison.comparison_table(results).remark["dead"] != ""
+    assert results.comparison_table(found).remark["dead: frames"] != ""
 
 
 def test_the_table_ranks_the_schemes_above_the_baselines(compared: tuple) -> None:
-    table = comparison.comparison_table(compared[1])
-    assert set(table.index[:2]) == set(SCHEMES)
-    assert list(table.index[2:]) == ["mean baseline", "genre only", "genre + runtime + year"]
-    values = [float(cell.split()[0]) for cell in table.nMSE[:2]]
-    assert values == sorted(values)
-    assert table["nMSE minus the best's"].iloc[0] == "" and "[" in table["nMSE minus the best's"].iloc[1]
-    assert (table.seconds[:2] > 0).all() and list(table.seconds[2:]) == ["", "", ""]
+    table, best = results.comparison_table(compared[1]), compared[1]["best"]
+    assert [row.split(": ")[0] for row in table.index[:2]] == [best] * 2
+    sources = [f"{scheme}: {row}" for scheme in SCHEMES for row in ("frames", "all")]
+    assert {*table.index[:4]} == {*sources} and list(table.index[4:]) == ["metadata", "mean baseline", "genre only"]
+    values = {row: float(cell.split()[0]) for row, cell in table.nMSE.items()}
+    assert values[f"{best}: all"] == min(values[f"{scheme}: all"] for scheme in SCHEMES)
+    minus = table["nMSE minus the best's"]
+    assert [row for row in table.index[:4] if minus[row]] == [row for row in sources if not row.startswith(best)]
+    assert [row for row in table.index if table["minus frames' or metadata's"][row]] == [
+        row for row in table.index if row.endswith(": all")
+    ]
+    assert all(table.seconds[f"{scheme}: all"] > 0 for scheme in SCHEMES) and list(table.seconds[4:]) == ["", "", ""]
 
 
 def test_every_film_is_predicted_by_a_model_that_had_not_seen_it(compared: tuple) -> None:
-    root, results = compared
+    root, found = compared
     films = Dataset.open(Project(root)).without("test").films
-    assert results["films"] == len(films) < FILMS and results["warnings"] == []
+    assert found["films"] == len(films) < FILMS and found["warnings"] == []
     assigned = dataset.assign_folds(films.youtube_id, FOLDS, 0, "trailer")
     for fold in range(FOLDS):
         done = json.loads((folder(Project(root), "one frame", fold) / comparison.DONE).read_text())
-        assert set(done["predicted"]) == set(films.imdb_id[assigned == fold])
+        assert {*done["predicted"]} == {"frames", "metadata", "all"}
+        assert {len(points) for points in done["predicted"].values()} == {(assigned == fold).sum()}
 
 
 def test_metrics_and_differences_are_of_the_predictions_out_of_fold(compared: tuple) -> None:
-    root, results = compared
+    root, found = compared
     films = Dataset.open(Project(root)).without("test").films
-    for name in SCHEMES:
-        done = [json.loads((folder(Project(root), name, fold) / comparison.DONE).read_text()) for fold in range(FOLDS)]
-        points = {imdb_id: value for one in done for imdb_id, value in one["predicted"].items()}
-        nmse = metrics.nmse(films.score.to_numpy(), films.imdb_id.map(points).to_numpy())
-        assert results["metrics"][name]["nMSE"]["value"] == pytest.approx(nmse)
-    best, other = sorted(SCHEMES, key=lambda name: results["metrics"][name]["nMSE"]["value"])
-    gap = [results["metrics"][name]["nMSE"]["value"] for name in (other, best)]
-    assert results["best"] == best
-    assert results["nMSE minus the best scheme's"][other]["value"] == pytest.approx(gap[0] - gap[1])
-
-
-def test_the_final_comparison_takes_in_the_test_films_and_counts_it(
-    dataset_root: Path, copy_of: Copy, runs: list[str]
-) -> None:
-    project, scheme = copy_of(dataset_root), {"one frame": {"epochs": 1, "frames": 1}}
-    for times in (1, 2):
-        results = comparison.compare(project, scheme, FOLDS, final=True)
-        assert results["films"] == FILMS and f"have been scored {times} times" in results["warnings"][0]
-    assert runs == all_folds("one frame")
+    assigned = dataset.assign_folds(films.youtube_id, FOLDS, 0, "trailer")
+    for name, row in product(SCHEMES, ("frames", "all")):
+        points = np.full(len(films), np.nan)
+        for fold in range(FOLDS):
+            done = json.loads((folder(Project(root), name, fold) / comparison.DONE).read_text())
+            points[assigned == fold] = done["predicted"][row]
+        nmse = metrics.nmse(films.score.to_numpy(), points)
+        assert found["metrics"][f"{name}: {row}"]["nMSE"]["value"] == pytest.approx(nmse)
+    best, other = sorted(SCHEMES, key=lambda name: found["metrics"][f"{name}: all"]["nMSE"]["value"])
+    value = {row: metric["nMSE"]["value"] for row, metric in found["metrics"].items()}
+    assert found["best"] == best
+    for row, than in ((f"{other}: all", f"{best}: all"), (f"{best}: all", "metadata")):
+        assert metrics.difference(found, row, than).value == pytest.approx(value[row] - value[than])
 
 
 def test_fewer_films_are_tried_with_the_same_features(dataset_root: Path, copy_of: Copy) -> None:
@@ -124,45 +129,33 @@ def test_fewer_films_are_tried_with_the_same_features(dataset_root: Path, copy_o
     assert "too few" in comparison.films_sentence(table[table.films == 20])
 
 
-def test_a_second_comparison_trains_nothing(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
-    assert comparison.compare(copy_of(compared[0]), SCHEMES, FOLDS) == compared[1]
-    assert runs == []
-
-
-def test_only_a_scheme_that_changed_is_trained_again_and_a_line_says_so(
+def test_only_what_is_new_or_changed_is_trained_and_a_line_says_so(
     compared: tuple, copy_of: Copy, runs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    project = copy_of(compared[0])
+    project, one = copy_of(compared[0]), {"one frame": SCHEMES["one frame"]}
+    assert comparison.compare(project, SCHEMES, FOLDS) == compared[1] and runs == []
+    assert comparison.compare(project, one, FOLDS, repeats=2)["repeats"] == 2
+    assert runs == all_folds("one frame")  # of the second repeat alone
     (project.root / "settings.toml").write_text(SETTINGS.replace("lr = 1e-3", "lr = 1e-4"))
     comparison.compare(project, SCHEMES | {"three frames": {"epochs": 2, "lr": 1e-3}}, FOLDS)
-    assert runs == all_folds("one frame")
-    assert caplog.messages == ["scheme 'one frame' is trained anew: lr=0.0001, not 0.001"]
+    assert runs[FOLDS:] == all_folds("one frame")
+    builder.build(project, project.settings("dataset", size=40))
+    comparison.compare(project, one, FOLDS)
+    assert runs[2 * FOLDS :] == all_folds("one frame")
+    reasons = [line.partition("scheme 'one frame' is trained anew: ")[2] for line in caplog.messages]
+    assert reasons == ["lr=0.0001, not 0.001", "other films or folds than it was started with"]
 
 
-def test_another_dataset_trains_all_again_and_a_line_says_so(
-    compared: tuple, copy_of: Copy, runs: list[str], caplog: pytest.LogCaptureFixture
+def test_a_damaged_result_is_trained_again_and_what_other_settings_left_is_not_resumed(
+    compared: tuple, copy_of: Copy, runs: list[str]
 ) -> None:
     project = copy_of(compared[0])
-    builder.build(project, project.settings("dataset", size=40))
+    for fold, text in enumerate(["[]", "{", '{"seconds": 1, "predicted": {}, "wanted": {}}']):
+        (folder(project, "one frame", fold) / comparison.DONE).write_text(text)
+    (folder(project, "one frame", 0) / checkpoints.LAST).write_bytes(b"of another scheme")
+    (folder(project, "one frame", 0) / comparison.STARTED).write_text("{}")
     comparison.compare(project, SCHEMES, FOLDS)
-    assert runs == all_folds(*SCHEMES)
-    assert caplog.messages == [
-        f"scheme {name!r} is trained anew: other films or folds than it was started with" for name in SCHEMES
-    ]
-
-
-@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"seconds": 1, "predicted": {}, "wanted": {}}'])
-def test_a_damaged_result_is_trained_again(compared: tuple, copy_of: Copy, runs: list[str], text: str) -> None:
-    project = copy_of(compared[0])
-    (folder(project, "one frame", 1) / comparison.DONE).write_text(text)
-    comparison.compare(project, SCHEMES, FOLDS)
-    assert runs == ["one frame/1"]
-
-
-def test_more_repeats_train_those_alone(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
-    one = {"one frame": SCHEMES["one frame"]}
-    results = comparison.compare(copy_of(compared[0]), one, FOLDS, repeats=2)
-    assert runs == all_folds("one frame") and results["repeats"] == 2
+    assert runs == all_folds("one frame")
 
 
 def test_a_training_that_was_stopped_is_resumed(
@@ -180,27 +173,11 @@ def test_a_training_that_was_stopped_is_resumed(
     for _ in range(FOLDS):
         with pytest.raises(Stopped):
             comparison.compare(project, scheme, FOLDS)
-    results = comparison.compare(project, scheme, FOLDS)
+    found = comparison.compare(project, scheme, FOLDS)
     assert resumed == [False, True, False, True, False, True]
-    assert results["metrics"]["three frames"] == compared[1]["metrics"]["three frames"]
-    assert results["seconds"] == {"three frames": None}  # what was lost at the stops is not known
-
-
-def test_what_a_scheme_of_other_settings_left_is_not_resumed(compared: tuple, copy_of: Copy, runs: list[str]) -> None:
-    project = copy_of(compared[0])
-    (folder(project, "one frame", 0) / checkpoints.LAST).write_bytes(b"of another scheme")
-    (folder(project, "one frame", 0) / comparison.STARTED).write_text("{}")
-    (folder(project, "one frame", 0) / comparison.DONE).unlink()
-    comparison.compare(project, SCHEMES, FOLDS)
-    assert runs == ["one frame/0"]
-
-
-def test_a_collapsed_scheme_is_remarked_on(compared: tuple) -> None:
-    results = json.loads(json.dumps(compared[1]))
-    results["collapsed"] = ["one frame"]
-    table = comparison.comparison_table(results)
-    assert table.remark["one frame"].startswith("collapsed")
-    assert list(table.remark[2:]) == ["", "", ""]
+    row = "three frames: all"
+    assert found["metrics"][row] == compared[1]["metrics"][row]
+    assert found["seconds"] == {"three frames": None}  # what was lost at the stops is not known
 
 
 @pytest.mark.parametrize(
@@ -209,8 +186,8 @@ def test_a_collapsed_scheme_is_remarked_on(compared: tuple) -> None:
         ("misspelt", {"epoch": 1}, "did you mean 'epochs'"),
         ("wrong", {"epochs": "many"}, "expected int"),
         ("contradictory", {"freeze": "backbone", "head": "ridge", "noise": 1.0}, "has no effect"),
-        ("mean baseline", {}, "name is taken by a baseline"),
-        ("a_b", {}, "or another scheme"),
+        ("mean baseline", {}, "name is that of another row"),
+        ("a_b", {}, "name is that of another row"),
     ],
 )
 def test_a_wrong_scheme_is_an_error_before_any_is_trained(
@@ -221,7 +198,7 @@ def test_a_wrong_scheme_is_an_error_before_any_is_trained(
     assert runs == []
 
 
-@pytest.mark.parametrize("folds, text", [(1, "at least 3"), (2, "at least 3"), (25, "take fewer folds, or more films")])
+@pytest.mark.parametrize("folds, text", [(2, "at least 3"), (25, "take fewer folds, or more films")])
 def test_folds_that_leave_too_few_films_are_an_error(
     dataset_root: Path, runs: list[str], folds: int, text: str
 ) -> None:
@@ -230,7 +207,7 @@ def test_folds_that_leave_too_few_films_are_an_error(
     assert runs == [] and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [None, "", "[", "frames = 5", 'five = "frames"\n[other]\nframes = 3', "\x00"])
+@pytest.mark.parametrize("text", [None, "", "[", 'five = "frames"\n[other]\nframes = 3'])
 def test_a_file_without_schemes_is_an_error_that_names_it(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "schemes.toml").write_text(text)
@@ -238,17 +215,13 @@ def test_a_file_without_schemes_is_an_error_that_names_it(tmp_path: Path, text: 
         comparison.read_schemes(tmp_path / "schemes.toml")
 
 
-def test_a_file_of_schemes_is_read(tmp_path: Path) -> None:
-    (tmp_path / "schemes.toml").write_text('["one frame"]\nframes = 1\n[plain]\n')
-    assert comparison.read_schemes(tmp_path / "schemes.toml") == {"one frame": {"frames": 1}, "plain": {}}
-
-
 def test_the_librarys_schemes_are_found_by_name_and_the_users_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert comparison.find_schemes("original.toml").parent == Path(comparison.__file__).parent
-    (tmp_path / "original.toml").touch()
+    (tmp_path / "original.toml").write_text('["one frame"]\nframes = 1\n[plain]\n')
+    assert comparison.read_schemes(Path("original.toml")) == {"one frame": {"frames": 1}, "plain": {}}
     for name in ("original.toml", "none.toml", "elsewhere/schemes.toml"):
         assert comparison.find_schemes(name) == Path(name)
 

@@ -60,19 +60,6 @@ def test_new_layers_have_a_rate_of_their_own_and_a_fitted_head_the_backbones(
     assert len(old["params"]) + len(others["params"]) == len(list(network.parameters()))
 
 
-def test_a_head_rate_of_zero_is_the_backbones(network: nn.Module) -> None:
-    assert {
-        group["lr"] for group in module.make_optimizer(network, TrainSettings(lr=1e-4, head_lr=0.0)).param_groups
-    } == {1e-4}
-
-
-def test_frozen_parameters_are_not_the_optimisers() -> None:
-    network = build("squeezenet1_1", 2, "mean", "none")
-    network.backbone.requires_grad_(False)
-    (group,) = module.make_optimizer(network, TrainSettings(head="linear", head_lr=0.5)).param_groups
-    assert len(group["params"]) == 2 and group["lr"] == 0.5
-
-
 @pytest.mark.parametrize(
     "chosen, factors",
     [
@@ -82,9 +69,14 @@ def test_frozen_parameters_are_not_the_optimisers() -> None:
     ],
     ids=str,
 )
-def test_the_rate_follows_the_schedule(dataset_root: Path, tmp_path: Path, chosen: dict, factors: list) -> None:
-    history = trained(Project(dataset_root), tmp_path, **{"epochs": 4, "lr": 1e-4} | chosen).history
-    assert history.lr.tolist() == pytest.approx([1e-4 * factor for factor in factors])
+def test_the_rate_follows_the_schedule(chosen: dict, factors: list) -> None:
+    settings = TrainSettings(epochs=4, **chosen)
+    assert [module.rate_factor(epoch, settings) for epoch in range(4)] == pytest.approx(factors)
+
+
+def test_a_trainings_rates_are_those_of_the_schedule(dataset_root: Path, tmp_path: Path) -> None:
+    history = trained(Project(dataset_root), tmp_path, epochs=2, schedule="cosine", lr=1e-4).history
+    assert history.lr.tolist() == pytest.approx([1e-4, 0.5e-4])
 
 
 def test_the_rate_falls_once_the_val_loss_does_not(dataset_root: Path, tmp_path: Path) -> None:

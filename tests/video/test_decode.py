@@ -8,21 +8,18 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import FPS, FRAMES, SIZE, X264, as_ffmpeg_displays, ffmpeg, number_of, render, write
+from clips import FPS, FRAMES, SIZE, X264, as_ffmpeg_displays, ffmpeg, numbers, render, write
 
 from trailer_lib.video import decode
 from trailer_lib.video.container import MAX_PIXELS, OpenVideo, Probe, VideoError
-from trailer_lib.video.sampling import Frames, random_times, sample_frames
+from trailer_lib.video.sampling import random_times, sample_frames
 
 WIDTH, HEIGHT = SIZE
 GOP, B_FRAMES, COUNT = 12, 3, 60
 ROTATIONS = [
-    *[["-display_rotation", degrees] for degrees in (0, 90, 180, 270)],
-    ["-display_hflip"],
-    ["-display_vflip"],
-    ["-display_rotation", 90, "-display_hflip"],
-    ["-display_rotation", 90, "-display_vflip"],
-]
+    *[["-display_rotation", degrees] for degrees in (0, 90, 180, 270)], ["-display_hflip"], ["-display_vflip"],
+    ["-display_rotation", 90, "-display_hflip"], ["-display_rotation", 90, "-display_vflip"],
+]  # fmt: skip
 
 
 def made(path: Path, source: str, *options: object) -> Path:
@@ -34,15 +31,6 @@ def made(path: Path, source: str, *options: object) -> Path:
 def picture_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return made(path, f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration=1")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render(tmp_path_factory.mktemp("clip") / "clip.mp4", f"{X264} -g {GOP} -bf {B_FRAMES}")
-
-
-def numbers(frames: Frames) -> list[int]:
-    return [number_of(picture) for picture in frames.pixels]
 
 
 def distance(path: Path, pictures: np.ndarray) -> float:
@@ -73,11 +61,11 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fracti
 
 
 def test_a_tall_picture_is_shrunk_in_proportion_and_none_enlarged(clip: Path) -> None:
-    whole = numbers(sample_frames(clip, COUNT, 0, "key"))
+    whole = numbers(sample_frames(clip, COUNT, 0, "key").pixels)
     for height, lines in ((16, 16), (20, 20), (HEIGHT, HEIGHT), (360, HEIGHT)):
         frames = sample_frames(clip, COUNT, 0, "key", height=height)
         assert frames.pixels.shape == (COUNT, lines, round(WIDTH * lines / HEIGHT), 3)
-        assert numbers(frames) == whole
+        assert numbers(frames.pixels) == whole
 
 
 def test_frames_whose_size_changes_are_scaled_to_the_first(tmp_path: Path) -> None:
@@ -200,7 +188,7 @@ def damaged(path: Path, first: int, stop: int, target: Path) -> Path:
 
 def test_a_damaged_stretch_loses_its_frames_and_the_others_stand(clip: Path, tmp_path: Path) -> None:
     frames = sample_frames(damaged(clip, 2 * GOP, 3 * GOP, tmp_path / "scratched.mp4"), COUNT, 0, "key")
-    decoded, whole = numbers(frames), numbers(sample_frames(clip, COUNT, 0, "key"))
+    decoded, whole = numbers(frames.pixels), numbers(sample_frames(clip, COUNT, 0, "key").pixels)
     assert decoded == [number for number in whole if number in decoded]
     # The decoder still holds B_FRAMES pictures back when it meets the damage.
     assert set(decoded) >= {number for number in whole if not 2 * GOP - B_FRAMES <= number < 3 * GOP}

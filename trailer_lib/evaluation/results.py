@@ -116,11 +116,13 @@ def compare_schemes(
 
     `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error."""
     truth, median = films.score.to_numpy(), baselines.pop("median")
+    if "metadata" in rows and len(baselines) > 1:  # the row of the richest level
+        baselines.popitem()
     everyone = rows | {name: points for name, points in baselines.items() if np.isfinite(points).all()}
     metrics = evaluate_all(truth, everyone, median)
-    own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] for scheme in schemes}
+    own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] or ["metadata"] for scheme in schemes}
     ranked = sorted(schemes, key=lambda scheme: metrics[own[scheme][-1]]["nMSE"]["value"])
-    order = [row for scheme in ranked for row in own[scheme]]
+    order = list(dict.fromkeys(row for scheme in ranked for row in own[scheme]))
     pairs = _scheme_pairs(order, ranked[0]) + [(row, "mean baseline") for row in everyone if row != "mean baseline"]
     minus = [paired_difference(truth, everyone[row], everyone[than]) for row, than in pairs]
     return {

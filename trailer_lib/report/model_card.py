@@ -96,7 +96,7 @@ def card_text(data: Dataset, results: dict[str, Any], history: pd.DataFrame, sch
     chosen, card, films = results["settings"], data.card, data.films
     best, last = history.loc[history.val_loss.idxmin()], history.epoch.max()
     sources = [escape(f"- {source}: {SOURCES[source].format(**chosen)}.") for source in chosen["sources"]]
-    cases = [(case, *(round(number, 2) for number in found.values())) for case, found in results["cases"].items()]
+    cases = [(case, n["films"], f"{n['MAE']:.2f}", f"{n['mean baseline']:.2f}") for case, n in results["cases"].items()]
     splits = [(split, count, f"{data.split(split).score.mean():.2f}") for split, count in card["splits"].items()]
     remarks = [*results["warnings"], *(f"Not compared with {row}: {why}." for row, why in results["left out"].items())]
     parts = [

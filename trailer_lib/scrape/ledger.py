@@ -127,11 +127,11 @@ def summary(status: pd.DataFrame) -> pd.DataFrame:
 
 
 def sounds(status: pd.DataFrame) -> str:
-    """How many of the films with frames have sound, how many have none, and why, as a sentence."""
-    sound = status.sound[status.status == "ok"]
-    without = sound[sound != "ok"].replace("", "not fetched yet").value_counts()
-    reasons = ", ".join(f"{films} {reason}" for reason, films in without.items())
-    return f"{(sound == 'ok').sum()} films have sound, {without.sum()} have none" + (f": {reasons}" if reasons else "")
+    """How many of the films with frames have sound, and why the others have none, as a line."""
+    counts = status.sound[status.status == "ok"].replace("", "not fetched yet").value_counts()
+    reasons = ", ".join(f"{films} {reason}" for reason, films in counts.drop("ok", errors="ignore").items())
+    line = f"{counts.get('ok', 0)} of {counts.sum()} films with frames have sound"
+    return f"{line}; the others: {reasons}" if reasons else line
 
 
 def failures(status: pd.DataFrame) -> str:

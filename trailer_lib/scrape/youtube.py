@@ -78,13 +78,9 @@ class Downloader(yt_dlp.YoutubeDL):
 
 
 def fetch_youtube(
-    youtube_id: str,
-    scratch: Path,
-    height: int,
-    cookies: Path | None = None,
-    longest: float = math.inf,
+    youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf,
     sound_only: bool = False,
-) -> Fetched:
+) -> Fetched:  # fmt: skip
     """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available.
 
     The picture is the smallest of at least `height` lines, else the tallest; with `sound_only` it is left out where the

@@ -135,7 +135,7 @@ def _write_scores(
     results = compare_with_baselines(train, films, rows, levels, {"val": "validation"}.get(split, split))
     results["cases"] = case_errors(stack, parts, films.score.to_numpy(), train.score.median())
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
-    missing = [f"No sound in the prediction: {reason}." for reason in [model.facts.get("no_sound")] if reason]
+    missing = [f"Predictions are without sound: {reason} (`scrape --sound` fetches it)." for reason in [model.facts.get("no_sound")] if reason]
     results |= {"warnings": result_warnings(results) + missing, "verdict": verdict(results)}
     if split == "test" and process_place().rank == 0:
         results["times_scored"] = count_test(project, data)

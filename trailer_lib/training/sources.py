@@ -87,7 +87,7 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
     try:
         head, facts = fit_ridge(sound_features(model.network, data, rows, cache), target, model.network.blocks)
     except TrailerError:
-        model.facts["no_sound"] = f"{len(rows)} of {len(train)} train films have sound, too few for a head"
+        model.facts["no_sound"] = f"{len(rows)} of {len(train)} train films have sound, too few to learn from"
         return
     model.network.to("cpu")
     model.facts["sound"] = {"weight": head.weight.detach()[0], "bias": head.bias.item(), "films": len(rows), **facts}

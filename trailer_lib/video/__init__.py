@@ -16,7 +16,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "folder_id folder_name picture_paths read_dropped read_picture read_record save_frames save_sound".split()
         ),
         "quality_filter": ["LetterboxBox", "common_box", "drop_reasons", "judge_pictures", "measure_bars"],
-        "sound": "BANDS CLIP COLUMNS_PER_SECOND SOUND NoSound load_sound read_sound sound_clips sound_png".split(),
+        "sound": (
+            "BANDS CLIP COLUMNS_PER_SECOND SOUND NoSound band_tops load_sound read_sound sound_clips sound_png".split()
+        ),
         "sampling": ["NoInformativeFrames", "memory_needed", "sample_informative"],
     },
 )

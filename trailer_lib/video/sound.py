@@ -2,12 +2,15 @@
 
 import io
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 from PIL import Image
 
@@ -23,6 +26,7 @@ LONGEST = 3600.0  # seconds that are read
 DECIBELS = 96  # below a full-scale sine that are black; those of 16 bits
 SILENCE = round(255 * (1 - 80 / DECIBELS))  # brightest value, of -80 dB, up to which a sound is silent
 JITTER = 0.01  # seconds that a packet's time may be off: Matroska rounds to milliseconds
+BATCH = 64  # frames that are resampled in one go: each go takes longer than a frame
 BLOCK = 256  # columns that are computed at once
 
 
@@ -37,9 +41,9 @@ class NoSound(TrailerError):
 def read_sound(path: Path, start: float = 0.0, longest: float = LONGEST) -> np.ndarray:
     """The spectrogram of the file's default sound track, uint8 [128, columns], 31.25 columns a second.
 
-    Column 0 begins at second `start` of the file's clock; at most `longest` seconds, and an hour, are read. A packet
-    that cannot be decoded leaves silence and moves nothing. NoSound for under 4.1 s, for silence, or where there is
-    none.
+    Column 0 begins at second `start` of the file's clock, for a video that of its frames (`Frames.start`); at most
+    `longest` seconds, and an hour, are read. A packet that cannot be decoded leaves silence and moves nothing. NoSound
+    for under 4.1 s, for silence, or where there is none.
     """
     try:
         samples = _read_samples(path, start, min(longest, LONGEST))
@@ -55,55 +59,90 @@ def read_sound(path: Path, start: float = 0.0, longest: float = LONGEST) -> np.n
 
 def _read_samples(path: Path, start: float, longest: float) -> np.ndarray:
     """int16 [n] mono at 16 kHz, each sample at its time after `start`."""
-    samples, lost = np.zeros(max(0, int(longest * RATE)), np.int16), []
-    end = place = decoded = 0
+    samples, end, packets = np.zeros(max(0, int(longest * RATE)), np.int16), 0, Counter()
     with open_container(path) as container:
         stream = container.streams.best("audio")
         if stream is None:
             raise NoSound("no sound", f"{path.name}: it has no sound")
         if stream.codec_context is None:
             raise NoSound("damaged", f"{path.name}: its sound is in no codec that can be decoded here")
-        for frame in _resampled(_decoded(container.demux(stream), lost)):
-            time = place if frame.pts is None else round((frame.time - start) * RATE)
-            jumped = abs(time - place) > JITTER * RATE
-            place = time if jumped else place
-            if place >= len(samples) and not jumped:  # after a jump the next packet may be back in place
+        for seconds, done, piece in _resampled(_decoded(container.demux(stream), packets)):
+            place = round((seconds - start) * RATE) + done
+            if place >= len(samples) and done:  # after a jump, done is 0: the next packet may be back in place
                 break
-            first, last = (min(max(0, edge), len(samples)) for edge in (place, place + frame.samples))
-            samples[first:last] = frame.to_ndarray()[0, first - place : last - place]
-            end, place, decoded = max(end, last * (last > first)), place + frame.samples, decoded + 1
-    if len(lost) > decoded:
-        raise NoSound("damaged", f"{path.name}: {len(lost)} packets of its sound cannot be decoded")
+            first, last = (min(max(0, edge), len(samples)) for edge in (place, place + len(piece)))
+            samples[first:last] = piece[first - place : last - place]
+            end = max(end, last * (last > first))
+    if packets["damaged"] > packets["decoded"]:
+        raise NoSound("damaged", f"{path.name}: {packets['damaged']} packets of its sound cannot be decoded")
     return samples[:end]
 
 
-def _decoded(packets: Iterable[av.Packet], lost: list[int | None]) -> Iterator[av.AudioFrame]:
-    """The frames of a sound track; the pts of packets that cannot be decoded go into `lost`."""
+def _decoded(packets: Iterable[av.Packet], counts: Counter[str]) -> Iterator[av.AudioFrame]:
     for packet in packets:
         try:
             yield from packet.decode()
+            counts["decoded"] += 1
         except av.FFmpegError:
-            lost.append(packet.pts)
+            counts["damaged"] += 1
 
 
-def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
-    """As 16 kHz mono of 16 bits; several channels are mixed so that full scale stays full scale."""
-    for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
-        resampler = av.AudioResampler("s16", "mono", RATE)
-        for frame in chain(alike, [None]):  # None: the end
-            yield from filter(None, resampler.resample(frame))
+def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[tuple[float, int, np.ndarray]]:
+    """Pieces of the sound, int16 [n] mono at 16 kHz, by runs of frames without a gap.
+
+    Each with the second at which its run begins and the number of samples in the run before it.
+    """
+    graph, kind, begun, due, done = None, None, 0.0, 0.0, 0
+    for count, frame in enumerate(chain(frames, [None])):
+        new_kind = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+        time = due if frame is None or frame.pts is None else frame.time
+        ends = new_kind != kind or abs(time - due) > JITTER
+        if graph and (ends or count % BATCH == 0):
+            for piece in _pull(graph, ends):
+                yield begun, done, piece
+                done += len(piece)
+        if frame and ends:
+            graph, kind, begun, due, done = _resampler(frame), new_kind, time, time, 0
+        if frame:
+            graph.push(frame)
+            due += frame.samples / frame.sample_rate
+
+
+def _resampler(like: av.AudioFrame) -> av.filter.Graph:
+    """To 16 kHz mono of 16 bits, by the second; several channels are mixed so that full scale stays full scale."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(None, like.sample_rate, like.format.name, like.layout.name, None, "in", like.time_base)
+    mono = graph.add("aformat", f"sample_fmts=s16:sample_rates={RATE}:channel_layouts=mono")
+    graph.link_nodes(source, mono, graph.add("abuffersink")).configure()
+    graph.set_audio_frame_size(RATE)
+    return graph
+
+
+def _pull(graph: av.filter.Graph, ends: bool) -> Iterator[np.ndarray]:
+    if ends:
+        graph.push(None)
+    with suppress(BlockingIOError, EOFError):
+        while True:
+            yield graph.pull().to_ndarray()[0]
+
+
+def band_tops() -> np.ndarray:
+    """Hz of 0, of the middles of the 128 bands from low to high, and of 8 kHz: even on Slaney's mel scale.
+
+    It is linear up to 1 kHz and logarithmic above (Slaney 1998, Auditory Toolbox).
+    """
+    mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4), BANDS + 2)
+    return np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
 
 
 @cache
 def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
-    """Triangles of height 1, from 0 to 8 kHz evenly on Slaney's mel scale, each from a neighbour's top to the other's.
+    """The bands as triangles of height 1 that reach to their neighbours' middles.
 
-    The scale is linear up to 1 kHz, then logarithmic (Slaney 1998, Auditory Toolbox). Returns the first bin between two
-    tops, int [129], and for each bin, float64 [513], the weight in the triangle that rises there; the rest of 1 is its
-    weight in the one that falls.
+    Returns the first bin between two middles, int [129], and for each bin, float64 [513], its weight in the triangle
+    that rises there; the rest of 1 is its weight in the one that falls.
     """
-    mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4), BANDS + 2)
-    tops = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    tops = band_tops()
     bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
     between = np.minimum(np.searchsorted(tops, bins, "right") - 1, BANDS)
     rising = (bins - tops[between]) / np.diff(tops)[between]
