@@ -151,9 +151,11 @@ def test_names_that_are_not_utf_8_are_scored_and_skipped_by_the_next_run(
 
 
 def test_another_file_or_runs_table_is_not_written_over(folder: Path, best: Path, tmp_path: Path) -> None:
-    table, text = tmp_path / "list.csv", f"imdb_id;trailer\ntt0000007;a.mp4\n;{folder / 'one.mp4'}\n"
+    text = f"imdb_id;trailer;genres\ntt0000007;a.mp4;Drama\n;{folder / 'one.mp4'};\n"
+    table, unknown = tmp_path / "list.csv", dict.fromkeys(many.GIVEN, "")
     table.write_text(text)
-    assert find_trailers(table) == {str(tmp_path / "a.mp4"): "tt0000007", str(folder / "one.mp4"): ""}
+    named = unknown | {"imdb_id": "tt0000007", "genres": "Drama"}
+    assert find_trailers(table) == {str(tmp_path / "a.mp4"): named, str(folder / "one.mp4"): unknown}
     for place, out, reason in ((table, table, "over an input"), (table, best, "over an input"),
                                (folder, table, r"list\.csv: another table")):  # fmt: skip
         with pytest.raises(TrailerError, match=reason):
@@ -168,15 +170,6 @@ def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [Path(name).name for name in find_trailers(tmp_path)] == ["a.MP4", "b.m4v", "c.mpg", "d"]
-
-
-def test_a_csv_may_name_the_films(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("imdb_id;trailer;genres\ntt0000007;a.mp4;Drama\n;/b.mp4;\n")
-    trailers, unknown = find_trailers(tmp_path / "list.csv"), dict.fromkeys(many.GIVEN, "")
-    assert trailers == {
-        str(tmp_path / "a.mp4"): unknown | {"imdb_id": "tt0000007", "genres": "Drama"},
-        "/b.mp4": unknown,
-    }
 
 
 @pytest.mark.parametrize(

@@ -166,10 +166,9 @@ def test_the_intervals_are_of_the_validation_films(changed: Callable, best: Path
     assert prediction.intervals[95] == pytest.approx((prediction.score - 0.95, prediction.score + 0.95))
 
 
-def test_a_file_without_index_and_validation_films_says_so(changed: Callable, best: Path, trailer: Path) -> None:
-    prediction = Predictor.load(changed(validation=validation(best, 0), index=None)).predict(trailer)
+def test_a_file_without_validation_films_says_so(changed: Callable, best: Path, trailer: Path) -> None:
+    prediction = Predictor.load(changed(validation=validation(best, 0))).predict(trailer)
     assert prediction.intervals == {} and "holds 0 validation films" in str(prediction)
-    assert prediction.similar == [] and any("no index of its training" in text for text in prediction.warnings)
 
 
 def test_a_prediction_has_its_models_error_name_and_version(
@@ -219,11 +218,12 @@ def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {"results": {}}, {"results": results(0, 1) | {"cases": {"frames": {}}}}, {"index": {}}, {"splits": {}},
+        {"results": {}}, {"results": results(0, 1) | {"cases": {"frames": {}}}}, {"index": {}}, {"index": None},
         {"validation": {"score": [1.0], "parts": {}}}, {"validation": {"score": [np.nan], "parts": ONE_FILM}},
         {"validation": {"score": [1.0], "parts": ONE_FILM | {"frames": [1.0, 2.0]}}}, {"score_sd": 0.0},
         {"validation": {"score": [1.0], "parts": ONE_FILM | {"genre only": ["good"]}}}, {"metadata": {"kinds": {}}},
         {"sound": {"weight": torch.zeros(3), "bias": 0.0}}, {"metadata": {"films": {"score": ["good"]}, "kinds": {}}},
+        {"splits": {}}, {"metadata": {"films": {"score": [5.0], "genres": []}, "kinds": {}}},
         {"dataset": {"size": "large"}}, {"scrape": {"count": 10**9}}, {"scrape": {"unheard_of": 1}},
     ],
     ids=str,

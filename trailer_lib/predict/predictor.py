@@ -28,7 +28,6 @@ from trailer_lib.predict.prediction import Prediction
 from trailer_lib.predict.trailer_input import TrailerFrames, choose_views, one_line, read_trailer, resize_frames
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
-NO_INDEX = "The model file has no index of its training films: whether the trailer is like them is unknown."
 STRONGEST = 3  # frames with a heat map
 Progress = Callable[[float, str], object]  # called with the share done, from 0 to 1, and the step that begins
 STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the progress at which each begins
@@ -55,33 +54,34 @@ class ModelInfo:
     @classmethod
     def read(cls, model: ModelFile) -> "ModelInfo":
         """TrailerError for an unfinished training; KeyError, TypeError, ValueError, ... for damaged facts."""
-        facts, network = model.facts, model.network
+        facts = model.facts
         if "results" not in facts:
-            raise TrailerError(
-                "its training has not finished, its error is unknown: use best_model.pt of a finished one"
-            )
+            raise TrailerError("its training has not finished: use best_model.pt of a finished one")
         stages = ((ScrapeSettings, "scrape"), (DatasetSettings, "dataset"), (TrainSettings, "settings"))
         settings = [stage.layered({"the model file": facts[name]}) for stage, name in stages]
         mean, sd, results = float(facts["score_mean"]), float(facts["score_sd"]), facts["results"]
         if not (np.isfinite([mean, sd]).all() and sd > 0):
             raise ValueError(f"scores of mean {mean} and sd {sd}")
-        is_better(results, trailer_row(results["metrics"]))
-        index = Index.read(facts["index"]) if "index" in facts else None
-        sound = facts.get("sound")
-        if (index and len(index.mean) != network.width) or (sound and sound["weight"].shape != (network.width,)):
-            raise ValueError("the index of similar films, or the head on sound, is another network's")
         stack = Stack(facts["validation"]["score"], facts["validation"]["parts"], mean)
-        metadata, train_films = facts["metadata"], int(facts["splits"]["train"])
-        levels = metadata["kinds"] if "metadata" in settings[2].sources else {}
-        needed = {*levels, *(["sound"] if sound else []), *({"frames"} & {*settings[2].sources})}
-        shapes = {part.shape for part in (*stack.parts.values(), stack.truth)}
-        scores = [*stack.truth, *metadata["films"]["score"]]
-        if {*stack.parts} != needed or len(shapes) > 1 or not np.isfinite(scores).all():
-            raise ValueError("the validation films' predictions, or the metadata, are damaged")
-        info = cls(*settings, results, train_films, mean, stack, sound, metadata, index)
-        for case in stack.possible_cases():  # what each prediction will ask
-            stack.fit(case), info.warnings(case), info.errors(case)
+        index = Index.read(facts["index"]) if "frames" in settings[-1].sources else None
+        metadata, films = facts["metadata"], int(facts["splits"]["train"])
+        info = cls(*settings, results, films, mean, stack, facts.get("sound"), metadata, index)
+        info.check(model.network.width)
         return info
+
+    def check(self, width: int) -> None:
+        """ValueError, KeyError, ... for facts that make no prediction; `width`: of the network's features."""
+        heads = {} if self.index is None else {"frames": self.index.mean}
+        heads |= {} if self.sound is None else {"sound": self.sound["weight"] + self.sound["bias"]}
+        levels = self.metadata["kinds"] if "metadata" in self.settings.sources else {}
+        parts = np.column_stack([self.stack.truth, *self.stack.parts.values()])
+        table = np.column_stack([*self.metadata["films"].values()])  # ValueError for unequal lengths
+        scores = [*self.stack.truth, *self.metadata["films"]["score"]]
+        whole = parts.shape[1] == 1 + len(heads) + len(levels) and len(table) > 0 and np.isfinite(scores).all()
+        if not whole or self.stack.parts.keys() != {*heads, *levels} or {*map(len, heads.values())} - {width}:
+            raise ValueError("its parts do not fit together")
+        for case in self.stack.possible_cases():  # what each prediction will ask
+            self.stack.fit(case), self.warnings(case), self.errors(case)
 
     @property
     def genres(self) -> list[str]:
@@ -90,16 +90,15 @@ class ModelInfo:
 
     def warnings(self, case: Case) -> list[str]:
         """What belongs before each prediction from the sources of `case`."""
-        with_metadata = {*case} - {*TRAILER}
-        row = self.results["row"] if with_metadata else trailer_row(self.results["metrics"])
+        row = self.results["row"] if {*case} - {*TRAILER} else trailer_row(self.results["metrics"])
         doubt = f"{self.results['verdict']} Always predicting {self.mean:.1f} may do as well."
-        return [doubt] * (not is_better(self.results, row)) + [NO_INDEX] * (self.index is None and "frames" in case)
+        return [] if is_better(self.results, row) else [doubt]
 
     def errors(self, case: Case) -> dict[str, Any]:
         """The fields of a Prediction on the model's mean absolute errors with the sources of `case`."""
         found = self.results["cases"].get(" + ".join(case), {"films": 0, "MAE": np.nan, "mean baseline": np.nan})
-        mae, constant = float(found["MAE"]), float(found["mean baseline"])
-        return {"scored_films": int(found["films"]), "mae": mae, "mean_baseline_mae": constant}
+        errors = {"mae": float(found["MAE"]), "mean_baseline_mae": float(found["mean baseline"])}
+        return errors | {"scored_films": int(found["films"]), "split": str(self.results["split"])}
 
 
 class Combined(NamedTuple):
@@ -166,7 +165,7 @@ class Predictor:
             heat=seen.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit),
             clip_seconds=frames.clip_seconds[: len(clips)],
             clip_contributions=self._in_points(clips, whole, "sound"), similar=similar, warnings=warnings,
-            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames, split=self.info.results["split"],
+            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames,
             **self.info.errors(whole.case), verdict=self.info.results["verdict"], train_films=self.info.train_films,
             model=self.model_hash, version=__version__,
         )  # fmt: skip

@@ -144,7 +144,7 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
     example = min((root / "held_out").glob("*.mp4"), default=None) if root else None  # the samples have one
 
     def predict(
-        own: str | None, link: str, genres: list[str], runtime: int | None, year: int | None,
+        own: str | None, link: str, genres: list[str], runtime: str, year: str,
         progress: Any = gr.Progress(),  # noqa: B008  # gradio looks there
     ) -> tuple:  # fmt: skip
         film = {"genres": genres, "runtime_minutes": runtime, "year": year}
@@ -171,8 +171,8 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
         with gr.Row(visible=bool(genres)):
             film = [
                 gr.Dropdown(genres, multiselect=True, label="Genres, if known"),
-                gr.Number(label="Minutes, if known", precision=0, value=None),
-                gr.Number(label="Year, if known", precision=0, value=None),
+                gr.Textbox(label="Minutes, if known", max_lines=1, max_length=6),  # an empty gr.Number is a 0
+                gr.Textbox(label="Year, if known", max_lines=1, max_length=6),
             ]
         gr.Markdown(LIMITS)
         parts = [gr.HTML(elem_id="prediction")]
