@@ -141,6 +141,16 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Project]:
     return copy
 
 
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures each block of features had that was computed."""
+    from trailer_lib.training import frozen  # torch takes seconds, and not every test file needs it
+
+    blocks, compute = [], frozen._compute_features
+    monkeypatch.setattr(frozen, "_compute_features", lambda *given: blocks.append(len(given[1])) or compute(*given))
+    return blocks
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     return trustme.CA()

@@ -1,9 +1,5 @@
 """The official tables: fetched from a server on loopback in their owners' place, unpacked and checked."""
 
-import signal
-import subprocess
-import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -59,8 +55,8 @@ def test_all_four_tables_come_and_nothing_beside_them(project: Project, homes: S
     assert dates == {MODIFIED}
 
 
-def test_terms_are_said_with_a_download_and_a_table_that_is_there_is_left(
-    project: Project, homes: Site, capsys: pytest.CaptureFixture[str]
+def test_terms_are_said_and_a_table_that_is_there_is_left(
+    project: Project, homes: Site, capsys: pytest.CaptureFixture
 ) -> None:
     project.excels.mkdir()
     (project.excels / "links.csv").write_text("my own")
@@ -104,33 +100,5 @@ def test_what_is_not_the_table_is_refused_in_one_line_and_deleted(fault: str, pr
     assert ("unpacks to over" in str(caught.value)) == fault.endswith("without end")
     assert not [name for name in names(project) if path[1:].removesuffix(".zip") in name or name.startswith(".tmp")]
     homes.pages[path] = good
-    fetch(project)
-    assert names(project) == NAMES
-
-
-STOPPED = """
-import sys
-from trailer_lib.__main__ import main
-from trailer_lib.catalog import official_tables
-home, root = sys.argv[1:]
-official_tables.TABLES = [t._replace(url=home + "/" + t.url.split("/")[-1]) for t in official_tables.TABLES]
-sys.exit(main(["catalog", "--fetch", "--root", root]))
-"""
-
-
-def test_a_stopped_command_says_so_and_the_next_resumes(project: Project, homes: Site) -> None:
-    whole = homes.pages["/title.basics.tsv.gz"]
-    homes.pages["/title.basics.tsv.gz"] = file(gzipped(BASICS), upto=0.5, stall=True)
-    command = [sys.executable, "-c", STOPPED, homes.url, str(project.root)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and "/title.basics.tsv.gz" not in [request.path for request in homes.requests]:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 1 and "Traceback" not in errors
-    assert "title.ratings.tsv.gz:" in errors and "B/s]" in errors  # the bar, in bytes
-    assert errors.splitlines()[-1].endswith("stopped; run the same command again")
-    assert "title.basics.tsv.gz" not in names(project)
-    homes.pages["/title.basics.tsv.gz"] = whole
     fetch(project)
     assert names(project) == NAMES

@@ -49,15 +49,12 @@ def trailer(title: str = "Film (1999)", key: str = "-dQw4w9WgXc", number: str = 
     return key, title, number
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("The\u00a0Matrix\u00a0", "Matrix,  The  "), ("Se7en", "Seven (a.k.a. Se7en)"), ("NA", "NA"),
-        ("The Postman", "Postino, Il (Postman, The)"), ("Il Postino", "Postino, Il (Postman, The)"),
-        ("9½ Weeks", "9 1/2 Weeks (Nine 1/2 Weeks)"), ("500 Days of Summer", "(500) Days of Summer"),
-        ("Barfi", "Barfi!"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("ours", "theirs"), [
+    ("The\u00a0Matrix\u00a0", "Matrix,  The  "), ("Se7en", "Seven (a.k.a. Se7en)"), ("NA", "NA"),
+    ("The Postman", "Postino, Il (Postman, The)"), ("Il Postino", "Postino, Il (Postman, The)"),
+    ("9½ Weeks", "9 1/2 Weeks (Nine 1/2 Weeks)"), ("500 Days of Summer", "(500) Days of Summer"),
+    ("Barfi", "Barfi!"),
+])  # fmt: skip
 def test_two_spellings_of_a_title_match(tmp_path: Path, ours: str, theirs: str) -> None:
     assert joined(tmp_path, [film(ours)], [trailer(f"{theirs} (1999) ")]) == MATCHED
 
@@ -80,17 +77,14 @@ def test_of_two_rows_of_a_film_the_first_with_a_score_counts(tmp_path: Path, sco
     assert table.dropped[["row", "reason"]].values.tolist() == [[2 + scores.index(min(scores)), REPEATED]]
 
 
-@pytest.mark.parametrize(
-    ("films", "trailers"),
-    [
-        pytest.param([film()], [trailer("Film (2001)")], id="off by two"),
-        pytest.param([film()], [trailer("Film (1998)"), trailer("Film (2000)", "a" * 11)], id="on both sides"),
-        pytest.param([film()], [trailer(key="#NAME?"), trailer("Film (2000)")], id="a damaged row of the right year"),
-        pytest.param([film(), film(year="1950", imdb_id="tt0000002")], [trailer("Film (2000)")], id="a remake"),
-        pytest.param([film(score=""), film(year="2000", imdb_id="tt0000002")], [trailer()], id="a film with no score"),
-        pytest.param([film("Barfi")], [trailer("Barfi! (1998)")], id="an exclamation mark"),
-    ],
-)
+@pytest.mark.parametrize(("films", "trailers"), [
+    pytest.param([film()], [trailer("Film (2001)")], id="off by two"),
+    pytest.param([film()], [trailer("Film (1998)"), trailer("Film (2000)", "a" * 11)], id="on both sides"),
+    pytest.param([film()], [trailer(key="#NAME?"), trailer("Film (2000)")], id="a damaged row of the right year"),
+    pytest.param([film(), film(year="1950", imdb_id="tt0000002")], [trailer("Film (2000)")], id="a remake"),
+    pytest.param([film(score=""), film(year="2000", imdb_id="tt0000002")], [trailer()], id="a film with no score"),
+    pytest.param([film("Barfi")], [trailer("Barfi! (1998)")], id="an exclamation mark"),
+])  # fmt: skip
 def test_another_meaning_bars_a_year_off_by_one(tmp_path: Path, films: list[Film], trailers: list[Trailer]) -> None:
     assert joined(tmp_path, films, trailers) == {}
     for year in ("1998", "2000"):
@@ -120,14 +114,11 @@ def test_of_two_trailers_of_one_title_and_year_the_first_number_is_taken_and_mar
     assert match(trailer(key="#NAME?", number="588"), second) == (FILLER_TRAILER[0], "title and year")
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        (film(score="10,1"), "the score is not from 1 to 10"),
-        (film("", "x", "8", "tt12"), "no title; the year is not a number; no IMDb id in the link"),
-        (film("Film", "", "x"), "no year (a series?); the score is not a number"),
-    ],
-)
+@pytest.mark.parametrize(("row", "reason"), [
+    (film(score="10,1"), "the score is not from 1 to 10"),
+    (film("", "x", "8", "tt12"), "no title; the year is not a number; no IMDb id in the link"),
+    (film("Film", "", "x"), "no year (a series?); the score is not a number"),
+])  # fmt: skip
 def test_a_row_that_is_no_film_with_a_score_is_dropped(tmp_path: Path, row: Film, reason: str) -> None:
     assert (METADATA, 2, reason) in reasons(tmp_path, [row], [trailer()])
 

@@ -50,25 +50,21 @@ def test_the_key_is_the_imdb_id_or_depends_on_title_and_year_alone(tmp_path: Pat
     assert len({key, own_id("The Matrix", 2000), own_id("Matrix", 1999)}) == 3
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "reason"),
-    [
-        *(("title", title, "no title") for title in ("", " \u00a0 ", r"\N")),
-        ("year", "", "no year (a series?)"),
-        ("year", "1999-2001", "the year is not a number"),
-        *(("year", year, "the year is not from 1870 to 2100") for year in ("1869", "2101")),
-        ("score", "", "no score"),
-        *(("score", score, "the score is not a number") for score in ("75%", "nan")),
-        *(("score", score, "the score is not from 1 to 10") for score in ("0.9", "10.1")),
-        *(("youtube_id", text, BAD_ID) for text in ("#NAME?", "../../etc/x", "twelve-chars", "dQw4w9 gXcQ")),
-        ("youtube_id", "https://www.youtube.com/user/FoxTrailers", NO_VIDEO),
-        ("youtube_id", "", "neither youtube_id nor url nor file"),
-        *(("imdb_id", text, BAD_IMDB_ID) for text in ("0099785", "tt12", "../tt0099785")),
-        *(("url", url, BAD_LINK) for url in ("http://b.org/film.mp4", "file:///etc/passwd", "https:///film.mp4")),
-        *(("url", f"https://{rest}", BAD_LINK) for rest in ("a:secret@b.org/f", "b.org/a film", "b.org/\nHost: x")),
-        *(("url", f"https://{rest}", BAD_LINK) for rest in ("b.org:port/film", "[b.org/f", "b.org/" + "x" * 2000)),
-    ],
-)
+@pytest.mark.parametrize(("column", "value", "reason"), [
+    *(("title", title, "no title") for title in ("", " \u00a0 ", r"\N")),
+    ("year", "", "no year (a series?)"), ("year", "1999-2001", "the year is not a number"),
+    *(("year", year, "the year is not from 1870 to 2100") for year in ("1869", "2101")),
+    ("score", "", "no score"),
+    *(("score", score, "the score is not a number") for score in ("75%", "nan")),
+    *(("score", score, "the score is not from 1 to 10") for score in ("0.9", "10.1")),
+    *(("youtube_id", text, BAD_ID) for text in ("#NAME?", "../../etc/x", "twelve-chars", "dQw4w9 gXcQ")),
+    ("youtube_id", "https://www.youtube.com/user/FoxTrailers", NO_VIDEO),
+    ("youtube_id", "", "neither youtube_id nor url nor file"),
+    *(("imdb_id", text, BAD_IMDB_ID) for text in ("0099785", "tt12", "../tt0099785")),
+    *(("url", url, BAD_LINK) for url in ("http://b.org/film.mp4", "file:///etc/passwd", "https:///film.mp4")),
+    *(("url", f"https://{rest}", BAD_LINK) for rest in ("a:secret@b.org/f", "b.org/a film", "b.org/\nHost: x")),
+    *(("url", f"https://{rest}", BAD_LINK) for rest in ("b.org:port/film", "[b.org/f", "b.org/" + "x" * 2000)),
+])  # fmt: skip
 def test_a_bad_value_drops_its_row_with_the_reason(tmp_path: Path, column: str, value: str, reason: str) -> None:
     bad = GOOD | {"title": "Bad", "youtube_id": "badbadbadb0"} | {column: value}
     result = load(tmp_path, [GOOD | {"url": LINK, "imdb_id": "tt0000001"}, bad])
@@ -84,15 +80,11 @@ def test_two_films_of_one_title_and_year_are_told_apart_by_their_ids_or_trailers
     assert set(load(tmp_path, [other, GOOD]).films.imdb_id) < set(films.imdb_id)  # in any order of the rows
 
 
-@pytest.mark.parametrize(
-    ("rows", "reason"),
-    [
-        ([{}, {"title": "GOOD"}], REPEATED),
-        ([{"imdb_id": "tt0000001"}, {"imdb_id": "tt0000001", "title": "Other", "youtube_id": "otherother0"}], REPEATED),
-        ([{}, {"score": "1"}], NAMESAKE),
-        ([{"imdb_id": "tt0000001"}, {"score": "1"}], NAMESAKE),
-    ],
-)
+@pytest.mark.parametrize(("rows", "reason"), [
+    ([{}, {"title": "GOOD"}], REPEATED),
+    ([{"imdb_id": "tt0000001"}, {"imdb_id": "tt0000001", "title": "Other", "youtube_id": "otherother0"}], REPEATED),
+    ([{}, {"score": "1"}], NAMESAKE), ([{"imdb_id": "tt0000001"}, {"score": "1"}], NAMESAKE),
+])  # fmt: skip
 def test_a_film_listed_twice_counts_once(tmp_path: Path, rows: list[dict[str, str]], reason: str) -> None:
     result = load(tmp_path, [GOOD | row for row in rows])
     assert result.films.score.tolist() == [7.5] and result.films.title.tolist() == ["Good"]

@@ -24,9 +24,14 @@ from trailer_lib.settings import DatasetSettings
 onnx = pytest.importorskip("onnx", reason="the extra 'export' is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+<<<<<<< HEAD
 thorough = pytest.mark.skipif(not amount(1, 0), reason="long: TORTURE=1")
 MAES = {name: {"MAE": {"value": 0.7}} for name in ("frames", "mean baseline")}
 RESULTS = {"split": "test", "films": 9, "metrics": MAES, "verdict": "Made."}
+=======
+MAES = {name: {"MAE": {"value": 0.7}} for name in ("trailer", "mean baseline")}
+RESULTS = {"films": 9, "metrics": MAES, "verdict": "Made."}
+>>>>>>> h-tests
 
 
 def session(path: Path) -> "onnxruntime.InferenceSession":
@@ -60,16 +65,11 @@ def assert_agree(model: ModelFile, path: Path) -> None:
         assert films == 1 or np.ptp(scores) > 0.01
 
 
-@pytest.mark.parametrize(
-    "backbone, chosen",
-    [
-        ("squeezenet1_1", {"aggregate": "attention", "depth": "stages"}),
-        ("squeezenet1_1", {"aggregate": "mean", "pixels": "raw"}),
-        pytest.param("resnet18", {"depth": "stages"}, marks=thorough),
-        *(pytest.param("resnet50", {"aggregate": aggregate}, marks=thorough) for aggregate in AGGREGATIONS),
-        pytest.param("vgg16", {}, marks=thorough),
-    ],
-)
+@pytest.mark.skipif(not amount(1, 0), reason="long: TORTURE=1")
+@pytest.mark.parametrize("backbone, chosen", [
+    ("squeezenet1_1", {"aggregate": "mean", "pixels": "raw"}), ("resnet18", {"depth": "stages"}), ("vgg16", {}),
+    *(("resnet50", {"aggregate": aggregate}) for aggregate in AGGREGATIONS),
+])  # fmt: skip
 def test_the_scores_agree(backbone: str, chosen: dict, tmp_path: Path) -> None:
     model = model_with_results(backbone, **chosen)
     assert_agree(model, exported(model, tmp_path))
@@ -77,12 +77,13 @@ def test_the_scores_agree(backbone: str, chosen: dict, tmp_path: Path) -> None:
 
 def test_the_metadata_say_how_to_prepare_a_picture_and_scores_are_clipped_to_1_and_10(tmp_path: Path) -> None:
     """A user's own lines, from the metadata alone, give the pixels that the model was trained on."""
-    model = model_with_results()
+    model = model_with_results(aggregate="attention", depth="stages", pixels="raw")
     settings = DatasetSettings(size=32, fit="crop")
     model.facts["dataset"] = settings.as_dict()
-    model.facts["score_sd"] *= 1000
-    model.facts["score_mean"] = 5.5 - 1000 * (5.5 - model.facts["score_mean"])  # on both sides of 5.5 as before
-    runner = session(exported(model, tmp_path))
+    model.facts["score_sd"] *= 3
+    model.facts["score_mean"] = 5.5 - 3 * (5.5 - model.facts["score_mean"])  # on both sides of 5.5 as before
+    assert_agree(model, exported(model, tmp_path))
+    runner = session(tmp_path / "model.onnx")
     metadata = runner.get_modelmeta().custom_metadata_map
     picture = Image.fromarray(random_frames(1, 1, 75)[0, 0].permute(1, 2, 0).numpy()[:41])
     side, size = min(picture.size), int(metadata["size"])
@@ -92,7 +93,7 @@ def test_the_metadata_say_how_to_prepare_a_picture_and_scores_are_clipped_to_1_a
     assert np.array_equal(mine, resize_frame(picture, settings)) and metadata["fit"] == "crop"
     assert "the middle square" in metadata["prepare"] and "resized to 32 x 32" in metadata["prepare"]
     (scores,) = runner.run(None, {"frames": random_frames(8, 3, 32, seed=1).numpy()})
-    assert set(scores.tolist()) == {1.0, 10.0} == set(model.points(np.array([-9.0, 9.0])))
+    assert set(scores.tolist()) > {1.0, 10.0} == set(model.points(np.array([-99.0, 99.0])))
 
 
 def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: Path, tmp_path: Path) -> None:
@@ -112,6 +113,7 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert_agree(model, tmp_path / "new" / "model.onnx")
 
 
+<<<<<<< HEAD
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(TrailerError, match=r"pip install onnx onnxscript"):
@@ -125,6 +127,8 @@ def test_a_model_that_has_not_learnt_from_frames_is_refused_and_one_of_frames_al
         exported(model_with_results(sources="sound,metadata"), tmp_path)
 
 
+=======
+>>>>>>> h-tests
 @pytest.mark.parametrize("out", ["model.pt", "."])
 def test_neither_the_model_nor_a_folder_is_overwritten(out: str, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"the model")
@@ -158,3 +162,9 @@ def test_damaged_facts_are_a_line(name: str, value: object, tmp_path: Path) -> N
     with pytest.raises(TrailerError, match=r"model\.pt: .*(damaged|not finished)") as caught:
         exported(model, tmp_path)
     assert "\n" not in str(caught.value) and not (tmp_path / "model.onnx").exists()
+
+
+def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(TrailerError, match=r"pip install onnx onnxscript"):
+        exported(model_with_results(), tmp_path)

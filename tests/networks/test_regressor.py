@@ -22,21 +22,12 @@ def test_the_order_of_frames_matters_only_where_they_are_stacked(aggregate: str,
     assert torch.allclose(predict(network, frames), predict(network, frames.flip(1)), atol=1e-6) != matters
 
 
-@pytest.mark.parametrize("aggregate", ["mean", "attention"])
-def test_a_pooled_film_of_equal_frames_is_that_frame(aggregate: str) -> None:
-    network, row = build("squeezenet1_1", 4, aggregate, "none"), torch.rand(2, 1, 512)
-    assert torch.allclose(network.joined(row.expand(2, 4, 512)), row[:, 0])
-
-
-@pytest.mark.parametrize(
-    "chosen, message",
-    [
-        ({"backbone": "resnet81"}, "unknown .*did you mean 'resnet18'"),
-        ({"aggregate": "chanels"}, "unknown .*did you mean 'channels'"),
-        ({"aggregate": "mean", "first_conv": "random"}, "is for aggregate='channels', not 'mean'"),
-        ({"freeze": "6"}, "freeze='6': ResNet has 5 stages"),
-    ],
-)
+@pytest.mark.parametrize("chosen, message", [
+    ({"backbone": "resnet81"}, "unknown .*did you mean 'resnet18'"),
+    ({"aggregate": "chanels"}, "unknown .*did you mean 'channels'"),
+    ({"aggregate": "mean", "first_conv": "random"}, "is for aggregate='channels', not 'mean'"),
+    ({"freeze": "6"}, "freeze='6': ResNet has 5 stages"),
+])  # fmt: skip
 def test_a_wrong_choice_is_an_error_that_names_the_right_one(chosen: dict[str, str], message: str) -> None:
     with pytest.raises(TrailerError, match=message):
         build(**{"weights": "none"} | chosen)
@@ -49,12 +40,20 @@ def test_the_summary_gives_size_first_convolution_and_weights() -> None:
     assert frozen.summary() == f"11.2 M parameters, 0.0 M trained; {end}"
 
 
-def test_normalise_takes_imagenets_mean_to_0_and_a_sd_above_to_1() -> None:
+def test_pixels_are_imagenets_or_raw_bgr_from_0_to_255_or_inceptions_from_minus_1_to_1() -> None:
     network = build("squeezenet1_1", 1, "mean", "none")
     for sds in (0, 1):
         colour = torch.tensor(IMAGENET_MEAN) + sds * torch.tensor(IMAGENET_SD)
         frames = (255 * colour).round().to(torch.uint8).view(1, 1, 3, 1, 1).expand(2, 1, 3, 8, 8)
         assert torch.allclose(network.normalise(frames), torch.tensor(float(sds)), atol=0.01)
+    frames = random_frames(2, 3)
+    pixels = build("squeezenet1_1", 3, "channels", "none", pixels="raw").normalise(frames)
+    assert pixels.dtype == torch.float32 and torch.equal(pixels[:, :, 0], frames[:, :, 2].float())
+    for backbone in ("googlenet", "inception_v3"):
+        with torch.device("meta"):
+            trunk = replace(library_of(backbone).trunk(()), network=nn.Flatten())
+        black = torch.zeros(1, 1, 3, 4, 4, dtype=torch.uint8)
+        assert torch.equal(FilmRegressor(trunk, 1, "mean", "").normalise(black).unique(), torch.tensor([-1.0]))
 
 
 def test_frames_of_another_shape_or_type_are_refused() -> None:
@@ -63,21 +62,6 @@ def test_frames_of_another_shape_or_type_are_refused() -> None:
     for wrong in (*pictures, torch.zeros(2, 3, 3, 32, 32)):
         with pytest.raises(ValueError, match=r"expected uint8 \[films, 3, 3, height, width\]"):
             network(wrong)
-
-
-def test_raw_pixels_are_bgr_from_0_to_255() -> None:
-    frames = random_frames(2, 3)
-    pixels = build("squeezenet1_1", 3, "channels", "none", pixels="raw").normalise(frames)
-    assert pixels.dtype == torch.float32 and torch.equal(pixels[:, :, 0], frames[:, :, 2].float())
-
-
-@pytest.mark.parametrize("backbone", ["googlenet", "inception_v3"])
-def test_inceptions_get_pixels_from_minus_1_to_1(backbone: str) -> None:
-    with torch.device("meta"):
-        trunk = library_of(backbone).trunk(())
-    trunk = replace(trunk, network=nn.Flatten())
-    frames = torch.zeros(1, 1, 3, 4, 4, dtype=torch.uint8)
-    assert torch.equal(FilmRegressor(trunk, 1, "mean", "").normalise(frames).unique(), torch.tensor([-1.0]))
 
 
 def test_pictures_are_resized_to_the_only_size_a_backbone_takes() -> None:
@@ -97,7 +81,7 @@ def test_a_random_first_layer_replaces_the_pretrained_one(tmp_path: Path) -> Non
     assert network.report.endswith("at random: conv1, head")
 
 
-@pytest.mark.parametrize("backbone", "resnet18 mobilenet_v3_small squeezenet1_1 mnasnet0_5".split())
+@pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1"])
 def test_a_file_of_weights_is_loaded_wholly(tmp_path: Path, backbone: str) -> None:
     file = save_weights(backbone, tmp_path / "weights.pth")
     network = build(backbone, 2, "mean", str(tmp_path / "weights.pth"))
@@ -107,10 +91,8 @@ def test_a_file_of_weights_is_loaded_wholly(tmp_path: Path, backbone: str) -> No
     assert network.report == f"weights.pth: {len(loaded)} tensors loaded; at random: head"
 
 
-@pytest.mark.parametrize("aggregate, frames", [("channels", 3), ("channels", 5), ("channels", 1), ("mean", 3)])
-def test_another_models_backbone_keeps_its_response_to_equal_frames(
-    tmp_path: Path, aggregate: str, frames: int
-) -> None:
+@pytest.mark.parametrize("aggregate, frames", [("channels", 3), ("channels", 1), ("mean", 3)])
+def test_another_models_backbone_responds_alike_to_equal_frames(tmp_path: Path, aggregate: str, frames: int) -> None:
     model, one = made_model(), random_frames(2, 1)
     model.save(tmp_path / "best_model.pt")
     before = model.network.eval()
@@ -132,19 +114,13 @@ def test_the_file_of_a_model_of_another_kind_is_an_error(tmp_path: Path, backbon
         build(backbone, 5, "channels", str(tmp_path / "best_model.pt"), pixels=pixels)
 
 
-@pytest.mark.parametrize(
-    "films, size, chosen, refused",
-    [
-        (1, 32, {}, True),
-        (2, 32, {}, False),
-        (1, 64, {}, False),
-        (1, 32, {"freeze": "backbone"}, False),
-        (1, 32, {"aggregate": "mean", "frames": 1, "depth": "stages"}, True),
-        (1, 32, {"backbone": "mobilenet_v2"}, True),
-        (1, 64, {"backbone": "squeezenet1_1"}, False),  # has no batch normalisation
-        (1, 16, {"backbone": "squeezenet1_1"}, False),  # can't take such pictures in any batch: another error
-    ],
-)
+@pytest.mark.parametrize("films, size, chosen, refused", [
+    (1, 32, {}, True), (2, 32, {}, False), (1, 64, {}, False), (1, 32, {"freeze": "backbone"}, False),
+    (1, 32, {"aggregate": "mean", "frames": 1, "depth": "stages"}, True),
+    (1, 32, {"backbone": "mobilenet_v2"}, True),
+    (1, 64, {"backbone": "squeezenet1_1"}, False),  # has no batch normalisation
+    (1, 16, {"backbone": "squeezenet1_1"}, False),  # can't take such pictures in any batch: another error
+])  # fmt: skip
 def test_a_batch_is_refused_where_a_real_step_would_fail(films: int, size: int, chosen: dict, refused: bool) -> None:
     network = build(**{"frames": 2, "weights": "none"} | chosen)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

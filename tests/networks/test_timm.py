@@ -62,23 +62,23 @@ def test_the_features_are_timms_own(tmp_path: Path, kind: str) -> None:
         assert torch.allclose(network.features(network.normalise(frames)), original.eval()(pictures), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name, hint",
-    [
-        ("test_resnot", "did you mean 'test_resnet'"), ("zzzzzz", "timm.list_models"), ("local-dir:/tmp", "unknown"),
-        ("hf-hub:someone/something", "unknown"), ("test_vit.nonsense", "timm:test_vit.nonsense"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name, hint", [
+    ("test_resnot", "did you mean 'test_resnet'"), ("zzzzzz", "timm.list_models"), ("local-dir:/tmp", "unknown"),
+    ("hf-hub:someone/something", "unknown"), ("test_vit.nonsense", "timm:test_vit.nonsense"),
+])  # fmt: skip
 def test_an_unknown_name_is_an_error(name: str, hint: str) -> None:
     with pytest.raises(TrailerError, match=hint) as caught:
         build(f"timm:{name}", 1, "mean", "none")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
-def test_a_kernel_that_standardises_itself_can_not_be_repeated() -> None:
+def test_a_kernel_that_standardises_itself_or_no_timm_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrailerError, match=r"stem\.conv1.*aggregate='mean'"):
         build("timm:test_nfnet", 5, "channels", "none")
     assert build("timm:test_nfnet", 5, "channels", "none", first_conv="random").frames == 5
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(TrailerError, match="pip install timm"):
+        build("timm:test_resnet", 1, "mean", "none")
 
 
 @pytest.mark.usefixtures("no_network")
@@ -88,9 +88,3 @@ def test_without_a_network_a_download_is_an_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(TrailerError, match=r"no weights of timm:test_resnet.*'none'") as caught:
         build("timm:test_resnet", 1, "mean", "DEFAULT")
     assert "\n" not in str(caught.value)
-
-
-def test_without_timm_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(TrailerError, match="pip install timm"):
-        build("timm:test_resnet", 1, "mean", "none")

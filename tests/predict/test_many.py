@@ -2,8 +2,6 @@
 
 import csv
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +69,7 @@ def test_the_rows_are_those_of_single_predictions(table: tuple[Path, dict], best
         assert in_row == pytest.approx(ends, abs=1e-3)
 
 
-def test_a_second_run_does_only_what_has_no_score(
+def test_a_second_run_does_what_has_no_score(
     table: tuple[Path, dict], folder: Path, best: Path, tmp_path: Path
 ) -> None:
     copy, text = tmp_path / "out.csv", table[0].read_text()
@@ -112,14 +110,6 @@ def test_ctrl_c_ends_the_command_in_a_line_and_the_rows_so_far_stay(
     assert counts == {"scored": 1, "failed": 0, "before": 1}
 
 
-def test_a_worker_needs_no_torch() -> None:
-    code = "import sys, trailer_lib.predict.trailer_input; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
-
-
-# Lists
-
-
 LIST = r"""#EXTM3U
 #EXTINF:120,A film
 a tt0000001.mp4
@@ -139,9 +129,7 @@ def test_a_list_has_paths_from_where_it_lies_and_links(tmp_path: Path, encoded: 
     assert [*find_trailers(tmp_path / "list.m3u8")] == [str(tmp_path / "a tt0000001.mp4"), *paths]
 
 
-def test_names_that_are_not_utf_8_are_scored_and_skipped_by_the_next_run(
-    folder: Path, best: Path, tmp_path: Path
-) -> None:
+def test_names_that_are_not_utf_8_are_scored_and_then_skipped(folder: Path, best: Path, tmp_path: Path) -> None:
     name, out = b"caf\xe9.mp4", tmp_path / "out.csv"
     os.symlink(folder / "one.mp4", os.path.join(os.fsencode(tmp_path), name))
     (tmp_path / "list.txt").write_bytes(name + b"\n")
@@ -172,14 +160,11 @@ def test_a_folder_has_videos_of_every_kind_and_no_hidden_ones(tmp_path: Path) ->
     assert [Path(name).name for name in find_trailers(tmp_path)] == ["a.MP4", "b.m4v", "c.mpg", "d"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("list.txt", b"", "no trailers in it"), ("list.txt", b"\x7fELF\x00\x81", "not a text"),
-        ("list.csv", b"title\nHeat\n", "no column 'trailer'"), ("none.txt", None, "no such folder or list"),
-        ("", None, "no trailers in it"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "content", "reason"), [
+    ("list.txt", b"", "no trailers in it"), ("list.txt", b"\x7fELF\x00\x81", "not a text"),
+    ("list.csv", b"title\nHeat\n", "no column 'trailer'"), ("none.txt", None, "no such folder or list"),
+    ("", None, "no trailers in it"),
+])  # fmt: skip
 def test_a_list_without_trailers_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)

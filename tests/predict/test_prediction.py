@@ -172,13 +172,10 @@ def test_the_figure_shows_scale_frames_heat_and_similar_films() -> None:
     assert "a full bar is 0.04" in sound.get_title(loc="left")
 
 
-@pytest.mark.parametrize(
-    ("contributions", "lengths"),
-    [
-        (CONTRIBUTIONS, [1 / 3, 1, 0.02 / 0.3, 0, 2 / 3]),
-        (CONTRIBUTIONS / 10, [0.05, 0.15, 0, 0, 0.1]),  # a full bar is at least 0.2 points
-    ],
-)
+@pytest.mark.parametrize(("contributions", "lengths"), [
+    (CONTRIBUTIONS, [1 / 3, 1, 0.02 / 0.3, 0, 2 / 3]),
+    (CONTRIBUTIONS / 10, [0.05, 0.15, 0, 0, 0.1]),  # a full bar is at least 0.2 points
+])  # fmt: skip
 def test_bars_are_scaled_in_points(contributions: np.ndarray, lengths: list[float]) -> None:
     shown = prediction(contributions=contributions)
     axes = [axis for axis in shown.figure().axes if axis.images][:5]

@@ -16,7 +16,6 @@ from PIL import Image
 
 import trailer_lib
 from trailer_lib import evaluation
-from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.predict.prediction import Prediction
@@ -108,14 +107,10 @@ def test_heat_is_cold_outside_of_the_middle_that_was_cut_out(changed: Callable, 
     assert heat.max() == pytest.approx(1)
 
 
-# What speaks against a prediction
-
-
-@pytest.mark.parametrize(
-    ("result", "warning"),
-    [(results(-0.1, 0.1), "Not shown to be better than the "), (results(-0.3, -0.1, films=9), "Too few to tell")],
-)
-def test_a_model_that_is_no_better_than_the_mean_baseline_says_so_first(
+@pytest.mark.parametrize(("result", "warning"), [
+    (results(-0.1, 0.1), "Not shown to be better than the "), (results(-0.3, -0.1, films=9), "Too few to tell"),
+])  # fmt: skip
+def test_a_model_no_better_than_the_mean_says_so_first(
     changed: Callable, trailer: Path, result: dict, warning: str
 ) -> None:
     prediction = Predictor.load(changed(results=result)).predict(trailer)
@@ -125,7 +120,7 @@ def test_a_model_that_is_no_better_than_the_mean_baseline_says_so_first(
     assert better.warnings == [] and better.verdict in str(better)
 
 
-def test_a_trailer_like_no_training_film_is_doubted(
+def test_a_trailer_like_no_other_is_doubted(
     make_video: Callable, tmp_path: Path, predictor: Predictor, prediction: Prediction
 ) -> None:
     noise = list(np.random.default_rng(0).integers(0, 255, (150, 36, 64, 3), dtype=np.uint8))
@@ -185,9 +180,7 @@ def test_a_prediction_has_its_models_error_name_and_version(
     assert Predictor.load(changed(score_mean=5.0)).model_hash != prediction.model
 
 
-def test_one_prediction_needs_no_package_that_takes_seconds_more(
-    best: Path, trailer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_prediction_needs_no_slow_package(best: Path, trailer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("trailer_lib")]:
         monkeypatch.delitem(sys.modules, name)  # to import it afresh
     for name in "pandas scipy sklearn matplotlib lightning gradio".split():
@@ -197,6 +190,7 @@ def test_one_prediction_needs_no_package_that_takes_seconds_more(
     assert Fresh is not Predictor and Fresh.load(best).predict(trailer).score > 1
 
 
+<<<<<<< HEAD
 def test_the_command_writes_no_figure_over_its_trailer(
     best: Path, trailer: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -210,11 +204,14 @@ def test_the_command_writes_no_figure_over_its_trailer(
 ONE_FILM = {"frames": [6.0], "genre only": [6.0], "genre + runtime + year": [6.0]}
 
 
+=======
+>>>>>>> h-tests
 def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
     with pytest.raises(TrailerError, match=r"last_model\.pt: .*not finished"):
         Predictor.load(trained_root / "models" / "last_model.pt")
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     "facts",
     [
@@ -228,6 +225,14 @@ def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
+=======
+@pytest.mark.parametrize("facts", [
+    {"results": {}}, {"results": results(0, 1) | {"metrics": {"trailer": {}}}}, {"index": {}}, {"splits": {}},
+    {"validation": {"score": [1.0], "predicted": []}}, {"validation": {"score": [np.nan], "predicted": [1.0]}},
+    {"genre_ridge": {"genres": ["Drama"], "coef": ["much"], "intercept": 0.0}}, {"score_sd": 0.0},
+    {"dataset": {"size": "large"}}, {"scrape": {"count": 10**9}}, {"scrape": {"unheard_of": 1}},
+], ids=str)  # fmt: skip
+>>>>>>> h-tests
 def test_damaged_facts_are_refused(changed: Callable, facts: dict) -> None:
     with pytest.raises(TrailerError, match=r"changed\.pt") as caught:
         Predictor.load(changed(**facts))

@@ -45,13 +45,10 @@ def test_odd_lengths_and_few_good_frames_are_doubted(
     assert "is it the whole film?" in read(trailer).warnings[0]
 
 
-def test_a_scraped_folder_is_taken_as_it_is(tmp_path: Path) -> None:
-    frames = read(add_folder(tmp_path, fictional_film(4)), filter="percentile")
-    assert len(frames.pixels) == frames.sampled_frames == 16
-    assert frames.seconds.tolist() == [1.5 * n for n in range(16)]
-
-
-def test_other_pictures_are_filtered_and_made_alike(tmp_path: Path) -> None:
+def test_a_scraped_folder_is_taken_as_it_is_and_other_pictures_are_filtered_and_made_alike(tmp_path: Path) -> None:
+    scraped = read(add_folder(tmp_path / "root", fictional_film(4)), filter="percentile")
+    assert len(scraped.pixels) == scraped.sampled_frames == 16
+    assert scraped.seconds.tolist() == [1.5 * n for n in range(16)]
     for n, picture in enumerate([*pictures(5.0, 8, seed=1), np.zeros((36, 64, 3), np.uint8)]):
         Image.fromarray(picture).resize((64 + n, 36)).save(tmp_path / f"frame {n}.png")
     frames = read(tmp_path, filter="percentile")
@@ -98,11 +95,10 @@ def test_a_link_to_youtube_is_fetched_by_its_id(trailer: Path, monkeypatch: pyte
         read("notyoutu.be/abcdefghij1")
 
 
-@pytest.mark.parametrize(
-    "link",
-    ["https://localhost/a.mp4", "https://[::1]/a", "https://169.254.169.254/latest/meta-data",
-     "https://user:pw@127.0.0.1:8443/a", "http://example.com/a.mp4", "file:///etc/passwd"],
-)  # fmt: skip
+@pytest.mark.parametrize("link", [
+    "https://localhost/a.mp4", "https://[::1]/a", "https://169.254.169.254/latest/meta-data",
+    "https://user:pw@127.0.0.1:8443/a", "http://example.com/a.mp4", "file:///etc/passwd",
+])  # fmt: skip
 def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrape, "fetch_trailer", lambda *_: pytest.fail("fetched"))
     with pytest.raises(SourceError, match=r"leads to a private address|only https: links are fetched") as caught:
@@ -110,9 +106,7 @@ def test_this_machine_and_its_network_get_no_request(link: str, monkeypatch: pyt
     assert "pw" not in str(caught.value)
 
 
-def test_a_link_gives_the_frames_of_its_file_unless_it_is_too_long(
-    site: Site, trailer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_gives_frames_unless_it_is_too_long(site: Site, trailer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.pages["/a.mp4"] = file(trailer.read_bytes())
     link, steps = f"{site.url}/a.mp4?key=secret", []
     with pytest.raises(SourceError, match="private"):
@@ -131,9 +125,6 @@ def test_a_link_gives_the_frames_of_its_file_unless_it_is_too_long(
 def test_a_model_file_can_not_ask_for_more_pictures_than_fit(trailer: Path) -> None:
     with pytest.raises(TrailerError, match="the model asks for 179 GB of frames"):
         read(trailer, count=600, height=4320)
-
-
-# What people have
 
 
 def test_a_damaged_picture_is_named_and_hidden_files_are_ignored(tmp_path: Path) -> None:

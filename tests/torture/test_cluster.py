@@ -9,6 +9,7 @@ from pathlib import Path
 
 import harness
 import pytest
+from conftest import amount
 
 from trailer_lib import Project
 from trailer_lib.scrape import LEDGER, ledger, run, scrape
@@ -18,9 +19,9 @@ from trailer_lib.scrape.run import Job
 distributed = pytest.importorskip("distributed")
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator["distributed.Client"]:
-    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+@pytest.fixture
+def client(request: pytest.FixtureRequest) -> Iterator["distributed.Client"]:
+    options = {"threads_per_worker": 1, "processes": request.param, "dashboard_address": None}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", harness.PATH)
         with distributed.LocalCluster(2, **options) as cluster, distributed.Client(cluster) as client:
@@ -34,6 +35,7 @@ def failing(job: Job) -> Entry:
         return Entry(job.imdb_id, job.youtube_id, "later", "network", f"{file.tell()}")
 
 
+@pytest.mark.parametrize("client", [False], indirect=True, ids=["threads"])
 def test_dask_does_not_return_a_stored_result_for_a_second_attempt(
     client: "distributed.Client", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +52,8 @@ def kill_a_worker(root: Path, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.skipif(not amount(1, 0), reason="long: TORTURE=1")
+@pytest.mark.parametrize("client", [True], indirect=True, ids=["processes"])
 def test_with_two_dask_workers_of_which_one_is_killed_every_film_is_scraped(
     client: "distributed.Client", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from conftest import amount
 from trailer_lib.evaluation import metrics
 
 Films = tuple[np.ndarray, np.ndarray, np.ndarray]
-SETS = amount(1000, 60)
+SETS = amount(1000, 40)
 POPULATION = 1_000_000
 MARGIN = max(0.02, 3 * np.sqrt(0.95 * 0.05 / SETS))
 
@@ -57,7 +57,7 @@ def coverage(sample: Callable[..., Films], films: int, sets: int) -> dict[str, f
 
 @pytest.mark.parametrize("films", [100, 300][: amount(2, 1)])
 @pytest.mark.parametrize("sample", [normal, skewed])
-def test_an_interval_holds_the_true_value_95_times_of_100(
+def test_an_interval_holds_the_truth_95_times_of_100(
     sample: Callable[..., Films], films: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics, "RESAMPLES", amount(1000, 200))

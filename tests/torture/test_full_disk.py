@@ -21,7 +21,7 @@ from trailer_lib.files import DiskFull
 from trailer_lib.scrape import LEDGER, ledger, scrape
 
 FILMS = 6
-WRITES = range(1, amount(60, 9) + 1, amount(1, 2))
+WRITES = range(1, amount(60, 9) + 1, amount(1, 4))
 SIZES = range(8, amount(248, 12), 4)  # KB of a real disk
 REAL_OPEN = io.open
 

@@ -8,7 +8,7 @@ from conftest import amount
 from trailer_lib.scrape import ledger
 from trailer_lib.scrape.ledger import Entry
 
-WRITERS, APPENDS = amount(8, 3), amount(500, 50)
+WRITERS, APPENDS = amount(8, 2), amount(500, 100)
 FIRST = Entry("tt0000000", "clip0000000", "ok", kept_frames=3)
 TORN = Entry("tt0000003", "clip0000003", "failed", "decode", "Ein schöner Film: cut short", 1.5, 10**6, 100, 64)
 NEXT = Entry("tt0000004", "clip0000004", "later", "timeout")

@@ -32,9 +32,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     return steps
 
 
-def test_a_moving_average_is_that_of_the_steps_and_changes_none(
-    dataset_root: Path, tmp_path: Path, steps: Steps
-) -> None:
+def test_a_moving_average_is_of_the_steps_and_changes_none(dataset_root: Path, tmp_path: Path, steps: Steps) -> None:
     trained(Project(dataset_root), tmp_path / "ema", ema_decay=0.6, **CHOSEN)
     saved, states = content(tmp_path / "ema" / LAST), [*steps.states]
     for name in ("network.head.weight", BATCH_NORM):
@@ -49,9 +47,7 @@ def test_a_moving_average_is_that_of_the_steps_and_changes_none(
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_weights_that_do_not_change_equal_their_average_to_the_bit(
-    dataset_root: Path, tmp_path: Path, steps: Steps
-) -> None:
+def test_weights_that_do_not_change_equal_their_average(dataset_root: Path, tmp_path: Path, steps: Steps) -> None:
     trained(Project(dataset_root), tmp_path, ema_decay=0.7, **CHOSEN | {"lr": 0.0})
     saved = content(tmp_path / LAST)["state_dict"]
     weights = [name for name in saved if "running" not in name and saved[name].is_floating_point()]

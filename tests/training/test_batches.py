@@ -23,17 +23,10 @@ def test_training_films_come_in_another_order_each_epoch(data: Dataset) -> None:
     assert first == again
     assert first != other and first != seeded
     assert len(set(first)) == len(first) and set(first) <= set(data.split("train").index)
-
-
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_every_film_of_a_split_comes_once_in_the_same_order(data: Dataset, split: str) -> None:
-    assert order(data, split, 0) == order(data, split, 1) == data.split(split).index.tolist()
-
-
-@pytest.mark.parametrize("batch", [17, 18, 64])
-def test_no_training_batch_is_a_single_film(data: Dataset, batch: int) -> None:
-    assert len(data.split("train")) == 18
-    assert [len(scores) for _, scores, *_ in train_loader(data, TrainSettings(batch=batch))] == [min(batch, 18)]
+    for split in ("val", "test"):  # once each, always in the same order
+        assert order(data, split, 0) == order(data, split, 1) == data.split(split).index.tolist()
+    for batch in (17, 18, 64):  # of 18 films: none is alone in a batch
+        assert [len(scores) for _, scores, *_ in train_loader(data, TrainSettings(batch=batch))] == [min(batch, 18)]
 
 
 def batches_of(data: Dataset, epoch: int = 0, place: Place | None = None, **chosen: object) -> list:

@@ -146,7 +146,7 @@ def test_only_what_is_new_or_changed_is_trained_and_a_line_says_so(
     assert reasons == ["lr=0.0001, not 0.001", "other films or folds than it was started with"]
 
 
-def test_a_damaged_result_is_trained_again_and_what_other_settings_left_is_not_resumed(
+def test_a_damaged_result_or_one_of_other_settings_is_trained_anew(
     compared: tuple, copy_of: Copy, runs: list[str]
 ) -> None:
     project = copy_of(compared[0])
@@ -180,6 +180,7 @@ def test_a_training_that_was_stopped_is_resumed(
     assert found["seconds"] == {"three frames": None}  # what was lost at the stops is not known
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     "name, scheme, text",
     [
@@ -191,6 +192,14 @@ def test_a_training_that_was_stopped_is_resumed(
     ],
 )
 def test_a_wrong_scheme_is_an_error_before_any_is_trained(
+=======
+@pytest.mark.parametrize("name, scheme, text", [
+    ("misspelt", {"epoch": 1}, "did you mean 'epochs'"), ("wrong", {"epochs": "many"}, "expected int"),
+    ("contradictory", {"freeze": "backbone", "head": "ridge", "noise": 1.0}, "has no effect"),
+    ("mean baseline", {}, "name is taken by a baseline"), ("a_b", {}, "or another scheme"),
+])  # fmt: skip
+def test_a_wrong_scheme_is_an_error_at_once(
+>>>>>>> h-tests
     dataset_root: Path, runs: list[str], name: str, scheme: dict, text: str
 ) -> None:
     with pytest.raises(TrailerError, match=text):
@@ -199,9 +208,7 @@ def test_a_wrong_scheme_is_an_error_before_any_is_trained(
 
 
 @pytest.mark.parametrize("folds, text", [(2, "at least 3"), (25, "take fewer folds, or more films")])
-def test_folds_that_leave_too_few_films_are_an_error(
-    dataset_root: Path, runs: list[str], folds: int, text: str
-) -> None:
+def test_folds_of_too_few_films_are_an_error(dataset_root: Path, runs: list[str], folds: int, text: str) -> None:
     with pytest.raises(TrailerError, match=text) as caught:
         comparison.compare(Project(dataset_root), SCHEMES, folds)
     assert runs == [] and "\n" not in str(caught.value)
@@ -215,9 +222,7 @@ def test_a_file_without_schemes_is_an_error_that_names_it(tmp_path: Path, text: 
         comparison.read_schemes(tmp_path / "schemes.toml")
 
 
-def test_the_librarys_schemes_are_found_by_name_and_the_users_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_schemes_are_found_by_name_and_the_users_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert comparison.find_schemes("original.toml").parent == Path(comparison.__file__).parent
     (tmp_path / "original.toml").write_text('["one frame"]\nframes = 1\n[plain]\n')

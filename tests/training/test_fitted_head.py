@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -59,9 +60,7 @@ def test_a_fitted_head_alone_is_the_model(dataset_root: Path, tmp_path: Path, fi
     assert len(fits) == 2
 
 
-def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
-    dataset_root: Path, tmp_path: Path, fits: list
-) -> None:
+def test_a_fitted_head_is_trained_on_and_may_stay_the_best(dataset_root: Path, tmp_path: Path, fits: list) -> None:
     chosen = {"head": "ridge", "epochs": 2}
     better = trained(Project(dataset_root), tmp_path / "better", **chosen, lr=1e-3).history
     assert better.epoch.tolist() == [0, 1, 2] and better.lr[0] == 0
@@ -76,20 +75,15 @@ def test_a_fitted_head_is_trained_on_and_stays_the_best_if_that_makes_it_worse(
 def test_a_fit_that_fails_leaves_the_models_as_they_were(
     trained_root: Path, copy_of: Callable, monkeypatch: pytest.MonkeyPatch, fits: list
 ) -> None:
-    def fail(*_: object) -> dict:
-        raise TrailerError("no features")
-
     project = copy_of(trained_root)
     before = {path.name: path.read_bytes() for path in project.models.glob("*.*") if path.name != SETTINGS}
-    monkeypatch.setattr(run_file, "fit_head", fail)
+    monkeypatch.setattr(run_file, "fit_head", Mock(side_effect=TrailerError("no features")))
     with pytest.raises(TrailerError, match="no features"):
         run_file.train(project, project.settings("train", head="ridge"), on_epoch=lambda history: None)
     assert {path.name: path.read_bytes() for path in project.models.glob("*.*") if path.name != SETTINGS} == before
 
 
-def test_under_a_fitted_head_the_backbone_stays_as_it_was_when_the_head_was_fitted(
-    dataset_root: Path, tmp_path: Path, fits: list
-) -> None:
+def test_under_a_fitted_head_the_batch_statistics_stay(dataset_root: Path, tmp_path: Path, fits: list) -> None:
     """Batch statistics of the films would give other features than those that the head knows."""
 
     def statistics(folder: str, **chosen: object) -> dict[str, torch.Tensor]:

@@ -32,22 +32,9 @@ def made_dataset(films: int = len(COUNTS)) -> Dataset:
     return Dataset(np.concatenate(frames).astype(np.uint8), table, {})
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen, "BLOCK", 16)
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures each computed block had."""
-    blocks, compute = [], frozen._compute_features
-
-    def counting(network: FilmRegressor, frames: np.ndarray) -> np.ndarray:
-        blocks.append(len(frames))
-        return compute(network, frames)
-
-    monkeypatch.setattr(frozen, "_compute_features", counting)
-    return blocks
 
 
 def network_of(aggregate: str = "mean") -> FilmRegressor:
@@ -65,7 +52,7 @@ def test_disjoint_views_have_every_frame_once_and_are_spread_over_the_film() -> 
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATIONS)
-def test_the_features_are_the_networks_own(aggregate: str, tmp_path: Path, small_blocks: None) -> None:
+def test_the_features_are_the_networks_own(aggregate: str, tmp_path: Path) -> None:
     network, data = network_of(aggregate).eval(), made_dataset()
     features = frozen.film_features(network, data, np.arange(18), tmp_path)
     for row in (0, 1, 5, 15):
@@ -77,9 +64,7 @@ def test_the_features_are_the_networks_own(aggregate: str, tmp_path: Path, small
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "channels"])
-def test_more_films_compute_only_what_is_new(
-    aggregate: str, tmp_path: Path, small_blocks: None, computed: list[int]
-) -> None:
+def test_more_films_compute_only_what_is_new(aggregate: str, tmp_path: Path, computed: list[int]) -> None:
     frozen.film_features(network_of(aggregate), made_dataset(12), np.arange(12), tmp_path)
     before = sum(computed)
     frozen.film_features(network_of(aggregate), made_dataset(), np.arange(18), tmp_path)
@@ -87,26 +72,17 @@ def test_more_films_compute_only_what_is_new(
     assert sum(computed) - before <= pictures - before + 15  # the last block was not full
 
 
-def test_a_run_that_was_stopped_continues(
-    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch, computed: list[int]
-) -> None:
-    compute = frozen._compute_features
-
-    def stopping(network: FilmRegressor, frames: np.ndarray) -> np.ndarray:
-        if len(computed) == 3:
-            raise KeyboardInterrupt
-        return compute(network, frames)
-
-    monkeypatch.setattr(frozen, "_compute_features", stopping)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_run_that_was_stopped_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]) -> None:
+    blocks = [frozen._compute_features] * 3
+    with monkeypatch.context() as patch, pytest.raises(IndexError):
+        patch.setattr(frozen, "_compute_features", lambda *arguments: blocks.pop()(*arguments))
         frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
-    monkeypatch.setattr(frozen, "_compute_features", compute)
     frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
     assert sum(computed) == sum(COUNTS)
 
 
 @pytest.mark.parametrize("change", ["nothing", "a weight", "a pixel", "the scale of pixels"])
-def test_what_changed_is_computed_again(tmp_path: Path, small_blocks: None, computed: list[int], change: str) -> None:
+def test_what_changed_is_computed_again(tmp_path: Path, computed: list[int], change: str) -> None:
     network, data = network_of(), made_dataset()
     first, before = frozen.film_features(network, data, np.arange(18), tmp_path), sum(computed)
     if change == "a weight":
@@ -121,9 +97,7 @@ def test_what_changed_is_computed_again(tmp_path: Path, small_blocks: None, comp
 
 
 @pytest.mark.parametrize("spoil", [b"", b"hello", None])
-def test_a_damaged_file_of_features_is_computed_again(
-    spoil: bytes | None, tmp_path: Path, small_blocks: None, computed: list[int]
-) -> None:
+def test_a_damaged_file_of_features_is_computed_again(spoil: bytes | None, tmp_path: Path, computed: list[int]) -> None:
     first = frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
     path, before = sorted(tmp_path.iterdir())[0], sum(computed)
     path.write_bytes(path.read_bytes()[:-9] if spoil is None else spoil)

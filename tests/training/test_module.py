@@ -18,22 +18,16 @@ def network() -> nn.Module:
     return build("squeezenet1_1", 2, "attention", "none")
 
 
-@pytest.mark.parametrize(
-    "chosen, kind, expected",
-    [
-        (
-            {"optimizer": "adam", "betas": (0.8, 0.9), "eps": 1e-3, "l2": 0.3},
-            torch.optim.Adam,
-            {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.3},
-        ),
-        ({"optimizer": "adamw", "lr": 0.7, "head_lr": 0.0}, torch.optim.AdamW, {"lr": 0.7}),
-        ({"optimizer": "sgd", "momentum": 0.6}, torch.optim.SGD, {"momentum": 0.6}),
-    ],
-    ids=["adam", "adamw", "sgd"],
-)
-def test_every_parameter_of_the_optimiser_is_the_settings(
-    network: nn.Module, chosen: dict, kind: type, expected: dict
-) -> None:
+@pytest.mark.parametrize("chosen, kind, expected", [
+    (
+        {"optimizer": "adam", "betas": (0.8, 0.9), "eps": 1e-3, "l2": 0.3},
+        torch.optim.Adam,
+        {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.3},
+    ),
+    ({"optimizer": "adamw", "lr": 0.7, "head_lr": 0.0}, torch.optim.AdamW, {"lr": 0.7}),
+    ({"optimizer": "sgd", "momentum": 0.6}, torch.optim.SGD, {"momentum": 0.6}),
+], ids=["adam", "adamw", "sgd"])  # fmt: skip
+def test_the_optimiser_has_the_settings(network: nn.Module, chosen: dict, kind: type, expected: dict) -> None:
     made = module.make_optimizer(network, TrainSettings(**chosen))
     assert type(made) is kind
     for group in made.param_groups:
@@ -50,9 +44,7 @@ def test_the_original_scheme_has_the_originals_optimiser(network: nn.Module) -> 
 
 
 @pytest.mark.parametrize("head, new", [("linear", ["head", "attention"]), ("ridge", ["attention"])])
-def test_new_layers_have_a_rate_of_their_own_and_a_fitted_head_the_backbones(
-    network: nn.Module, head: str, new: list[str]
-) -> None:
+def test_new_layers_have_a_rate_of_their_own_but_a_fitted_head(network: nn.Module, head: str, new: list[str]) -> None:
     old, others = module.make_optimizer(network, TrainSettings(lr=1e-4, head_lr=1e-2, head=head)).param_groups
     assert (old["lr"], others["lr"]) == (1e-4, 1e-2)
     expected = {id(tensor) for name in new for tensor in getattr(network, name).parameters()}
@@ -60,23 +52,13 @@ def test_new_layers_have_a_rate_of_their_own_and_a_fitted_head_the_backbones(
     assert len(old["params"]) + len(others["params"]) == len(list(network.parameters()))
 
 
-@pytest.mark.parametrize(
-    "chosen, factors",
-    [
-        ({"schedule": "constant"}, [1, 1, 1, 1]),
-        ({"schedule": "cosine"}, [1, 0.8535534, 0.5, 0.1464466]),
-        ({"schedule": "step", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5]),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("chosen, factors", [
+    ({"schedule": "constant"}, [1, 1, 1, 1]), ({"schedule": "cosine"}, [1, 0.8535534, 0.5, 0.1464466]),
+    ({"schedule": "step", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5]),
+], ids=str)  # fmt: skip
 def test_the_rate_follows_the_schedule(chosen: dict, factors: list) -> None:
     settings = TrainSettings(epochs=4, **chosen)
     assert [module.rate_factor(epoch, settings) for epoch in range(4)] == pytest.approx(factors)
-
-
-def test_a_trainings_rates_are_those_of_the_schedule(dataset_root: Path, tmp_path: Path) -> None:
-    history = trained(Project(dataset_root), tmp_path, epochs=2, schedule="cosine", lr=1e-4).history
-    assert history.lr.tolist() == pytest.approx([1e-4, 0.5e-4])
 
 
 def test_the_rate_falls_once_the_val_loss_does_not(dataset_root: Path, tmp_path: Path) -> None:

@@ -21,23 +21,19 @@ from trailer_lib.training import batches, checkpoints, module
 from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, SETTINGS, resumed_settings
 
 
-@pytest.mark.parametrize(
-    "stop, chosen",
-    [
-        (1, {"schedule": "cosine", "head": "ridge", "ema_decay": 0.9, "epochs": 3}),
-        (3, {"schedule": "plateau", "optimizer": "sgd", "patience": 3, "step_size": 1, "gamma": 0.3}),
-    ],
-    ids=str,
-)
-def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
-    dataset_root: Path, tmp_path: Path, stop: int, chosen: dict
-) -> None:
+@pytest.mark.parametrize("stop, chosen", [
+    (1, {"schedule": "cosine", "head": "ridge", "ema_decay": 0.9, "epochs": 3}),
+    (3, {"schedule": "plateau", "optimizer": "sgd", "patience": 3, "step_size": 1, "gamma": 0.3}),
+], ids=str)  # fmt: skip
+def test_a_resumed_run_equals_an_unbroken_one(dataset_root: Path, tmp_path: Path, stop: int, chosen: dict) -> None:
     project = Project(dataset_root)
     chosen = RANDOM_PARTS | chosen
     unbroken = trained(project, tmp_path / "unbroken", **chosen)
     with pytest.raises(KeyboardInterrupt):
         trained(project, tmp_path / "broken", Stop(stop), **chosen)
     assert content(tmp_path / "broken" / LAST)["trailer_lib"]["history"][-1]["epoch"] == stop
+    with pytest.raises(AssertionError):
+        assert_same_checkpoint(tmp_path / "broken" / LAST, tmp_path / "unbroken" / LAST)
     resumed = trained(project, tmp_path / "broken", resume=True, **chosen)
     for name in (LAST, BEST):
         assert_same_checkpoint(tmp_path / "broken" / name, tmp_path / "unbroken" / name)
@@ -46,9 +42,7 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(
     assert unbroken.history.lr.nunique() > 1
 
 
-def test_a_run_stopped_anywhere_is_resumed_from_its_last_whole_epoch(
-    dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_stopped_anywhere_is_resumed(dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, calls, chosen = Project(dataset_root), [], RANDOM_PARTS | {"epochs": 3}
     trained(project, tmp_path / "unbroken", **chosen)
 
@@ -106,11 +100,6 @@ def test_resuming_on_another_dataset_is_an_error(trained_root: Path, copy_of: Co
         trained(project, resume=True, epochs=5)
 
 
-def test_resuming_without_a_model_is_an_error(dataset_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrailerError, match=r"last_model\.pt: no such model"):
-        trained(Project(dataset_root), tmp_path, resume=True)
-
-
 def test_ctrl_c_works_as_before_after_training(dataset_root: Path, tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
@@ -157,12 +146,15 @@ def test_a_file_cut_anywhere_is_an_error_and_stays_as_it_is(trained_root: Path, 
             trained(project, resume=True, epochs=5)
         assert "\n" not in str(caught.value)
         assert (project.models / LAST).stat().st_size == len(whole) * point // points
+    (project.models / LAST).unlink()
+    with pytest.raises(TrailerError, match=r"last_model\.pt: no such model"):
+        trained(project, resume=True)
 
 
 CELL = {"epochs": 4, "lr": 2e-3, "noise": 0.2, "seed": 5, "frames": 2, "schedule": "step", "step_size": 2}
 
 
-def test_without_settings_all_those_of_the_stopped_run_are_taken(
+def test_resuming_takes_the_stopped_runs_settings(
     dataset_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     project = Project(dataset_root)  # its settings.toml has epochs = 3

@@ -8,11 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import FPS, FRAMES, SIZE, X264, as_ffmpeg_displays, ffmpeg, numbers, render, write
+from clips import FPS, SIZE, X264, as_ffmpeg_displays, ffmpeg, numbers, render, write
 
 from trailer_lib.video import decode
-from trailer_lib.video.container import MAX_PIXELS, OpenVideo, Probe, VideoError
-from trailer_lib.video.sampling import random_times, sample_frames
+from trailer_lib.video.container import MAX_PIXELS, VideoError
+from trailer_lib.video.sampling import sample_frames
 
 WIDTH, HEIGHT = SIZE
 GOP, B_FRAMES, COUNT = 12, 3, 60
@@ -199,32 +199,6 @@ def test_a_damaged_stretch_loses_its_frames_and_the_others_stand(clip: Path, tmp
     assert all(other.pixels.tobytes() == frames.pixels.tobytes() for other in others)
 
 
-@pytest.mark.parametrize(
-    ("keyframes", "threads", "pixels", "counts"),
-    [
-        (GOP, 1, MAX_PIXELS, [1]),
-        (GOP, 4, MAX_PIXELS, [1] * 4),
-        (GOP, 100, MAX_PIXELS, [1] * 8),
-        (600, 4, MAX_PIXELS, [4]),  # one group: one decoder with all threads
-        (GOP, 4, WIDTH * HEIGHT * 3 - 1, [1, 1]),  # frames so large that more decoders hold too much
-    ],
-)
-def test_each_thread_has_a_decoder_of_its_own(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keyframes: int, threads: int, pixels: int, counts: list
-) -> None:
-    seen, decode_groups = [], decode._decode
-
-    def counted(video: OpenVideo, *rest: object) -> object:
-        seen.append(video.stream.codec_context.thread_count)
-        return decode_groups(video, *rest)
-
-    path = clip if keyframes == GOP else render(tmp_path / "clip.mp4", f"{X264} -g {keyframes} -bf 3")
-    monkeypatch.setattr(decode, "_decode", counted)
-    monkeypatch.setattr(decode, "MAX_PIXELS", pixels)
-    sample_frames(path, COUNT, 0, "key", threads=threads)
-    assert seen[1:] == counts  # the first decodes the file's first frame too
-
-
 def test_an_error_in_one_of_the_threads_is_the_error_of_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path, index: int) -> object:
         raise VideoError(f"{path.name}: gone")
@@ -232,19 +206,3 @@ def test_an_error_in_one_of_the_threads_is_the_error_of_the_call(clip: Path, mon
     monkeypatch.setattr(decode, "open_video", refused)
     with pytest.raises(VideoError, match=r"clip.mp4: gone"):
         sample_frames(clip, COUNT, 0, "key", threads=2)
-
-
-def test_reading_stops_at_the_last_wanted_frame_of_a_group(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    groups, decode_group, step = [], decode._decode_group, 512  # ticks of a frame at 25 a second
-
-    def counted(video: OpenVideo, info: Probe, start: int, missing: set[int], skip: bool) -> object:
-        last = max(missing)
-        yield from decode_group(video, info, start, missing, skip)
-        groups.append((last, next(video.container.demux(video.stream)).dts))
-
-    monkeypatch.setattr(decode, "_decode_group", counted)
-    times = random_times(0, "key", FRAMES / FPS, 5)
-    sample_frames(clip, 5, 0, "key", threads=1)
-    # The next packet in line, when a group is through, is at most the reordering delay past the last wanted frame.
-    assert len(groups) == len({int(time * FPS) // GOP for time in times}) > 1
-    assert all(upcoming <= last + (B_FRAMES + 1) * step for last, upcoming in groups)

@@ -2,14 +2,12 @@
 
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 
 import drawn
 import numpy as np
 import pytest
-from PIL import Image
 
-from trailer_lib.video import LetterboxBox, common_box, drop_reasons, judge_pictures, measure_bars, quality_filter
+from trailer_lib.video import LetterboxBox, common_box, drop_reasons, measure_bars, quality_filter
 from trailer_lib.video.decode import Frames
 from trailer_lib.video.quality_filter import filter_frames
 
@@ -33,26 +31,15 @@ def test_the_darkest_fifth_is_dark_and_the_flattest_flat_in_any_order() -> None:
     assert flat == ["flat" if step < FEWEST else None for step in order]
 
 
-@pytest.mark.parametrize(
-    ("rule", "looks", "reasons"),
-    [
-        ("percentile", [(7, 0), *[(120, 40)] * 9], ["black", *[None] * 9]),
-        ("percentile", [(2, 1)] * COUNT, ["black"] * COUNT),
-        ("percentile", [(9, 1)] * COUNT, [None] * COUNT),  # dim, and all alike
-        ("none", [(0, 0), (20, 0), (120, 40), (200, 20)], [None] * 4),
-        ("informative", [], []),
-        ("percentile", [], []),
-    ],
-)
+@pytest.mark.parametrize(("rule", "looks", "reasons"), [
+    ("percentile", [(7, 0), *[(120, 40)] * 9], ["black", *[None] * 9]),
+    ("percentile", [(2, 1)] * COUNT, ["black"] * COUNT),
+    ("percentile", [(9, 1)] * COUNT, [None] * COUNT),  # dim, and all alike
+    ("none", [(0, 0), (20, 0), (120, 40), (200, 20)], [None] * 4),
+    ("informative", [], []), ("percentile", [], []),
+])  # fmt: skip
 def test_black_is_black_whatever_the_others_are_like(rule: str, looks: list, reasons: list) -> None:
     assert drop_reasons([frame(mean, spread) for mean, spread in looks], rule) == reasons
-
-
-def shots(count: int) -> list[np.ndarray]:
-    """`count` frames of one shot: the same scene, each with noise of its own."""
-    rng = np.random.default_rng(5)
-    shot = drawn.scene(3)
-    return [np.clip(shot + rng.normal(0, 6, shot.shape), 0, 255).astype(np.uint8) for _ in range(count)]
 
 
 def test_scenes_are_kept_light_and_dark_with_and_without_bars() -> None:
@@ -85,8 +72,9 @@ def test_a_frame_of_one_colour_is_blank_also_between_bars(colour: tuple) -> None
 
 
 def test_of_frames_that_are_alike_the_most_contrasty_stays() -> None:
-    shot = shots(3)
-    faded = [(frame * light).astype(np.uint8) for frame, light in zip(shot, (0.5, 1.0, 0.7))]
+    rng, shot = np.random.default_rng(5), drawn.scene(3)  # each frame has noise of its own
+    shots = [np.clip(shot + rng.normal(0, 6, shot.shape), 0, 255) for _ in range(3)]
+    faded = [(frame * light).astype(np.uint8) for frame, light in zip(shots, (0.5, 1.0, 0.7))]
     frames = [drawn.scene(0), *faded, drawn.scene(1)]
     assert drop_reasons(frames, "informative") == [None, "duplicate", None, "duplicate", None]
 
@@ -113,21 +101,6 @@ def test_filtering_crops_the_bars_off_all_frames_and_keeps_the_times() -> None:
     assert (filtered.seconds == given.seconds).all()
     for rule, frames in (("informative", film(bars=0)), ("percentile", given), ("none", given)):
         assert filter_frames(frames, rule)[0].pixels.shape == given.pixels.shape
-
-
-def test_files_of_any_size_are_judged_with_a_score_and_unreadable_ones_said(tmp_path: Path) -> None:
-    black, pair = np.zeros((180, 320, 3), np.uint8), shots(2)
-    pictures = [drawn.scene(0)[:, :200], black, drawn.CARDS["logo"][10:170], black, *pair]
-    paths = [tmp_path / f"{number}.png" for number in range(len(pictures))]
-    for path, picture in zip(paths, pictures):
-        Image.fromarray(picture).save(path)
-    paths[1].write_bytes(b"not a picture")
-    scene, broken, card, dark, *duplicates = judge_pictures(paths)
-    assert [verdict.reason for verdict in (scene, broken, card, dark)] == [None, "unreadable", "card", "black"]
-    assert 0 <= scene.score < quality_filter.CARD < card.score <= 1 == dark.score == broken.score
-    assert sorted(verdict.reason or "" for verdict in duplicates) == ["", "duplicate"]
-    assert max(verdict.score for verdict in duplicates) > quality_filter.ALIKE
-    assert [verdict.reason for verdict in judge_pictures(paths, alone=True)[4:]] == [None, None]
 
 
 def test_one_picture_at_a_time_is_in_memory() -> None:
