@@ -24,14 +24,8 @@ from trailer_lib.settings import DatasetSettings
 onnx = pytest.importorskip("onnx", reason="the extra 'export' is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-<<<<<<< HEAD
-thorough = pytest.mark.skipif(not amount(1, 0), reason="long: TORTURE=1")
 MAES = {name: {"MAE": {"value": 0.7}} for name in ("frames", "mean baseline")}
 RESULTS = {"split": "test", "films": 9, "metrics": MAES, "verdict": "Made."}
-=======
-MAES = {name: {"MAE": {"value": 0.7}} for name in ("trailer", "mean baseline")}
-RESULTS = {"films": 9, "metrics": MAES, "verdict": "Made."}
->>>>>>> h-tests
 
 
 def session(path: Path) -> "onnxruntime.InferenceSession":
@@ -113,13 +107,6 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert_agree(model, tmp_path / "new" / "model.onnx")
 
 
-<<<<<<< HEAD
-def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(TrailerError, match=r"pip install onnx onnxscript"):
-        exported(model_with_results(), tmp_path)
-
-
 def test_a_model_that_has_not_learnt_from_frames_is_refused_and_one_of_frames_alone_says_so(tmp_path: Path) -> None:
     metadata = session(exported(model_with_results(sources="frames"), tmp_path)).get_modelmeta().custom_metadata_map
     assert metadata["sources"] == "the frames alone"
@@ -127,8 +114,6 @@ def test_a_model_that_has_not_learnt_from_frames_is_refused_and_one_of_frames_al
         exported(model_with_results(sources="sound,metadata"), tmp_path)
 
 
-=======
->>>>>>> h-tests
 @pytest.mark.parametrize("out", ["model.pt", "."])
 def test_neither_the_model_nor_a_folder_is_overwritten(out: str, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"the model")

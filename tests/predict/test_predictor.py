@@ -190,28 +190,16 @@ def test_one_prediction_needs_no_slow_package(best: Path, trailer: Path, monkeyp
     assert Fresh is not Predictor and Fresh.load(best).predict(trailer).score > 1
 
 
-<<<<<<< HEAD
-def test_the_command_writes_no_figure_over_its_trailer(
-    best: Path, trailer: Path, capsys: pytest.CaptureFixture
-) -> None:
-    (trailer.parent / "picture.png").symlink_to(trailer)
-    assert main(["predict", str(trailer), "--model", str(best), "--figure", str(trailer.parent / "picture.png")]) == 1
-    assert "picture.png: would be written over an input" in capsys.readouterr().err
-
-
 # Other people's files
 
 ONE_FILM = {"frames": [6.0], "genre only": [6.0], "genre + runtime + year": [6.0]}
 
 
-=======
->>>>>>> h-tests
 def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
     with pytest.raises(TrailerError, match=r"last_model\.pt: .*not finished"):
         Predictor.load(trained_root / "models" / "last_model.pt")
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "facts",
     [
@@ -225,14 +213,6 @@ def test_a_model_that_was_never_tested_is_refused(trained_root: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
-=======
-@pytest.mark.parametrize("facts", [
-    {"results": {}}, {"results": results(0, 1) | {"metrics": {"trailer": {}}}}, {"index": {}}, {"splits": {}},
-    {"validation": {"score": [1.0], "predicted": []}}, {"validation": {"score": [np.nan], "predicted": [1.0]}},
-    {"genre_ridge": {"genres": ["Drama"], "coef": ["much"], "intercept": 0.0}}, {"score_sd": 0.0},
-    {"dataset": {"size": "large"}}, {"scrape": {"count": 10**9}}, {"scrape": {"unheard_of": 1}},
-], ids=str)  # fmt: skip
->>>>>>> h-tests
 def test_damaged_facts_are_refused(changed: Callable, facts: dict) -> None:
     with pytest.raises(TrailerError, match=r"changed\.pt") as caught:
         Predictor.load(changed(**facts))

@@ -126,7 +126,6 @@ def test_films_left_out_of_the_dataset_are_counted(project: Project) -> None:
     assert "| not in the catalogue | 3 |" in model_card.card_text(data, results(project), history, None)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "name, text, reason",
     [
@@ -137,14 +136,6 @@ def test_films_left_out_of_the_dataset_are_counted(project: Project) -> None:
         ("schemes/results.json", '{"metrics": 5}', "items"),
     ],
 )  # fmt: skip
-=======
-@pytest.mark.parametrize("name, text, reason", [
-    (RESULTS, None, RESULTS), (RESULTS, "{", RESULTS), (RESULTS, '{"films": 3}', "split_hash"),
-    (PREDICTIONS, "", PREDICTIONS), (PREDICTIONS, "score,predicted\nmuch,5\n", "much"),
-    (PREDICTIONS, "score,predicted\ninf,5\n", "Inf"), (HISTORY, "epoch,train_loss\n1,2\n", "val_loss"),
-    (HISTORY, "epoch,train_loss,val_loss\n", "ValueError"), ("schemes/results.json", '{"metrics": 5}', "items"),
-])  # fmt: skip
->>>>>>> h-tests
 def test_a_missing_or_damaged_file_is_one_line(project: Project, name: str, text: str | None, reason: str) -> None:
     (project.models / name).unlink(missing_ok=True)
     if text is not None:

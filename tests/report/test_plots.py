@@ -186,14 +186,9 @@ def test_the_scheme_table_shows_intervals_baselines_grey_and_a_diverged_scheme_i
     assert np.ptp(axis.get_xlim()) < 3
     [text] = axis.texts
     assert text.get_text() == "300.00 [200.00, 400.00] →" and text.get_position()[1] == 1
-<<<<<<< HEAD
 
 
 def test_undefined_nmse_leaves_the_scheme_table_its_axis_and_words() -> None:
     undefined = dict.fromkeys(("value", "low", "high"))
     [axis] = plots.scheme_table({"metrics": {"good": {"nMSE": undefined}, "mean baseline": {"nMSE": undefined}}}).axes
-=======
-    nan = dict.fromkeys(("value", "low", "high"), np.nan)
-    [axis] = plots.scheme_table({"metrics": {"good": {"nMSE": nan}, "mean baseline": {"nMSE": nan}}}).axes
->>>>>>> h-tests
     assert [text.get_text() for text in axis.texts] == ["undefined →"] * 2 and np.isfinite(axis.get_xlim()).all()

@@ -180,7 +180,6 @@ def test_a_training_that_was_stopped_is_resumed(
     assert found["seconds"] == {"three frames": None}  # what was lost at the stops is not known
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "name, scheme, text",
     [
@@ -191,15 +190,7 @@ def test_a_training_that_was_stopped_is_resumed(
         ("a_b", {}, "name is that of another row"),
     ],
 )
-def test_a_wrong_scheme_is_an_error_before_any_is_trained(
-=======
-@pytest.mark.parametrize("name, scheme, text", [
-    ("misspelt", {"epoch": 1}, "did you mean 'epochs'"), ("wrong", {"epochs": "many"}, "expected int"),
-    ("contradictory", {"freeze": "backbone", "head": "ridge", "noise": 1.0}, "has no effect"),
-    ("mean baseline", {}, "name is taken by a baseline"), ("a_b", {}, "or another scheme"),
-])  # fmt: skip
 def test_a_wrong_scheme_is_an_error_at_once(
->>>>>>> h-tests
     dataset_root: Path, runs: list[str], name: str, scheme: dict, text: str
 ) -> None:
     with pytest.raises(TrailerError, match=text):

@@ -14,12 +14,8 @@ from trailer_lib.networks.model_file import ModelFile, read_model
 from trailer_lib.networks.regressor import build
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-<<<<<<< HEAD
-from trailer_lib.training import frozen, scoring, sources
-=======
->>>>>>> h-tests
 from trailer_lib.training import run as run_file
-from trailer_lib.training import scoring
+from trailer_lib.training import scoring, sources
 from trailer_lib.training.batches import split_loader
 from trailer_lib.training.checkpoints import BEST, RESULTS
 
@@ -54,18 +50,9 @@ def test_what_an_untrained_backbone_sees_is_computed_once(data: Dataset, tmp_pat
     model.network.unpooled = None  # to run the backbone again would be an error
     assert np.array_equal(sources.predict_points(model, data, "test", tmp_path), first)
     with pytest.raises(TypeError):
-<<<<<<< HEAD
         sources.predict_points(model, data, "test", tmp_path / "elsewhere")
-
-
-def test_a_trained_backbone_has_no_cached_features(data: Dataset, tmp_path: Path) -> None:
-    sources.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "features")
-    assert not (tmp_path / "features").exists()
-=======
-        scoring.predict_points(model, data, "test", tmp_path / "elsewhere")
-    scoring.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "trained")
+    sources.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "trained")
     assert not (tmp_path / "trained").exists()
->>>>>>> h-tests
 
 
 @pytest.mark.parametrize("chosen", [{"freeze": "backbone"}, {"freeze": "none"}], ids=str)
@@ -83,18 +70,7 @@ def test_a_frozen_training_passes_no_frame_through_the_network_twice(
     dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, computed: list[int]
 ) -> None:
     """The fit, both losses, the test, the validation and the index all use the cached features."""
-<<<<<<< HEAD
-    passed, compute = [], frozen._compute_features
-
-    def counting(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
-        passed.append(len(frames))
-        return compute(network, frames)
-
-    monkeypatch.setattr(frozen, "_compute_features", counting)
     monkeypatch.setattr(sources, "_run_network", None)
-=======
-    monkeypatch.setattr(scoring, "_run_network", None)
->>>>>>> h-tests
     project = copy_of(dataset_root)
     chosen = {"freeze": "backbone", "head": "ridge", "aggregate": "mean", "views": 2}
     trained(project, **chosen)
