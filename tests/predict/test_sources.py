@@ -148,3 +148,11 @@ def test_the_command_takes_what_is_known_of_the_film(root: Path, trailers: dict,
     for wrong in (["--year", "19"], ["--runtime", "1e3"], ["--year", "1999", "--csv", "x.csv"]):
         with pytest.raises(SystemExit, match="2"):
             main([*words, *wrong])
+
+
+def test_metadata_that_no_model_can_be_fitted_to_are_a_line(root: Path, trailers: dict, tmp_path: Path) -> None:
+    model = read_model(root / "models" / BEST)
+    model.facts["metadata"]["kinds"]["genre only"] = "magic"
+    model.save(tmp_path / "best_model.pt")
+    with pytest.raises(TrailerError, match=r"metadata are damaged \(KeyError: 'magic'\): train again"):
+        Predictor.load(tmp_path).predict(trailers[("frames",)], {"genres": "Drama"})
