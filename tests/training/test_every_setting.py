@@ -28,7 +28,7 @@ OTHER: dict[str, tuple] = {
     "pixels": ("raw", "imagenet"), "freeze": ("2",), "depth": ("last", "stages"), "head": ("linear", "ridge"),
     "views": (3,), "optimizer": ("sgd",), "head_lr": (0.1,), "betas": ((0.5, 0.5),), "eps": (0.1,), "momentum": (0.1,),
     "l2": (0.5,), "schedule": ("constant",), "step_size": (1, 2), "gamma": (0.5,), "loss": ("l1", "mse"),
-    "patience": (1,), "ema_decay": (0.5,), "sources": (("metadata",),),  # see test_sources
+    "patience": (1,), "ema_decay": (0.5,), "sources": (("metadata",),),  # see test_several_sources
 }  # fmt: skip
 QUICK: dict[str, dict[str, Any]] = {
     "finetune": {"epochs": 2, "batch": 5, "frames": 2}, "frozen": {"frames": 2},
