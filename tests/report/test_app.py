@@ -75,7 +75,7 @@ def visitor(served: Watched) -> Iterator[Callable[[], Any]]:
 
     def open_page() -> Any:
         page = browser.new_page()  # with cookies of its own
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(240_000)
         page.requested = []
         page.on("request", lambda request: page.requested.append(request.url))
         page.goto(served.address)
