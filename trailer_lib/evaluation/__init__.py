@@ -9,8 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions fit_metadata genre_loss"
-        " median_prediction metadata_levels metadata_parts metadata_table missing_baselines".split(),
+        "baselines": "BASELINES add_metadata baseline_losses fit_metadata genre_loss metadata_levels".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features read_tables".split(),
         "metrics": "GAINS HIGHEST LEVELS LOWEST Metric collapsed conformal_intervals difference evaluate_all is_better"
         " paired_difference trailer_row".split(),

@@ -1,6 +1,6 @@
 """Baselines, which see no trailer: the mean score, and models of genres, running time, year and other metadata."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, RidgeCV
+from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -81,12 +81,6 @@ def best_model(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray)
     return best, inner[best]
 
 
-def stack(predictions: Sequence[FoldPredictions], scores: np.ndarray) -> np.ndarray:
-    """Several models' predictions for the test films, weighted by at least 0 (Breiman 1996, stacked regressions)."""
-    _, inner, outer = zip(*predictions)
-    return LinearRegression(positive=True).fit(np.transpose(inner), scores).predict(np.transpose(outer))
-
-
 def genre_terms(genres: str, pairs: bool = True) -> list[str]:
     """Of "Drama|Comedy": Comedy, Drama and Comedy|Drama."""
     single = sorted({name.strip() for name in genres.split("|")} - {""})
@@ -116,22 +110,13 @@ class TrackRecord(TransformerMixin, BaseEstimator):
         return people[people.name != ""].astype({"year": "int64"})
 
 
-def baseline_predictions(
+def fit_baselines(
     train: pd.DataFrame, test: pd.DataFrame, names: Iterable[str] = BASELINES
-) -> dict[str, np.ndarray]:
-    """Those of `names` whose columns `train` has, fitted on `train`: predictions for `test` in IMDb points."""
-    return {name: fitted.outer for name, fitted in fit_baselines(train, test, names).items()}
-
-
-def fit_baselines(train: pd.DataFrame, test: pd.DataFrame, names: Iterable[str]) -> dict[str, FoldPredictions]:
+) -> dict[str, FoldPredictions]:
+    """Those of `names` whose columns `train` has, fitted on `train`: predictions in IMDb points."""
     present = [name for name in names if name not in missing_baselines(train)]
     scores = train.score.to_numpy()
     return {name: best_predictions(candidates(train, name), train, scores, test) for name in present}
-
-
-def median_prediction(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
-    """The constant of the least absolute error on the train films, for each test film."""
-    return np.full(len(test), train.score.median())
 
 
 def missing_baselines(train: pd.DataFrame) -> dict[str, str]:
@@ -194,48 +179,38 @@ def known_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.nd
     return known & (others.notna() & (others != "")).any(axis=1).to_numpy() if name == "all metadata" else known
 
 
-def metadata_parts(
-    train: pd.DataFrame, films: pd.DataFrame, kinds: dict[str, str] | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """What each level of metadata predicts of `films`, float [films], nan where a film lacks it; and the models' kinds.
-
-    Both are `metadata_table`s. Without `kinds` they are chosen by cross-validation within `train`.
-    """
-    parts, chosen, scores = {}, {}, train.score.to_numpy()
-    for name in kinds or [name for name in METADATA_PARTS if name not in missing_baselines(train)]:
-        known, models = known_metadata(train, films, name), candidates(train, name)
-        kind = kinds[name] if kinds else best_model(models, train, scores)[0]
-        parts[name], chosen[name] = np.full(len(films), np.nan), kind
-        if known.any():
-            parts[name][known] = clone(models[kind]).fit(train, scores).predict(films[known])
-    return parts, chosen
-
-
 def fit_metadata(train: pd.DataFrame) -> dict[str, Any]:
     """The train films' table, to which each prediction fits the models of metadata again, and their `kinds` by level.
 
-    So a model file holds no program.
+    So a model file holds no program. The kinds are chosen by cross-validation within `train`.
     """
     table = metadata_table(train)
-    return {"films": table.to_dict("list"), "kinds": metadata_parts(table, table[:0])[1]}
+    levels, scores = [name for name in METADATA_PARTS if name not in missing_baselines(table)], table.score.to_numpy()
+    kinds = {name: best_model(candidates(table, name), table, scores)[0] for name in levels}
+    return {"films": table.to_dict("list"), "kinds": kinds}
 
 
 def metadata_levels(fitted: dict[str, Any], films: pd.DataFrame) -> dict[str, np.ndarray]:
-    """What each level of metadata says of `films`, by what fit_metadata returned."""
-    return metadata_parts(pd.DataFrame(fitted["films"]), metadata_table(films), fitted["kinds"])[0]
+    """What each level of what fit_metadata returned predicts of `films`: float [films], nan where a film lacks it."""
+    train, films, levels = pd.DataFrame(fitted["films"]), metadata_table(films), {}
+    for name, kind in fitted["kinds"].items():
+        known, model = known_metadata(train, films, name), candidates(train, name)[kind]
+        levels[name] = np.full(len(films), np.nan)
+        if known.any():
+            levels[name][known] = model.fit(train, train.score.to_numpy()).predict(films[known])
+    return levels
 
 
 def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:
     """The train and val loss of the best constant on the train films: their mean for "mse", their median for "l1"."""
-    train = data.split("train").score
-    constant = train.median() if loss == "l1" else train.mean()
+    constant = data.split("train").score.agg("median" if loss == "l1" else "mean")
     return {split: _loss(data, split, constant, loss) for split in ("train", "val")}
 
 
 def genre_loss(data: Dataset, loss: str) -> float | None:
     """The val loss of the "genre only" baseline; None where the train films have no genres."""
-    predictions = baseline_predictions(data.split("train"), data.split("val"), ["genre only"])
-    return _loss(data, "val", predictions["genre only"], loss) if predictions else None
+    fitted = fit_baselines(data.split("train"), data.split("val"), ["genre only"])
+    return _loss(data, "val", fitted["genre only"].outer, loss) if fitted else None
 
 
 def _loss(data: Dataset, split: str, predicted: np.ndarray | float, loss: str) -> float:
