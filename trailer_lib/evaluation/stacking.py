@@ -125,6 +125,10 @@ class Stack:
             predicted[own] = points[own[films]]
         return predicted
 
+    def rows(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> dict[str, np.ndarray]:
+        """`predict` by the sources of each row of a result."""
+        return {name: self.predict(parts, chosen) for name, chosen in rows_of(sources, self.parts).items()}
+
     def cases(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> list[Case]:
         """The case of each film."""
         sources, count = tuple(sources), len(next(iter(parts.values())))

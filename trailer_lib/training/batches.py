@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,7 +117,9 @@ def seed_of(*parts: int | str) -> int:
 class EpochSampler(DistributedSampler):
     """(epoch, row) of the films in an order of (seed, epoch), which Lightning sets, in shares for several processes."""
 
-    def __init__(self, rows: np.ndarray, settings: TrainSettings, shuffle: bool, place: Place, drop_last: bool) -> None:
+    def __init__(
+        self, rows: Sequence[int], settings: TrainSettings, shuffle: bool, place: Place, drop_last: bool
+    ) -> None:
         super().__init__(rows, place.count, place.rank, shuffle, settings.seed, drop_last)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -159,9 +161,9 @@ def evaluation_films(data: Dataset, settings: TrainSettings, view: int | None) -
     return FilmBatches(data, settings.frames, None if view is None else settings.seed, other_frames=True)
 
 
-def split_loader(data: Dataset, settings: TrainSettings, split: str, view: int | None = None) -> DataLoader:
-    """All films of a split in batches like `train_loader`'s, in their order, with the frames of `evaluation_films`."""
-    sampler = EpochSampler(data.split(split).index.to_numpy(), settings, False, Place(), False)
+def film_loader(data: Dataset, settings: TrainSettings, rows: Sequence[int], view: int | None = None) -> DataLoader:
+    """The films in `rows` in batches like `train_loader`'s, in their order, with the frames of `evaluation_films`."""
+    sampler = EpochSampler(rows, settings, False, Place(), False)
     sampler.set_epoch(view or 0)
     return _loader(evaluation_films(data, settings, view), sampler, settings, settings.batch, False)
 

@@ -25,7 +25,7 @@ from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS,
 from trailer_lib.training.frozen import MIN_FILMS, film_features, fit_ridge
 from trailer_lib.training.run import fit, new_module, refuse_contradictions
 from trailer_lib.training.scoring import count_test
-from trailer_lib.training.sources import Parts, film_parts, fit_sound, frame_points, result_rows
+from trailer_lib.training.sources import Parts, film_parts, fit_sound
 
 FINAL = (
     "The test films are among these, and have been scored {} times since the split was made: a scheme chosen by this"
@@ -76,24 +76,21 @@ def compare(
         refuse_contradictions(scheme)
     rounds = _folds(data, folds, repeats)
     levels = [_levels(split) for *_, split in rounds]
-    rows: dict[str, np.ndarray] = defaultdict(lambda: np.full((repeats, len(data.films)), np.nan))
-    seconds = {name: [] for name in settings}
+    done: dict[str, list[dict]] = {name: [] for name in settings}
     with bar(total=len(rounds) * len(settings), desc="schemes", unit="fold") as progress:
         for name, ((repeat, fold, split), known) in itertools.product(settings, list(zip(rounds, levels))):
             progress.set_postfix_str(f"{name}, repeat {repeat} fold {fold}")
             folder = project.models / "schemes" / files.safe_name(name, 80) / f"repeat {repeat} fold {fold}"
-            done = _train_fold(project, settings[name], split, folder, known)
-            for row, points in done["predicted"].items():
-                rows[_row_name(name, row, done)][repeat, split.split("test").index] = points
-            seconds[name].append(done["seconds"])
+            done[name].append(_train_fold(project, settings[name], split, folder, known))
             progress.update()
-    rows = {row: points for row, points in rows.items() if np.isfinite(points).all()}
-    result = evaluation.compare_schemes(data.films, list(settings), rows, _baselines(rounds, levels)) | {
-        "folds": folds,
-        "repeats": repeats,
-        "warnings": warnings,
-    }
-    result["seconds"] = {name: None if None in costs else round(sum(costs), 1) for name, costs in seconds.items()}
+    rows, seconds = {}, {}
+    for name, trained in done.items():
+        rows |= _named(name, _out_of_fold(rounds, [fold["predicted"] for fold in trained]))
+        costs = [fold["seconds"] for fold in trained]
+        seconds[name] = None if None in costs else round(sum(costs), 1)
+    baselines = _out_of_fold(rounds, [known["baselines"] for known in levels])
+    result = evaluation.compare_schemes(data.films, list(settings), rows, baselines)
+    result |= {"folds": folds, "repeats": repeats, "warnings": warnings, "seconds": seconds}
     files.write_json(project.models / "schemes" / RESULTS, result)
     return result
 
@@ -106,9 +103,10 @@ def _check_names(names: list[str]) -> None:
             raise TrailerError(f"scheme {name!r}: the name is that of another row of the table: rename it")
 
 
-def _row_name(scheme: str, row: str, done: dict) -> str:
-    """The metadata's row is the same for all schemes; a scheme with one source has one row, of its name."""
-    return row if row == "metadata" else f"{scheme}: {row}" if len(done["predicted"]) > 1 else scheme
+def _named(scheme: str, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows that every fold has. The metadata's is the same for all schemes; a single row has the scheme's name."""
+    rows = {row: points for row, points in rows.items() if np.isfinite(points).all()}
+    return {row if row == "metadata" else f"{scheme}: {row}" if len(rows) > 1 else scheme: rows[row] for row in rows}
 
 
 def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
@@ -161,12 +159,9 @@ def _predict_fold(folder: Path, data: Dataset, cache: Path, levels: dict[str, Pa
     """The predictions of the test films by each row of the sources, whose weights the val films decide."""
     model = read_model(folder / BEST)
     fit_sound(model, data, cache)
-    val, test = (
-        film_parts(model, data, split, cache, frame_points(model, data, split, cache), levels[split])
-        for split in ("val", "test")
-    )
+    val, test = (film_parts(model, data, split, cache, levels[split]) for split in ("val", "test"))
     stack = evaluation.Stack(data.split("val").score, val, model.facts["score_mean"])
-    rows = result_rows(stack, model.facts["settings"]["sources"], test)
+    rows = stack.rows(test, model.facts["settings"]["sources"])
     return {name: points.tolist() for name, points in rows.items()}
 
 
@@ -177,23 +172,25 @@ def _difference(started: dict, wanted: dict) -> str:
 
 
 def _levels(data: Dataset) -> dict[str, Parts]:
-    """What each level of metadata, fitted on a fold's train films, says of its val and test films."""
-    train, others = (evaluation.metadata_table(films) for films in (data.split("train"), data.films))
-    levels, _ = evaluation.metadata_parts(train, others)
+    """What each level of metadata, fitted on a fold's train films, says of its "val" and "test" films.
+
+    "baselines": those of the test films, and the mean and median score.
+    """
+    scores, fitted = data.split("train").score, evaluation.fit_metadata(data.split("train"))
+    levels = evaluation.metadata_levels(fitted, data.films)
     rows = {split: (data.films.split == split).to_numpy() for split in ("val", "test")}
-    return {split: {name: points[chosen] for name, points in levels.items()} for split, chosen in rows.items()}
+    found = {split: {name: points[chosen] for name, points in levels.items()} for split, chosen in rows.items()}
+    return found | {"baselines": {"mean baseline": scores.mean(), "median": scores.median()} | found["test"]}
 
 
-def _baselines(rounds: list[Fold], levels: list[dict[str, Parts]]) -> dict[str, np.ndarray]:
-    """The baselines' predictions on the same folds, float [repeats, films]; nan where a film lacks the metadata."""
+def _out_of_fold(rounds: list[Fold], predictions: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Each fold's predictions of its test films together, by name: float [repeats, films], nan where there are none."""
     shape = rounds[-1][0] + 1, len(rounds[0][2].films)
-    predictions: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
-    for (repeat, _, data), known in zip(rounds, levels):
-        test, scores = data.split("test").index, data.split("train").score
-        constants = {"mean baseline": scores.mean(), "median": scores.median()}
-        for name, points in (constants | known["test"]).items():
-            predictions[name][repeat, test] = points
-    return dict(predictions)
+    rows: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
+    for (repeat, _, data), predicted in zip(rounds, predictions):
+        for name, points in predicted.items():
+            rows[name][repeat, data.split("test").index] = points
+    return dict(rows)
 
 
 def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws: int = 5) -> pd.DataFrame:

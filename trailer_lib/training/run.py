@@ -23,22 +23,9 @@ from trailer_lib.networks import FilmRegressor, build
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings, trains
-from trailer_lib.training.batches import process_place, split_loader, train_loader
-from trailer_lib.training.checkpoints import (
-    FEATURES,
-    LAST,
-    LOG,
-    RUNS,
-    SETTINGS,
-    AtomicCheckpoints,
-    Checkpoints,
-    OnEpoch,
-    TimeEstimate,
-    recording,
-    resumable_model,
-    resumed_settings,
-    write_epoch,
-)
+from trailer_lib.training import checkpoints
+from trailer_lib.training.batches import film_loader, process_place, train_loader
+from trailer_lib.training.checkpoints import FEATURES, LAST, LOG, RUNS, SETTINGS, OnEpoch
 from trailer_lib.training.frozen import fit_head
 from trailer_lib.training.module import TrailerModule
 from trailer_lib.training.scoring import Run, score_validation_films
@@ -64,7 +51,7 @@ def train(
     if not settings.origins:  # made by hand: what its scheme and settings.toml say is not in it yet
         settings = project.settings("train", settings)
     if resume:
-        settings = resumed_settings(models, settings)
+        settings = checkpoints.resumed_settings(models, settings)
     else:
         settings.refuse_idle()
         for line in settings.idle(("settings.toml",)):
@@ -89,7 +76,7 @@ def fit(
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=hidden) as progress:
         on_epoch = on_epoch or partial(_advance, progress)
         if runs and first:
-            on_epoch = recording(runs, settings, data, on_epoch)
+            on_epoch = checkpoints.recording(runs, settings, data, on_epoch)
         module = new_module(project, data, settings)
         if first:
             files.write_json(models / SETTINGS, settings.as_dict())
@@ -174,7 +161,7 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
     module.history.append({"epoch": 0, **losses, "lr": 0.0})
     module.network.train()
     if process_place().rank == 0:
-        write_epoch(models, module, module.network)
+        checkpoints.write_epoch(models, module, module.network)
 
 
 def _train_by_gradients(
@@ -182,7 +169,7 @@ def _train_by_gradients(
 ) -> None:
     settings, average = module.settings, None
     if resume:
-        last = resumable_model(models, module)
+        last = checkpoints.resumable_model(models, module)
         if settings.head != "linear":  # its tensors are loaded by Lightning
             module.facts["head"], module.network.fitted = last.facts["head"], True
             module.network.train()
@@ -191,11 +178,11 @@ def _train_by_gradients(
         device = "cuda" if torch.cuda.is_available() else None  # where Lightning would keep it on the CPU
         average = WeightAveraging(device, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
-    callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, average)]
-    callbacks += [TimeEstimate(print)] if timed else []
+    callbacks = [*[average] * (average is not None), checkpoints.Checkpoints(models, on_epoch, average)]
+    callbacks += [checkpoints.TimeEstimate(print)] if timed else []
     with _interruptible(module):
         _trainer(settings, callbacks).fit(
-            module, train_loader(data, settings, process_place()), split_loader(data, settings, "val"),
+            module, train_loader(data, settings, process_place()), film_loader(data, settings, data.split("val").index),
             ckpt_path=models / LAST if resume else None, weights_only=True,
         )  # fmt: skip
 
@@ -208,7 +195,7 @@ def _trainer(settings: TrainSettings, callbacks: list[pl.Callback]) -> pl.Traine
         max_epochs=settings.epochs, accelerator="auto", devices=place.local_count,
         num_nodes=place.count // place.local_count, strategy="ddp" if several else "auto",
         sync_batchnorm=several and torch.cuda.is_available(), precision=settings.precision, callbacks=callbacks,
-        plugins=[AtomicCheckpoints()], logger=False, enable_checkpointing=False, enable_model_summary=False,
+        plugins=[checkpoints.AtomicCheckpoints()], logger=False, enable_checkpointing=False, enable_model_summary=False,
         enable_progress_bar=False, num_sanity_val_steps=0, deterministic="warn",
     )  # fmt: skip
 
