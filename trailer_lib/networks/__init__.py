@@ -1,7 +1,7 @@
 """A backbone's name -> a regressor over the frames of a film, and its file.
 
-`libraries`: torchvision's and timm's networks by name. `weights`: from a file into a network. `backbone`: its first
-layer and its stages. `regressor`: frames -> a score. `model_file`: models/*.pt, and their export to ONNX.
+`pretrained`: torchvision's and timm's networks by name, and their weights. `backbone`: first layer and stages.
+`regressor`: frames -> a score. `model_file`: models/*.pt, and their export to ONNX.
 """
 
 import lazy_loader

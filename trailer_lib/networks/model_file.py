@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from trailer_lib import __version__, files
 from trailer_lib.errors import TrailerError
+from trailer_lib.networks.pretrained import load_file, tensors_in
 from trailer_lib.networks.regressor import FilmRegressor, restore
-from trailer_lib.networks.weights import load_file, tensors_in
 from trailer_lib.settings import DatasetSettings, TrainSettings
 
 FORMAT = 4  # higher wherever a name or a meaning in the facts changes

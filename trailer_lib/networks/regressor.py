@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError, suggestion
 from trailer_lib.networks.backbone import Trunk, freeze_parts, run_on_shapes, stage_features, stage_widths, widen_stem
-from trailer_lib.networks.libraries import library_of
-from trailer_lib.networks.weights import Weights, fill, load, loading_report, read_weights
+from trailer_lib.networks.pretrained import Weights, fill, library_of, load, loading_report, read_weights
 from trailer_lib.settings import TrainSettings
 
 AGGREGATIONS = ("channels", "mean", "attention")

@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 BEST, LAST, HISTORY, SETTINGS = "best_model.pt", "last_model.pt", "history.csv", "settings.json"
 RESULTS, PREDICTIONS = "results.json", "predictions.csv"
 RUNS = "runs"
-NAMELESS = ("precision", "loader_workers")  # of speed alone: they do not name a run
+NAMELESS = ("scheme", "precision", "loader_workers")  # the last two are of speed alone: they do not name a run
 FEATURES = "features"  # the folder of cached features, of all runs: another scheme or fold needs the same ones
 # What may differ when a run is resumed: how long it takes, what reads its batches, how it is tested.
 FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
@@ -140,13 +140,9 @@ class EarlierRun(NamedTuple):
 
 def run_name(settings: TrainSettings) -> str:
     """The scheme, and the settings that the user chose beside it."""
-    chosen = {name: value for name, value in settings.changed().items() if _is_chosen(settings, name)}
-    return ", ".join([settings.scheme, *(f"{name}={value}" for name, value in chosen.items())])
-
-
-def _is_chosen(settings: TrainSettings, name: str) -> bool:
-    own = name in ("scheme", *NAMELESS)
-    return not own and settings.origins.get(name) not in (None, "settings.toml", f"scheme {settings.scheme!r}")
+    others = (None, "settings.toml", f"scheme {settings.scheme!r}")
+    names = [name for name in settings.changed() if name not in NAMELESS and settings.origins.get(name) not in others]
+    return ", ".join([settings.scheme, *(f"{name}={getattr(settings, name)}" for name in names)])
 
 
 def recording(runs: Path, settings: TrainSettings, data: Dataset, on_epoch: OnEpoch) -> OnEpoch:

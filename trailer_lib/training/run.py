@@ -3,8 +3,6 @@
 import gc
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -33,13 +31,9 @@ from trailer_lib.training.sources import mean_loss
 
 
 def train(
-    project: Project,
-    settings: TrainSettings,
-    on_epoch: OnEpoch | None = None,
-    models: Path | None = None,
-    data: Dataset | None = None,
-    resume: bool = False,
-) -> Run:
+    project: Project, settings: TrainSettings, on_epoch: OnEpoch | None = None, models: Path | None = None,
+    data: Dataset | None = None, resume: bool = False,
+) -> Run:  # fmt: skip
     """Train on `data`, else on the project's dataset; all is written to `models` or project.models.
 
     `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr; without it a progress bar is shown. A
@@ -180,15 +174,23 @@ def _train_by_gradients(
     # The average comes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), checkpoints.Checkpoints(models, on_epoch, average)]
     callbacks += [checkpoints.TimeEstimate(print)] if timed else []
-    with _interruptible(module):
-        _trainer(settings, callbacks).fit(
-            module, train_loader(data, settings, process_place()), film_loader(data, settings, data.split("val").index),
-            ckpt_path=models / LAST if resume else None, weights_only=True,
-        )  # fmt: skip
+    loaders = train_loader(data, settings, process_place()), film_loader(data, settings, data.split("val").index)
+    ckpt_path = models / LAST if resume else None
+    try:
+        _trainer(settings, callbacks).fit(module, *loaders, ckpt_path=ckpt_path, weights_only=True)
+    except (SystemExit, KeyboardInterrupt):  # Lightning turns Ctrl-C into sys.exit, and a notebook stays open
+        epochs = int(module.history[-1]["epoch"]) if module.history else 0
+        done = f"stopped after {epochs} of {settings.epochs} epochs"
+        raise Stopped(f"{done}; resume=True (--resume) continues with the same settings" if epochs else done) from None
 
 
 def _trainer(settings: TrainSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
-    _silence_lightning()
+    """Without banners, and without hints about loader workers: one process reads a batch fast enough."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec", "in eval mode at the start"
+    for hint in hints:
+        warnings.filterwarnings("ignore", f".*{hint}.*")
     place = process_place()
     several = place.count > 1
     return pl.Trainer(
@@ -200,26 +202,6 @@ def _trainer(settings: TrainSettings, callbacks: list[pl.Callback]) -> pl.Traine
     )  # fmt: skip
 
 
-def _silence_lightning() -> None:
-    """No banners, and no hints about loader workers: one process reads a batch fast enough."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec", "in eval mode at the start"
-    for hint in hints:
-        warnings.filterwarnings("ignore", f".*{hint}.*")
-
-
 def _advance(progress: tqdm, history: pd.DataFrame) -> None:
     progress.set_postfix(history.iloc[-1][["train_loss", "val_loss"]].round(3).to_dict(), refresh=False)
     progress.update(int(history.epoch.iloc[-1]) - progress.n)
-
-
-@contextmanager
-def _interruptible(module: TrailerModule) -> Iterator[None]:
-    """Lightning turns Ctrl-C into sys.exit; a notebook, which stays open, gets an error that says what is kept."""
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        epochs = int(module.history[-1]["epoch"]) if module.history else 0
-        done = f"stopped after {epochs} of {module.settings.epochs} epochs"
-        raise Stopped(f"{done}; resume=True (--resume) continues with the same settings" if epochs else done) from None
