@@ -7,16 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn import compose, dummy, ensemble, impute, linear_model, model_selection, preprocessing
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer
-from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from trailer_lib.catalog import IMDB_ID, METADATA, parse_number, read_rows
 from trailer_lib.dataset import Dataset
@@ -75,8 +69,8 @@ def best_predictions(models: dict[str, BaseEstimator], train: Any, scores: np.nd
 
 def best_model(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray) -> tuple[str, np.ndarray]:
     """The name of the best model, and its predictions for the `train` films, each by a fit without it."""
-    folds = KFold(min(FOLDS, len(scores)), shuffle=True, random_state=0)
-    inner = {name: cross_val_predict(model, train, scores, cv=folds) for name, model in models.items()}
+    folds = model_selection.KFold(min(FOLDS, len(scores)), shuffle=True, random_state=0)
+    inner = {name: model_selection.cross_val_predict(model, train, scores, cv=folds) for name, model in models.items()}
     best = min(inner, key=lambda name: ((inner[name] - scores) ** 2).mean())
     return best, inner[best]
 
@@ -131,26 +125,26 @@ def missing_baselines(train: pd.DataFrame) -> dict[str, str]:
 def candidates(train: pd.DataFrame, name: str) -> dict[str, BaseEstimator]:
     """The models to choose from for a baseline: ridge, and boosting where there are enough train films."""
     if name == "mean baseline":
-        return {"mean": DummyRegressor()}
-    columns, ridge = _columns(train, name), RidgeCV(alphas=ALPHAS)
+        return {"mean": dummy.DummyRegressor()}
+    columns, ridge = _columns(train, name), linear_model.RidgeCV(alphas=ALPHAS)
     if name == "genre only":  # pairs of genres do for ridge what boosting would: nMSE 0.80, without them 0.81
         return {"ridge": make_pipeline(columns, ridge)}
     # Small random steps, for hundreds to thousands of films (Friedman 2002, stochastic gradient boosting).
-    boosting = GradientBoostingRegressor(
+    boosting = ensemble.GradientBoostingRegressor(
         n_estimators=300, learning_rate=0.04, max_depth=4, subsample=0.5, max_features=0.3, min_samples_leaf=10,
         random_state=0,
     )  # fmt: skip
     models = {"ridge": ridge} | ({"boosting": boosting} if len(train) >= BOOSTING_FILMS else {})
-    return {kind: make_pipeline(columns, StandardScaler(), model) for kind, model in models.items()}
+    return {kind: make_pipeline(columns, preprocessing.StandardScaler(), model) for kind, model in models.items()}
 
 
-def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
+def _columns(train: pd.DataFrame, name: str) -> compose.ColumnTransformer:
     """The baseline's columns of a table of films as numbers, float [films, n]."""
     present = [column for column in BASELINES[name] if column in train]
     terms = partial(genre_terms, pairs=name == "genre only")
     genres = CountVectorizer(lowercase=False, analyzer=terms, vocabulary=sorted(set().union(*map(terms, train.genres))))
-    numbers = SimpleImputer(add_indicator=True, keep_empty_features=True)
-    categories = OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")
+    numbers = impute.SimpleImputer(add_indicator=True, keep_empty_features=True)
+    categories = preprocessing.OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")
     people = {role: [column for column in present if column.startswith(role)] for role in ("director", "actor")}
     steps = [
         ("genres", genres, "genres"),
@@ -158,7 +152,7 @@ def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
         ("categories", categories, [column for column in present if column in CATEGORIES]),
         *((role, TrackRecord(), [*names, "year"]) for role, names in people.items() if names),
     ]
-    return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
+    return compose.ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
 
 
 def metadata_table(films: pd.DataFrame) -> pd.DataFrame:

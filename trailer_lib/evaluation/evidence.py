@@ -11,11 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn import impute, linear_model, pipeline, preprocessing
 
 from trailer_lib import catalog
 from trailer_lib.dataset import assign_folds
@@ -220,15 +216,17 @@ def fold_rows(films: pd.DataFrame, features: dict[str, np.ndarray], test: np.nda
 def stack(predictions: Iterable[baselines.FoldPredictions], scores: np.ndarray) -> np.ndarray:
     """Several models' predictions for the test films, weighted by at least 0 (Breiman 1996, stacked regressions)."""
     _, inner, outer = zip(*predictions)
-    return LinearRegression(positive=True).fit(np.transpose(inner), scores).predict(np.transpose(outer))
+    return linear_model.LinearRegression(positive=True).fit(np.transpose(inner), scores).predict(np.transpose(outer))
 
 
-def feature_heads() -> dict[str, BaseEstimator]:
+def feature_heads() -> dict[str, pipeline.Pipeline]:
     """Ways to predict the score from rows of features, float [films, columns] with nan where unknown."""
-    steps = SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), RidgeCV(np.logspace(0, 6, 19))
+    filled = impute.SimpleImputer(strategy="median", keep_empty_features=True)
+    ridge = preprocessing.StandardScaler(), linear_model.RidgeCV(np.logspace(0, 6, 19))
     # Features of a ReLU network are many small values and a few large ones: their roots are nearer to normal.
-    roots = FunctionTransformer(lambda values: np.sign(values) * np.sqrt(np.abs(values)))
-    return {"ridge": make_pipeline(*steps), "ridge on roots": make_pipeline(steps[0], roots, *steps[1:])}
+    roots = preprocessing.FunctionTransformer(lambda values: np.sign(values) * np.sqrt(np.abs(values)))
+    steps = {"ridge": (filled, *ridge), "ridge on roots": (filled, roots, *ridge)}
+    return {name: pipeline.make_pipeline(*parts) for name, parts in steps.items()}
 
 
 def evidence_table(results: dict) -> pd.DataFrame:

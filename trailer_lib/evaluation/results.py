@@ -68,10 +68,7 @@ def result_warnings(results: dict) -> list[str]:
 
 
 def error_table(predictions: pd.DataFrame, fewest: int = 3) -> pd.DataFrame:
-    """Films, MAE and mean error in IMDb points by genre and by decade; groups of at least `fewest` films.
-
-    `predictions`: a row a film, with genres, year and `error`, predicted minus true.
-    """
+    """By genre and by decade: films, at least `fewest`, and the mean of |`error`| and of `error`, in IMDb points."""
     genres = predictions.assign(group=predictions.genres.str.split("|")).explode("group")
     decades = predictions.assign(group=(predictions.year // 10 * 10).astype(str) + "s")
     groups = pd.concat([genres[genres.group != ""], decades]).groupby("group").error
@@ -95,7 +92,8 @@ def difference_table(results: dict) -> pd.DataFrame:
 def compare_schemes(films: pd.DataFrame, schemes: list[str], rows: Rows, baselines: Rows) -> dict:
     """The result of training.compare as plain numbers: its schemes' rows, the best scheme first, and the baselines.
 
-    `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error."""
+    `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error.
+    """
     truth, median = films.score.to_numpy(), baselines.pop("median")
     if "metadata" in rows and len(baselines) > 1:  # the row of the richest level
         baselines.popitem()

@@ -29,10 +29,7 @@ def case_of(parts: Mapping[str, float], sources: Collection[str]) -> Case:
 
 
 def rows_of(sources: Collection[str], parts: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The rows of a result by name, each with its sources, out of those that are set and have `parts`; the last is all.
-
-    frames, sound, frames + sound, metadata, all; a single source is one row.
-    """
+    """The rows of a result, each with its `sources` that have `parts`: frames, ..., all; a single source is one row."""
     trailer = tuple(name for name in TRAILER if name in sources and name in parts)
     rows = {name: (name,) for name in trailer} | ({"frames + sound": trailer} if len(trailer) > 1 else {})
     if "metadata" in sources and {*parts} & {*METADATA_PARTS}:
@@ -96,12 +93,9 @@ class Stack:
         return {name: float(weight * (parts[name] - self.mean)) for name, weight in zip(case, self.fit(case).weights)}
 
     def predict_case(self, parts: Mapping[str, np.ndarray], case: Case) -> tuple[np.ndarray, np.ndarray]:
-        """The films that have all parts of a case, int [n], and their predictions by it, float64 [n] in IMDb points.
-
-        Of the validation films themselves (`parts` is self.parts) each by a fit without it.
-        """
+        """The films that have all parts of a case, int [n], and their predictions by it, float64 [n] in IMDb points."""
         fit = self.fit(case)
-        if parts is self.parts:
+        if parts is self.parts:  # of the validation films: each by a fit without it
             return fit.films, fit.predicted
         films = np.flatnonzero(np.logical_and.reduce([~np.isnan(parts[name]) for name in case]))
         return films, self._points(np.column_stack([parts[name][films] for name in case]) - self.mean, fit.weights)

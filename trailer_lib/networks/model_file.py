@@ -30,6 +30,10 @@ class ModelFile:
     network: FilmRegressor
     facts: dict[str, Any]
 
+    @property
+    def settings(self) -> TrainSettings:
+        return TrainSettings.layered({"the model file": self.facts["settings"]})
+
     def points(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised predictions in IMDb points, clipped to 1 and 10."""
         return np.clip(standardised * self.facts["score_sd"] + self.facts["score_mean"], LOWEST, HIGHEST)
@@ -134,8 +138,7 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
 def _metadata(model: ModelFile) -> dict[str, str]:
     """What a user of the ONNX file must know, by name; all values are text, "errors" is JSON."""
     facts, results = model.facts, model.facts["results"]
-    dataset = DatasetSettings.layered({"the model file": facts["dataset"]})
-    settings = TrainSettings.layered({"the model file": facts["settings"]})
+    dataset, settings = DatasetSettings.layered({"the model file": facts["dataset"]}), model.settings
     errors = {row: float(results["metrics"][row]["MAE"]["value"]) for row in ("frames", "mean baseline")}
     others = [source for source in settings.sources if source != "frames"]
     full = f"; trailer_lib's prediction also takes {' and '.join(others)}: it differs, and so does its verdict"

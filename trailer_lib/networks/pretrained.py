@@ -66,10 +66,7 @@ class Torchvision:
 
 
 def _drop_random_classifier(network: nn.Module, loaded: Collection[str]) -> None:
-    """Remove the hidden layers of a classifier (VGG's) for which a file of the trunk alone has no weights.
-
-    A hundred million random weights between a pretrained trunk and few films would only add noise.
-    """
+    """Remove a classifier's hidden layers (VGG's 100 M weights) that a file lacks: at random they would add noise."""
     classifier = getattr(network, "classifier", None)
     if not isinstance(classifier, nn.Sequential) or any(name.startswith("classifier.") for name in loaded):
         return
@@ -133,10 +130,7 @@ def library_of(backbone: str) -> Torchvision | Timm:
 
 
 def load_file(path: Path) -> Any:
-    """torch.load of tensors, numbers, texts, lists and dicts; nothing in the file is executed.
-
-    Any exception when it is damaged, hostile, or would be larger in memory.
-    """
+    """torch.load without executing anything in the file; any exception for one that is damaged, hostile, or grows."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):

@@ -161,7 +161,7 @@ def _predict_fold(folder: Path, fold: Fold, cache: Path) -> dict[str, list[float
     fit_sound(model, fold.data, cache)
     val, test = (film_parts(model, fold.data, split, cache, fold.levels[split]) for split in ("val", "test"))
     stack = evaluation.Stack(fold.data.split("val").score, val, model.facts["score_mean"])
-    rows = stack.rows(test, model.facts["settings"]["sources"])
+    rows = stack.rows(test, model.settings.sources)
     return {name: points.tolist() for name, points in rows.items()}
 
 

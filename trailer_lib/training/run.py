@@ -139,10 +139,7 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
-    """Put a head fitted on frozen features into the network: the model of epoch 0, and the best one so far.
-
-    Without frames among the sources it says the mean score of every film.
-    """
+    """Put a head fitted on frozen features, without frames one that says the mean, into the network: epoch 0."""
     if "frames" in module.settings.sources:
         module.facts["head"] = fit_head(module.network, data, cache)
         losses = {split: mean_loss(module, data, split, cache) for split in ("train", "val")}

@@ -19,7 +19,7 @@ from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.project import Project
 from trailer_lib.training.batches import process_place
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
-from trailer_lib.training.sources import Parts, cached, case_errors, film_parts, fit_sound, look, train_settings
+from trailer_lib.training.sources import Parts, cached, case_errors, film_parts, fit_sound, look
 
 TESTS = "tests.json"  # a hash of the test films -> how many times they have been scored
 PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # of predictions.csv; then each row of the result
@@ -79,10 +79,7 @@ def score_validation_films(project: Project, data: Dataset, models: Path) -> Sco
 
 
 def score_test_films(project: Project, data: Dataset, models: Path) -> Scores:
-    """Score the test films with best_model.pt, into the model file, results.json and predictions.csv.
-
-    results.json also says how many times these films have been scored, by any model, since the split was made.
-    """
+    """Score the test films with best_model.pt, into the model file, results.json and predictions.csv, and count it."""
     model = read_model(models / BEST)
     if "validation" not in model.facts:
         raise TrailerError(f"{models / BEST}: its training has not finished: resume it (--resume), or train anew")
@@ -101,7 +98,7 @@ def _write_scores(
     train, films, validation = data.split("train"), data.split(split), model.facts["validation"]
     stack = evaluation.Stack(validation["score"], validation["parts"], model.facts["score_mean"])
     parts = stack.parts if parts is None else parts
-    rows = stack.rows(parts, model.facts["settings"]["sources"])
+    rows = stack.rows(parts, model.settings.sources)
     results = evaluation.compare_with_baselines(train, films, rows, levels, {"val": "validation"}.get(split, split))
     results["cases"] = case_errors(stack, parts, films.score.to_numpy(), train.score.median())
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
@@ -137,7 +134,7 @@ def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
     """An index of the train films, at most INDEX_FILMS, by what the head sees of evenly spaced frames of each."""
     films = data.split("train")
     films = films.iloc[np.unique(np.linspace(0, len(films) - 1, INDEX_FILMS).astype(int))]
-    (features,) = look(model.network, data, train_settings(model), films.index, [None], cached(model, cache))
+    (features,) = look(model.network, data, model.settings, films.index, [None], cached(model, cache), head=False)
     mean, sd = features.mean(0), features.std(0)
     sd[sd < 1e-6] = 1.0
     standardised = ((features - mean) / sd).astype(np.float16)

@@ -1,12 +1,10 @@
 """What each source says of a split's films: the network of their frames, a head on their sound, their metadata."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
@@ -22,57 +20,44 @@ Parts = dict[str, np.ndarray]
 
 def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
     """The network's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
-    settings = train_settings(model)
-    views = [None] if settings.views == 1 else range(settings.views)
-    standardised = _standardised(model.network, data, settings, split, views, cached(model, cache))
-    return model.points(standardised.mean(0))
+    views = [None] if model.settings.views == 1 else range(model.settings.views)
+    rows = data.split(split).index
+    return model.points(look(model.network, data, model.settings, rows, views, cached(model, cache)).mean(0))
 
 
 def mean_loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
     """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
-    cache = None if module.settings.aggregate == "channels" else cache
-    predicted = torch.from_numpy(_standardised(module.network, data, module.settings, split, [None], cache)[0])
-    scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
-    return float(module.loss(predicted, module.standardised(scores)))
-
-
-def _standardised(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, views: Iterable, cache: Path | None
-) -> np.ndarray:
-    """Standardised predictions of a split's films, of each view: float32 [views, films]."""
-    rows = data.split(split).index.to_numpy()
-    return look(network, data, settings, rows, views, cache, lambda features: network.head(features).squeeze(-1))
+    films, cache = data.split(split), None if module.settings.aggregate == "channels" else cache
+    (predicted,) = look(module.network, data, module.settings, films.index, [None], cache)
+    scores = module.standardised(torch.tensor(films.score.to_numpy(np.float32)))
+    return float(module.loss(torch.from_numpy(predicted), scores))
 
 
 def look(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, rows: np.ndarray, views: Iterable,
-    cache: Path | None, output: Callable[[Tensor], Tensor] = lambda features: features,
+    network: FilmRegressor, data: Dataset, settings: TrainSettings, rows: Sequence[int], views: Iterable,
+    cache: Path | None, head: bool = True,
 ) -> np.ndarray:  # fmt: skip
-    """`output` of the head's input for the films in `rows` of data.films: float32 [views, films, ...].
+    """Standardised predictions of the films in `rows`: float32 [views, films]; without `head` what it gets: [..., n].
 
     `views`: see evaluation_films. `cache`: the folder of cached features, None where there can be none.
     """
     with torch.inference_mode():
         if cache:
             films = {view or 0: evaluation_films(data, settings, view) for view in views}
-            return output(frozen_features(network, data, rows, films, cache)).cpu().numpy()
+            features = frozen_features(network, data, rows, films, cache)
+            return (network.head(features).squeeze(-1) if head else features).cpu().numpy()
         network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        found = []
+        output, found = network.score if head else network.features, []
         for view in views:
             batches = (frames.to(network.mean.device) for frames, *_ in film_loader(data, settings, rows, view))
-            found.append(torch.cat([output(network.features(network.normalise(frames))) for frames in batches]))
+            found.append(torch.cat([output(network.normalise(frames)) for frames in batches]))
         return torch.stack(found).float().cpu().numpy()
-
-
-def train_settings(model: ModelFile) -> TrainSettings:
-    return TrainSettings.layered({"the model file": model.facts["settings"]})
 
 
 def cached(model: ModelFile, cache: Path) -> Path | None:
     """`cache` if single frames' features are in it: the backbone is frozen, or the best epoch is the fitted head."""
-    settings = train_settings(model)
-    untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
-    return cache if untrained and settings.aggregate != "channels" else None
+    untrained = model.settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
+    return cache if untrained and model.settings.aggregate != "channels" else None
 
 
 def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
@@ -80,7 +65,7 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
 
     `sound`: its weight, float32 [n], and bias, the number of films, facts of the fit; `no_sound`: the reason.
     """
-    if "sound" not in model.facts["settings"]["sources"]:
+    if "sound" not in model.settings.sources:
         return
     train = data.split("train")
     rows = train.index[[len(data.film_sound(row)) > 0 for row in train.index]]
@@ -94,12 +79,9 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
     model.facts["sound"] = {"weight": head.weight.detach()[0], "bias": head.bias.item(), "films": len(rows), **facts}
 
 
-def sound_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
-    """The backbone's features of the sound of films, means over their clips: float32 [films, n]; nan without sound.
-
-    A clip is a grey picture in the place of a frame, or of all stacked frames.
-    """
-    stacked = network.frames if network.aggregate == "channels" else 1
+def sound_features(network: FilmRegressor, data: Dataset, rows: Sequence[int], cache: Path) -> np.ndarray:
+    """The backbone's features of the sound of films, means over their clips: float32 [films, n]; nan without sound."""
+    stacked = network.frames if network.aggregate == "channels" else 1  # a clip stands for a frame, or for all of them
     features = Features(network, data.sound, np.repeat(np.arange(len(data.sound))[:, None], stacked, 1), cache)
     films = np.full((len(rows), network.width), np.nan, np.float32)
     for number, row in enumerate(rows):
@@ -108,17 +90,12 @@ def sound_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cach
     return films
 
 
-def sound_scores(sound: dict[str, Any], features: np.ndarray) -> np.ndarray:
-    """Standardised predictions, float64 [films], of the head in a model's facts from features, float32 [films, n]."""
-    return features.astype(np.float64) @ sound["weight"].double().numpy() + sound["bias"]
-
-
 def film_parts(model: ModelFile, data: Dataset, split: str, cache: Path, levels: Parts) -> Parts:
     """The parts of a split's films, each source's prediction in IMDb points: float64 [films], nan where it is unknown.
 
-    `levels`: those of metadata. TrailerError where no source of the model has anything to say.
+    `levels`: those of metadata. TrailerError without any part.
     """
-    sources, rows, parts = model.facts["settings"]["sources"], data.split(split).index.to_numpy(), {}
+    sources, rows, parts = model.settings.sources, data.split(split).index, {}
     if "frames" in sources:
         parts["frames"] = predict_points(model, data, split, cache).astype(np.float64)
     if "sound" in model.facts:
