@@ -63,16 +63,11 @@ class FoldPredictions(NamedTuple):
 
 def best_predictions(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray, test: Any) -> FoldPredictions:
     """Those of the scikit-learn regressor with the least squared error in cross-validation within `train`."""
-    best, inner = best_model(models, train, scores)
-    return FoldPredictions(best, inner, clone(models[best]).fit(train, scores).predict(test))
-
-
-def best_model(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray) -> tuple[str, np.ndarray]:
-    """The name of the best model, and its predictions for the `train` films, each by a fit without it."""
     folds = model_selection.KFold(min(FOLDS, len(scores)), shuffle=True, random_state=0)
     inner = {name: model_selection.cross_val_predict(model, train, scores, cv=folds) for name, model in models.items()}
     best = min(inner, key=lambda name: ((inner[name] - scores) ** 2).mean())
-    return best, inner[best]
+    outer = clone(models[best]).fit(train, scores).predict(test) if len(test) else np.empty(0)
+    return FoldPredictions(best, inner[best], outer)
 
 
 def genre_terms(genres: str, pairs: bool = True) -> list[str]:
@@ -180,7 +175,7 @@ def fit_metadata(train: pd.DataFrame) -> dict[str, Any]:
     """
     table = metadata_table(train)
     levels, scores = [name for name in METADATA_PARTS if name not in missing_baselines(table)], table.score.to_numpy()
-    kinds = {name: best_model(candidates(table, name), table, scores)[0] for name in levels}
+    kinds = {name: best_predictions(candidates(table, name), table, scores, table[:0]).model for name in levels}
     return {"films": table.to_dict("list"), "kinds": kinds}
 
 

@@ -6,10 +6,9 @@ The weights must fill the network's trunk whole.
 import zipfile
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +23,9 @@ STACKED = range(6, 301, 3)  # channels of 2 to 100 frames
 BACKBONE = "network.backbone."  # how the names of a backbone's tensors begin in a model file of this library
 
 
-@dataclass(frozen=True)
-class Weights:
-    """`state`, tensors by name, from `source`."""
-
+class Weights(NamedTuple):
     source: str
-    state: dict[str, Tensor]
+    state: dict[str, Tensor]  # by name
 
 
 class Torchvision:
@@ -110,11 +106,8 @@ class Timm:
             raise TrailerError(f"timm:{self.name} can't be a backbone ({reason}): choose another") from error
         facts = network.pretrained_cfg
         size = max(facts["input_size"][1:]) if facts.get("fixed_input_size") else 0
-        # The name of a layer, or names: CrossViT has two first ones.
-        first, last = (
-            (names,) if isinstance(names, str) else tuple(names or ())
-            for names in (facts.get("first_conv"), facts.get("classifier"))
-        )
+        layers = [facts.get(key) or () for key in ("first_conv", "classifier")]  # a name, or CrossViT's two names
+        first, last = ((names,) if isinstance(names, str) else tuple(names) for names in layers)
         behind = tuple(f"{name}." for name in last)
         return Trunk(network, network.head_hidden_size, first, facts["mean"], facts["std"], size, behind)
 
@@ -199,9 +192,8 @@ def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
     differ += [name for name in state if name not in expected and name.split(".")[0] in children]
     differ = [name for name in differ if not name.startswith(trunk.behind) and not name.endswith("num_batches_tracked")]
     if differ:
-        raise TrailerError(
-            f"{weights.source}: {len(differ)} tensors do not fit, {differ[0]} first: another backbone's?"
-        )
+        wrong = f"{len(differ)} tensors do not fit, {differ[0]} first"
+        raise TrailerError(f"{weights.source}: {wrong}: another backbone's?")
     fitting = {name: value for name, value in state.items() if name in expected and expected[name].shape == value.shape}
     load(trunk.network, fitting, strict=False)
     return stacked

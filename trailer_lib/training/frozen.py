@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
 from trailer_lib import files
@@ -30,8 +31,6 @@ def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -
     Ridge regression on standardised features; alpha by leave-one-out. `blocks`: the numbers of features that belong
     together; each block gets the same weight, so that a network's few early features count as much as its late ones.
     """
-    from sklearn.linear_model import RidgeCV
-
     if len(features) < MIN_FILMS:
         remedy = "scrape more, or set head='linear'"
         raise TrailerError(f"head='ridge' needs at least {MIN_FILMS} train films, not {len(features)}: {remedy}")
