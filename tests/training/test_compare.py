@@ -141,8 +141,11 @@ def test_only_what_is_new_or_changed_is_trained_and_a_line_says_so(
     builder.build(project, project.settings("dataset", size=40))
     comparison.compare(project, one, FOLDS)
     assert runs[2 * FOLDS :] == all_folds("one frame")
+    data = Dataset.open(project)
+    comparison.compare(project, one, FOLDS, data=replace(data, films=data.films.assign(genres="Drama")))
+    assert runs[3 * FOLDS :] == all_folds("one frame")
     reasons = [line.partition("scheme 'one frame' is trained anew: ")[2] for line in caplog.messages]
-    assert reasons == ["lr=0.0001, not 0.001", "other films or folds than it was started with"]
+    assert reasons == ["lr=0.0001, not 0.001", *["other films or folds than it was started with"] * 2]
 
 
 def test_a_damaged_result_is_trained_again_and_what_other_settings_left_is_not_resumed(

@@ -1,8 +1,4 @@
-"""Predictions in, numbers that can be believed out: metrics with intervals, beside baselines that see no trailer.
-
-`metrics`: metrics and intervals. `baselines`: what metadata alone predicts. `stacking`: one prediction of several
-sources'. `results`: a split's result beside the baselines. `evidence`: what tables of trailer features add.
-"""
+"""Predictions in, numbers that can be believed out: metrics with intervals, beside baselines that see no trailer."""
 
 import lazy_loader
 

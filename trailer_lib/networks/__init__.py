@@ -1,8 +1,4 @@
-"""A backbone's name -> a regressor over the frames of a film, and its file.
-
-`pretrained`: torchvision's and timm's networks by name, and their weights. `backbone`: first layer and stages.
-`regressor`: frames -> a score. `model_file`: models/*.pt, and their export to ONNX.
-"""
+"""A backbone's name -> a regressor over the frames of a film, and its file."""
 
 import lazy_loader
 
