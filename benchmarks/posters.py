@@ -29,7 +29,7 @@ from trailer_lib.networks import read_model
 from trailer_lib.project import Project
 from trailer_lib.training import BEST
 from trailer_lib.training.run import fit
-from trailer_lib.training.sources import film_parts, predict_points
+from trailer_lib.training.sources import film_parts
 
 HERE = Path(__file__).resolve().parent
 POSTERS, TABLE = trials.SHARED / "real" / "posters", trials.SHARED / "real" / "excels" / "movie_metadata.csv"
@@ -154,7 +154,7 @@ def stack_folds(count: int) -> dict[str, Any]:
         parts = {}
         for name in ("val", "test"):
             levels = metadata_levels(fitted, split.split(name))
-            parts[name] = film_parts(model, split, name, cache, predict_points(model, split, name, cache), levels)
+            parts[name] = film_parts(model, split, name, cache, levels)
         test, mean = split.split("test"), float(split.split("train").score.mean())
         stack = Stack(split.split("val").score, parts["val"], mean)
         for name, case in CASES.items():

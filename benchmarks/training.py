@@ -24,7 +24,7 @@ from trailer_lib import files
 from trailer_lib.dataset import Dataset
 from trailer_lib.networks import build
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import split_loader, train_loader
+from trailer_lib.training.batches import film_loader, train_loader
 from trailer_lib.training.module import TrailerModule, make_optimizer
 
 HERE = Path(__file__).resolve().parent
@@ -61,7 +61,7 @@ def endless(data: Dataset, settings: TrainSettings) -> Batches:
 
 
 def constant(data: Dataset, settings: TrainSettings) -> Batches:
-    batch = next(iter(split_loader(data, settings, "train")))
+    batch = next(iter(film_loader(data, settings, data.split("train").index)))
     batch = (batch[0].contiguous().to(DEVICE), batch[1].to(DEVICE), *batch[2:])
     while True:
         yield batch

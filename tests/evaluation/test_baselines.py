@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import baselines, metrics, results
+from trailer_lib.evaluation import baselines, evidence, metrics, results
 from trailer_lib.evaluation.baselines import FoldPredictions
 from trailer_lib.project import Project
 
@@ -40,7 +40,7 @@ def films(count: int = 120, seed: int = 0, **columns: object) -> pd.DataFrame:
 
 
 def nmse(train: pd.DataFrame, test: pd.DataFrame, name: str) -> float:
-    predicted = baselines.baseline_predictions(train, test, [name])[name]
+    predicted = baselines.fit_baselines(train, test, [name])[name].outer
     return float(metrics.nmse(test.score.to_numpy(), predicted))
 
 
@@ -79,9 +79,9 @@ def test_boosting_is_chosen_where_it_is_the_better(monkeypatch: pytest.MonkeyPat
      {"runtime_minutes": pd.array([None] * 3, "Int64")}],
 )  # fmt: skip
 def test_a_film_with_unknown_cells_gets_a_prediction(unknown: dict) -> None:
-    predictions = baselines.baseline_predictions(films(2), films(3, **unknown))
+    predictions = baselines.fit_baselines(films(2), films(3, **unknown))
     assert list(predictions) == list(baselines.BASELINES)
-    assert all(np.isfinite(predicted).all() for predicted in predictions.values())
+    assert all(np.isfinite(predicted.outer).all() for predicted in predictions.values())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_baseline_without_its_columns_is_left_out_with_the_reason(gone: list[s
     empty = {column: np.nan if column in ("runtime_minutes", *baselines.NUMBERS) else "" for column in gone}
     train, test = (films(count).assign(**empty) if blank else films(count).drop(columns=gone) for count in (30, 5))
     reasons = baselines.missing_baselines(train)
-    assert list(baselines.baseline_predictions(train, test)) == list(baselines.BASELINES)[:left]
+    assert list(baselines.fit_baselines(train, test)) == list(baselines.BASELINES)[:left]
     assert list(reasons) == list(baselines.BASELINES)[left:]
     assert all(gone[0] in reason for reason in reasons.values())
 
@@ -167,8 +167,8 @@ def test_a_stack_weighs_its_models_and_none_below_zero() -> None:
     one, other = np.random.default_rng(0).normal(0, 1, (2, 200))
     truth = 2 * one + 0.5 * other + 6
     pair = [FoldPredictions("", part[:150], part[150:]) for part in (one, other)]
-    assert baselines.stack(pair, truth[:150]) == pytest.approx(truth[150:])
-    assert baselines.stack([FoldPredictions("", -one, -one)], one) == pytest.approx(np.full(200, one.mean()))
+    assert evidence.stack(pair, truth[:150]) == pytest.approx(truth[150:])
+    assert evidence.stack([FoldPredictions("", -one, -one)], one) == pytest.approx(np.full(200, one.mean()))
 
 
 @pytest.mark.parametrize("loss, constant, error", [("mse", np.mean, np.square), ("l1", np.median, np.abs)])

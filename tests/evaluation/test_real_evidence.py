@@ -25,9 +25,9 @@ def test_metadata_scores_what_was_measured_before(films: pd.DataFrame, monkeypat
     joined = films[films.imdb_id.isin(load(Project.open(REAL)).films.imdb_id)].reset_index(drop=True)
     errors = []
     for train, test in ShuffleSplit(amount(4, 1), test_size=0.15, random_state=0).split(joined):
-        predictions = baselines.baseline_predictions(joined.iloc[train], joined.iloc[test])
+        predictions = baselines.fit_baselines(joined.iloc[train], joined.iloc[test])
         truth = joined.score.to_numpy()[test]
-        errors.append([metrics.nmse(truth, predictions[name]) for name in ("genre only", "all metadata")])
+        errors.append([metrics.nmse(truth, predictions[name].outer) for name in ("genre only", "all metadata")])
     genre, every = np.mean(errors, 0)
     assert genre == pytest.approx(0.80, abs=amount(0.02, 0.08))
     assert 0.55 < every < 0.72

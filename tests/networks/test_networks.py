@@ -12,7 +12,7 @@ from torchvision import models
 from torchvision.models.regnet import BlockParams
 
 from trailer_lib.networks.backbone import Trunk, widen_stem
-from trailer_lib.networks.libraries import library_of
+from trailer_lib.networks.pretrained import library_of
 from trailer_lib.networks.regressor import AGGREGATIONS, FilmRegressor, build
 
 NAMES = models.list_models(module=models)

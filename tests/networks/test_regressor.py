@@ -11,7 +11,7 @@ from torch import nn
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.backbone import IMAGENET_MEAN, IMAGENET_SD
-from trailer_lib.networks.libraries import library_of
+from trailer_lib.networks.pretrained import library_of
 from trailer_lib.networks.regressor import FilmRegressor, build
 
 

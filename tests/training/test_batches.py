@@ -7,13 +7,13 @@ import torch
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.dataset.frames import evenly_spaced
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, augmented_batch, split_loader, train_loader
+from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, augmented_batch, film_loader, train_loader
 
 
 def order(data: Dataset, split: str, epoch: int, seed: int = 0) -> list[int]:
     """The rows of a split's films in the order of an epoch."""
     settings = TrainSettings(seed=seed, batch=5, frames=2)
-    batches = train_loader(data, settings) if split == "train" else split_loader(data, settings, split)
+    batches = train_loader(data, settings) if split == "train" else film_loader(data, settings, data.split(split).index)
     batches.sampler.set_epoch(epoch)
     return torch.cat([rows for _, _, rows, _ in batches]).tolist()
 
@@ -98,12 +98,12 @@ def test_reordered_frames_are_the_same_ones_in_another_order(data: Dataset) -> N
 
 def test_a_split_is_seen_with_evenly_spaced_frames_or_a_random_view(data: Dataset) -> None:
     settings = TrainSettings(frames=4)
-    batches = {view: by_film(split_loader(data, settings, "test", view)) for view in (None, 0, 1)}
+    batches = {view: by_film(film_loader(data, settings, data.split("test").index, view)) for view in (None, 0, 1)}
     row = data.split("test").index[0]
     even = data.film_frames(row)[evenly_spaced(data.films["count"][row], 4)].transpose(0, 3, 1, 2)
     assert batches[None][row] == np.ascontiguousarray(even).tobytes()
     assert len({batches[view][row] for view in batches}) == 3
-    assert by_film(split_loader(data, settings, "test", 1)) == batches[1]
+    assert by_film(film_loader(data, settings, data.split("test").index, 1)) == batches[1]
 
 
 def test_the_batch_to_look_at_is_augmented_and_says_how_much(data: Dataset) -> None:

@@ -61,14 +61,13 @@ def folder(project: Project, scheme: str, fold: int) -> Path:
 def test_a_fold_is_trained_without_a_test_and_the_final_comparison_takes_in_the_test_films_and_counts_it(
     dataset_root: Path, copy_of: Copy, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, whole = [], comparison.evaluation.metadata_parts
-    counting = lambda train, films: fitted.append(len(films)) or whole(train, films)  # noqa: E731
-    monkeypatch.setattr(comparison.evaluation, "metadata_parts", counting)
+    fitted, whole = [], comparison.evaluation.fit_metadata
+    monkeypatch.setattr(comparison.evaluation, "fit_metadata", lambda train: fitted.append(1) or whole(train))
     project, scheme = copy_of(dataset_root), {"dead": {"epochs": 1, "lr": 0.0, "frames": 1}}
     for times in (1, 2):
         found = comparison.compare(project, scheme, FOLDS, final=True)
         assert found["films"] == FILMS and f"have been scored {times} times" in found["warnings"][0]
-        assert fitted == [FILMS] * times * FOLDS  # once a fold, whatever the number of schemes
+        assert sum(fitted) == times * FOLDS  # once a fold, whatever the number of schemes
     assert runs == all_folds("dead")
     left = {path.name for path in folder(project, "dead", 0).iterdir()}
     assert left == {checkpoints.HISTORY, checkpoints.SETTINGS, comparison.STARTED, comparison.DONE}
@@ -142,8 +141,11 @@ def test_only_what_is_new_or_changed_is_trained_and_a_line_says_so(
     builder.build(project, project.settings("dataset", size=40))
     comparison.compare(project, one, FOLDS)
     assert runs[2 * FOLDS :] == all_folds("one frame")
+    data = Dataset.open(project)
+    comparison.compare(project, one, FOLDS, data=replace(data, films=data.films.assign(genres="Drama")))
+    assert runs[3 * FOLDS :] == all_folds("one frame")
     reasons = [line.partition("scheme 'one frame' is trained anew: ")[2] for line in caplog.messages]
-    assert reasons == ["lr=0.0001, not 0.001", "other films or folds than it was started with"]
+    assert reasons == ["lr=0.0001, not 0.001", *["other films or folds than it was started with"] * 2]
 
 
 def test_a_damaged_result_or_one_of_other_settings_is_trained_anew(

@@ -16,7 +16,7 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import run as run_file
 from trailer_lib.training import scoring, sources
-from trailer_lib.training.batches import split_loader
+from trailer_lib.training.batches import film_loader
 from trailer_lib.training.checkpoints import BEST, RESULTS
 
 
@@ -36,7 +36,7 @@ def test_a_prediction_is_the_mean_over_the_views(data: Dataset, tmp_path: Path, 
     settings, views = TrainSettings(frames=3, batch=4), []
     with torch.inference_mode():
         for view in range(5):
-            batches = split_loader(data, settings, "test", view)
+            batches = film_loader(data, settings, data.split("test").index, view)
             views.append(torch.cat([model.network(frames) for frames, *_ in batches]))
     torch.testing.assert_close(torch.from_numpy(points), torch.stack(views).mean(0) + 5)
     assert not torch.allclose(views[0], views[1])
@@ -70,7 +70,7 @@ def test_a_frozen_training_passes_no_frame_through_the_network_twice(
     dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, computed: list[int]
 ) -> None:
     """The fit, both losses, the test, the validation and the index all use the cached features."""
-    monkeypatch.setattr(sources, "_run_network", None)
+    monkeypatch.setattr(sources, "film_loader", None)
     project = copy_of(dataset_root)
     chosen = {"freeze": "backbone", "head": "ridge", "aggregate": "mean", "views": 2}
     trained(project, **chosen)

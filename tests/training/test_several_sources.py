@@ -62,6 +62,8 @@ def test_without_enough_sound_the_model_does_without_and_says_so(dataset_root: P
     results = trained(project, data=with_sound(data, silent=25), scheme="frozen").validation.results
     assert [row for row in results["metrics"] if row in ALL] == ["frames", "metadata", "all"]
     assert "train films have sound, too few" in results["warnings"][-1]
+    with pytest.raises(TrailerError, match="0 of 18 train films have sound, too few"):
+        trained(project, data=with_sound(data, silent=100), scheme="frozen", sources="sound")
 
 
 def test_sound_tells_what_it_holds_and_noise_tells_nothing(dataset_root: Path, copy_of: Copy, heard: Dataset) -> None:

@@ -23,7 +23,7 @@ from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import batches, module, scoring, sources
 from trailer_lib.training import run as run_file
-from trailer_lib.training.batches import split_loader
+from trailer_lib.training.batches import film_loader
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS, SETTINGS
 from trailer_lib.training.scoring import TESTS
 
@@ -33,7 +33,9 @@ def split_loss(path: Path, data: Dataset, split: str) -> float:
     model = read_model(path)
     settings = Project(Path("/")).settings("train", frames=model.facts["settings"]["frames"])
     with torch.inference_mode():
-        predicted = torch.cat([model.network(frames) for frames, *_ in split_loader(data, settings, split)]).numpy()
+        predicted = torch.cat(
+            [model.network(frames) for frames, *_ in film_loader(data, settings, data.split(split).index)]
+        ).numpy()
     truth = (data.split(split).score - model.facts["score_mean"]) / model.facts["score_sd"]
     return float(np.mean((predicted - truth) ** 2))
 

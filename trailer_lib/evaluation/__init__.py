@@ -1,16 +1,11 @@
-"""Predictions in, numbers that can be believed out: metrics with intervals, beside baselines that see no trailer.
-
-`metrics`: metrics and intervals. `baselines`: what metadata alone predicts. `stacking`: one prediction of several
-sources'. `results`: a split's result beside the baselines. `evidence`: what tables of trailer features add.
-"""
+"""Predictions in, numbers that can be believed out: metrics with intervals, beside baselines that see no trailer."""
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "baselines": "BASELINES add_metadata baseline_losses baseline_predictions fit_metadata genre_loss"
-        " median_prediction metadata_levels metadata_parts metadata_table missing_baselines".split(),
+        "baselines": "BASELINES add_metadata baseline_losses fit_metadata genre_loss metadata_levels".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features read_tables".split(),
         "metrics": "GAINS HIGHEST LEVELS LOWEST Metric collapsed conformal_intervals difference evaluate_all is_better"
         " paired_difference trailer_row".split(),

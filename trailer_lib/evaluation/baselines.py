@@ -1,22 +1,16 @@
 """Baselines, which see no trailer: the mean score, and models of genres, running time, year and other metadata."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn import compose, dummy, ensemble, impute, linear_model, model_selection, preprocessing
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer
-from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from trailer_lib.catalog import IMDB_ID, METADATA, parse_number, read_rows
 from trailer_lib.dataset import Dataset
@@ -69,22 +63,11 @@ class FoldPredictions(NamedTuple):
 
 def best_predictions(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray, test: Any) -> FoldPredictions:
     """Those of the scikit-learn regressor with the least squared error in cross-validation within `train`."""
-    best, inner = best_model(models, train, scores)
-    return FoldPredictions(best, inner, clone(models[best]).fit(train, scores).predict(test))
-
-
-def best_model(models: dict[str, BaseEstimator], train: Any, scores: np.ndarray) -> tuple[str, np.ndarray]:
-    """The name of the best model, and its predictions for the `train` films, each by a fit without it."""
-    folds = KFold(min(FOLDS, len(scores)), shuffle=True, random_state=0)
-    inner = {name: cross_val_predict(model, train, scores, cv=folds) for name, model in models.items()}
+    folds = model_selection.KFold(min(FOLDS, len(scores)), shuffle=True, random_state=0)
+    inner = {name: model_selection.cross_val_predict(model, train, scores, cv=folds) for name, model in models.items()}
     best = min(inner, key=lambda name: ((inner[name] - scores) ** 2).mean())
-    return best, inner[best]
-
-
-def stack(predictions: Sequence[FoldPredictions], scores: np.ndarray) -> np.ndarray:
-    """Several models' predictions for the test films, weighted by at least 0 (Breiman 1996, stacked regressions)."""
-    _, inner, outer = zip(*predictions)
-    return LinearRegression(positive=True).fit(np.transpose(inner), scores).predict(np.transpose(outer))
+    outer = clone(models[best]).fit(train, scores).predict(test) if len(test) else np.empty(0)
+    return FoldPredictions(best, inner[best], outer)
 
 
 def genre_terms(genres: str, pairs: bool = True) -> list[str]:
@@ -116,22 +99,13 @@ class TrackRecord(TransformerMixin, BaseEstimator):
         return people[people.name != ""].astype({"year": "int64"})
 
 
-def baseline_predictions(
+def fit_baselines(
     train: pd.DataFrame, test: pd.DataFrame, names: Iterable[str] = BASELINES
-) -> dict[str, np.ndarray]:
-    """Those of `names` whose columns `train` has, fitted on `train`: predictions for `test` in IMDb points."""
-    return {name: fitted.outer for name, fitted in fit_baselines(train, test, names).items()}
-
-
-def fit_baselines(train: pd.DataFrame, test: pd.DataFrame, names: Iterable[str]) -> dict[str, FoldPredictions]:
+) -> dict[str, FoldPredictions]:
+    """Those of `names` whose columns `train` has, fitted on `train`: predictions in IMDb points."""
     present = [name for name in names if name not in missing_baselines(train)]
     scores = train.score.to_numpy()
     return {name: best_predictions(candidates(train, name), train, scores, test) for name in present}
-
-
-def median_prediction(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
-    """The constant of the least absolute error on the train films, for each test film."""
-    return np.full(len(test), train.score.median())
 
 
 def missing_baselines(train: pd.DataFrame) -> dict[str, str]:
@@ -146,26 +120,26 @@ def missing_baselines(train: pd.DataFrame) -> dict[str, str]:
 def candidates(train: pd.DataFrame, name: str) -> dict[str, BaseEstimator]:
     """The models to choose from for a baseline: ridge, and boosting where there are enough train films."""
     if name == "mean baseline":
-        return {"mean": DummyRegressor()}
-    columns, ridge = _columns(train, name), RidgeCV(alphas=ALPHAS)
+        return {"mean": dummy.DummyRegressor()}
+    columns, ridge = _columns(train, name), linear_model.RidgeCV(alphas=ALPHAS)
     if name == "genre only":  # pairs of genres do for ridge what boosting would: nMSE 0.80, without them 0.81
         return {"ridge": make_pipeline(columns, ridge)}
     # Small random steps, for hundreds to thousands of films (Friedman 2002, stochastic gradient boosting).
-    boosting = GradientBoostingRegressor(
+    boosting = ensemble.GradientBoostingRegressor(
         n_estimators=300, learning_rate=0.04, max_depth=4, subsample=0.5, max_features=0.3, min_samples_leaf=10,
         random_state=0,
     )  # fmt: skip
     models = {"ridge": ridge} | ({"boosting": boosting} if len(train) >= BOOSTING_FILMS else {})
-    return {kind: make_pipeline(columns, StandardScaler(), model) for kind, model in models.items()}
+    return {kind: make_pipeline(columns, preprocessing.StandardScaler(), model) for kind, model in models.items()}
 
 
-def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
+def _columns(train: pd.DataFrame, name: str) -> compose.ColumnTransformer:
     """The baseline's columns of a table of films as numbers, float [films, n]."""
     present = [column for column in BASELINES[name] if column in train]
     terms = partial(genre_terms, pairs=name == "genre only")
     genres = CountVectorizer(lowercase=False, analyzer=terms, vocabulary=sorted(set().union(*map(terms, train.genres))))
-    numbers = SimpleImputer(add_indicator=True, keep_empty_features=True)
-    categories = OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")
+    numbers = impute.SimpleImputer(add_indicator=True, keep_empty_features=True)
+    categories = preprocessing.OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")
     people = {role: [column for column in present if column.startswith(role)] for role in ("director", "actor")}
     steps = [
         ("genres", genres, "genres"),
@@ -173,7 +147,7 @@ def _columns(train: pd.DataFrame, name: str) -> ColumnTransformer:
         ("categories", categories, [column for column in present if column in CATEGORIES]),
         *((role, TrackRecord(), [*names, "year"]) for role, names in people.items() if names),
     ]
-    return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
+    return compose.ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
 
 
 def metadata_table(films: pd.DataFrame) -> pd.DataFrame:
@@ -194,48 +168,38 @@ def known_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.nd
     return known & (others.notna() & (others != "")).any(axis=1).to_numpy() if name == "all metadata" else known
 
 
-def metadata_parts(
-    train: pd.DataFrame, films: pd.DataFrame, kinds: dict[str, str] | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """What each level of metadata predicts of `films`, float [films], nan where a film lacks it; and the models' kinds.
-
-    Both are `metadata_table`s. Without `kinds` they are chosen by cross-validation within `train`.
-    """
-    parts, chosen, scores = {}, {}, train.score.to_numpy()
-    for name in kinds or [name for name in METADATA_PARTS if name not in missing_baselines(train)]:
-        known, models = known_metadata(train, films, name), candidates(train, name)
-        kind = kinds[name] if kinds else best_model(models, train, scores)[0]
-        parts[name], chosen[name] = np.full(len(films), np.nan), kind
-        if known.any():
-            parts[name][known] = clone(models[kind]).fit(train, scores).predict(films[known])
-    return parts, chosen
-
-
 def fit_metadata(train: pd.DataFrame) -> dict[str, Any]:
     """The train films' table, to which each prediction fits the models of metadata again, and their `kinds` by level.
 
-    So a model file holds no program.
+    So a model file holds no program. The kinds are chosen by cross-validation within `train`.
     """
     table = metadata_table(train)
-    return {"films": table.to_dict("list"), "kinds": metadata_parts(table, table[:0])[1]}
+    levels, scores = [name for name in METADATA_PARTS if name not in missing_baselines(table)], table.score.to_numpy()
+    kinds = {name: best_predictions(candidates(table, name), table, scores, table[:0]).model for name in levels}
+    return {"films": table.to_dict("list"), "kinds": kinds}
 
 
 def metadata_levels(fitted: dict[str, Any], films: pd.DataFrame) -> dict[str, np.ndarray]:
-    """What each level of metadata says of `films`, by what fit_metadata returned."""
-    return metadata_parts(pd.DataFrame(fitted["films"]), metadata_table(films), fitted["kinds"])[0]
+    """What each level of what fit_metadata returned predicts of `films`: float [films], nan where a film lacks it."""
+    train, films, levels = pd.DataFrame(fitted["films"]), metadata_table(films), {}
+    for name, kind in fitted["kinds"].items():
+        known, model = known_metadata(train, films, name), candidates(train, name)[kind]
+        levels[name] = np.full(len(films), np.nan)
+        if known.any():
+            levels[name][known] = model.fit(train, train.score.to_numpy()).predict(films[known])
+    return levels
 
 
 def baseline_losses(data: Dataset, loss: str) -> dict[str, float]:
     """The train and val loss of the best constant on the train films: their mean for "mse", their median for "l1"."""
-    train = data.split("train").score
-    constant = train.median() if loss == "l1" else train.mean()
+    constant = data.split("train").score.agg("median" if loss == "l1" else "mean")
     return {split: _loss(data, split, constant, loss) for split in ("train", "val")}
 
 
 def genre_loss(data: Dataset, loss: str) -> float | None:
     """The val loss of the "genre only" baseline; None where the train films have no genres."""
-    predictions = baseline_predictions(data.split("train"), data.split("val"), ["genre only"])
-    return _loss(data, "val", predictions["genre only"], loss) if predictions else None
+    fitted = fit_baselines(data.split("train"), data.split("val"), ["genre only"])
+    return _loss(data, "val", fitted["genre only"].outer, loss) if fitted else None
 
 
 def _loss(data: Dataset, split: str, predicted: np.ndarray | float, loss: str) -> float:

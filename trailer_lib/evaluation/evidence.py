@@ -3,7 +3,7 @@
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import product
@@ -11,11 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn import impute, linear_model, pipeline, preprocessing
 
 from trailer_lib import catalog
 from trailer_lib.dataset import assign_folds
@@ -205,32 +201,40 @@ def _predict_out_of_fold(films: pd.DataFrame, features: Mapping, folds: int, rep
 
 def fold_rows(films: pd.DataFrame, features: dict[str, np.ndarray], test: np.ndarray) -> tuple[dict, list[str]]:
     """Each row's predictions for the films where `test`, bool [films], fitted on the others; the heads chosen."""
-    train, tested, scores = films[~test], films[test], films.score.to_numpy()[~test]
-    fitted, heads = baselines.fit_baselines(train, tested, baselines.BASELINES), feature_heads()
+    scores, heads = films.score.to_numpy()[~test], feature_heads()
+    fitted = baselines.fit_baselines(films[~test], films[test])
     tables = {name: baselines.best_predictions(heads, x[~test], scores, x[test]) for name, x in features.items()}
     rows = {name: source.outer for name, source in (fitted | tables).items()}
-    rows["median"] = baselines.median_prediction(train, tested)
+    rows["median"] = np.full(test.sum(), np.median(scores))
     if len(tables) > 1:
-        rows["trailer"] = baselines.stack([*tables.values()], scores)
-    for row, name in EXTENDED.items():
-        if tables and name in fitted:
-            rows[row] = baselines.stack([fitted[name], *tables.values()], scores)
+        rows["trailer"] = stack(tables.values(), scores)
+    stacked = {row: name for row, name in EXTENDED.items() if tables and name in fitted}
+    rows |= {row: stack([fitted[name], *tables.values()], scores) for row, name in stacked.items()}
     return rows, [f"{name}: {head.model}" if len(tables) > 1 else head.model for name, head in tables.items()]
 
 
-def feature_heads() -> dict[str, BaseEstimator]:
+def stack(predictions: Iterable[baselines.FoldPredictions], scores: np.ndarray) -> np.ndarray:
+    """Several models' predictions for the test films, weighted by at least 0 (Breiman 1996, stacked regressions)."""
+    _, inner, outer = zip(*predictions)
+    return linear_model.LinearRegression(positive=True).fit(np.transpose(inner), scores).predict(np.transpose(outer))
+
+
+def feature_heads() -> dict[str, pipeline.Pipeline]:
     """Ways to predict the score from rows of features, float [films, columns] with nan where unknown."""
-    steps = SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), RidgeCV(np.logspace(0, 6, 19))
+    filled = impute.SimpleImputer(strategy="median", keep_empty_features=True)
+    ridge = preprocessing.StandardScaler(), linear_model.RidgeCV(np.logspace(0, 6, 19))
     # Features of a ReLU network are many small values and a few large ones: their roots are nearer to normal.
-    roots = FunctionTransformer(lambda values: np.sign(values) * np.sqrt(np.abs(values)))
-    return {"ridge": make_pipeline(*steps), "ridge on roots": make_pipeline(steps[0], roots, *steps[1:])}
+    roots = preprocessing.FunctionTransformer(lambda values: np.sign(values) * np.sqrt(np.abs(values)))
+    steps = {"ridge": (filled, *ridge), "ridge on roots": (filled, roots, *ridge)}
+    return {name: pipeline.make_pipeline(*parts) for name, parts in steps.items()}
 
 
 def evidence_table(results: dict) -> pd.DataFrame:
     """`evaluate_features` as a table: "value [low, high]" in the cells, the nMSE minus that of another row."""
-    columns = {"nMSE minus": {}, "that of": {}, "trailer minus": {}}
-    for name in columns:
+    table = metric_table(results)
+    for name in ("nMSE minus", "trailer minus"):
         for row, gain in results.get(name, {}).items():
-            columns[name][row] = f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}"
-    columns["that of"] = {row: gain["than"] for row, gain in results["nMSE minus"].items()}
-    return metric_table(results).join(pd.DataFrame(columns).dropna(axis=1, how="all")).fillna("")
+            table.loc[row, name] = f"{Metric(gain['value'], gain['low'], gain['high']):+.3f}"
+            if "than" in gain:
+                table.loc[row, "that of"] = gain["than"]
+    return table.fillna("")

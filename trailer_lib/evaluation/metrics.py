@@ -68,6 +68,12 @@ def paired_difference(truth: np.ndarray, first: np.ndarray, second: np.ndarray, 
     return _with_interval(nmse, truth, [first, second], seed)
 
 
+def paired_differences(truth: np.ndarray, rows: dict[str, np.ndarray], pairs: Iterable[tuple[str, str]]) -> list[dict]:
+    """`paired_difference` of each pair of `rows` as plain numbers, for `difference`."""
+    gains = {(row, than): paired_difference(truth, rows[row], rows[than]) for row, than in pairs}
+    return [{"row": row, "than": than} | asdict(gain) for (row, than), gain in gains.items()]
+
+
 def _with_interval(metric: Callable, truth: np.ndarray, predictions: Sequence[np.ndarray], seed: int) -> Metric:
     """The metric of the first predictions, minus that of the second if any, with its BCa interval (Efron 1987)."""
     from scipy.stats import bootstrap

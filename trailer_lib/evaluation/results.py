@@ -1,56 +1,41 @@
 """A result: predictions of a split's films, row by row, beside the baselines; what it says in words; its tables."""
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from trailer_lib.evaluation.baselines import median_prediction, missing_baselines
-from trailer_lib.evaluation.metrics import (
-    GAINS,
-    MIN_FILMS,
-    Metric,
-    collapsed,
-    difference,
-    evaluate_all,
-    is_better,
-    paired_difference,
-    trailer_row,
-)
+from trailer_lib.evaluation import metrics
+from trailer_lib.evaluation.baselines import missing_baselines
+from trailer_lib.evaluation.metrics import GAINS, Metric, difference, is_better, trailer_row
+
+Rows = dict[str, np.ndarray]
 
 
 def compare_with_baselines(
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-    rows: dict[str, np.ndarray],
-    levels: dict[str, np.ndarray],
-    split: str = "test",
+    train: pd.DataFrame, test: pd.DataFrame, rows: Rows, levels: Rows, split: str = "test"
 ) -> dict:
     """The `rows` of a result (stacking.rows_of) on the films of `split` as plain numbers, beside the baselines.
 
-    `levels`: the baselines' predictions, of `metadata_parts`. None in the result is what is undefined.
+    `levels`: the baselines' predictions, of `metadata_levels`. None in the result is what is undefined.
     """
-    truth, mean = test.score.to_numpy(), train.score.mean()
+    truth, mean, trailer = test.score.to_numpy(), train.score.mean(), trailer_row(rows)
     baselines = {"mean baseline": np.full(len(test), mean)}
     for name in [*levels][: -1 if "metadata" in rows else None]:  # the richest level is the row "metadata"
         baselines[name] = np.where(np.isnan(levels[name]), mean, levels[name])
-    everyone, trailer, best = rows | baselines, trailer_row(rows), [*rows][-1]
+    everyone, median = rows | baselines, np.full(len(test), train.score.median())
     pairs = [(row, "mean baseline") for row in rows] + [(trailer, name) for name in [*baselines][1:]]
     pairs += [pair for pair in GAINS if {*pair} <= rows.keys()]
     results = {
         "split": split,
         "films": len(test),
         "train_mean": float(mean),
-        "row": best,
-        "metrics": evaluate_all(truth, everyone, median_prediction(train, test)),
-        "nMSE minus": [
-            {"row": row, "than": than} | asdict(paired_difference(truth, everyone[row], everyone[than]))
-            for row, than in pairs
-        ],
+        "row": [*rows][-1],
+        "metrics": metrics.evaluate_all(truth, everyone, median),
+        "nMSE minus": metrics.paired_differences(truth, everyone, pairs),
         "left out": missing_baselines(train),
         "sd of predictions / sd of scores": float(np.std(rows[trailer]) / max(train.score.std(ddof=0), 1e-9)),
-        "collapsed": collapsed(rows[trailer], train.score.to_numpy()),
+        "collapsed": metrics.collapsed(rows[trailer], train.score.to_numpy()),
     }
     return json.loads(json.dumps(results), parse_constant=lambda nan: None)  # NaN is no JSON
 
@@ -61,8 +46,8 @@ def verdict(results: dict) -> str:
     gain, films = difference(results, row), f"{results['films']} {results['split']} films"
     if str(gain) == "undefined":
         return f"Nothing to compare: all {films} have the same score, so their nMSE is undefined."
-    if results["films"] < MIN_FILMS:
-        return f"Too few to tell: {films}, at least {MIN_FILMS} are needed."
+    if results["films"] < metrics.MIN_FILMS:
+        return f"Too few to tell: {films}, at least {metrics.MIN_FILMS} are needed."
     films = f"on {films} (nMSE of {row} minus the mean baseline's: {gain:+.2f})"
     if results["collapsed"]:
         share = f"{results['sd of predictions / sd of scores']:.1%} of the scores'"
@@ -83,10 +68,7 @@ def result_warnings(results: dict) -> list[str]:
 
 
 def error_table(predictions: pd.DataFrame, fewest: int = 3) -> pd.DataFrame:
-    """Films, MAE and mean error in IMDb points by genre and by decade; groups of at least `fewest` films.
-
-    `predictions`: a row a film, with genres, year and `error`, predicted minus true.
-    """
+    """By genre and by decade: films, at least `fewest`, and the mean of |`error`| and of `error`, in IMDb points."""
     genres = predictions.assign(group=predictions.genres.str.split("|")).explode("group")
     decades = predictions.assign(group=(predictions.year // 10 * 10).astype(str) + "s")
     groups = pd.concat([genres[genres.group != ""], decades]).groupby("group").error
@@ -102,35 +84,31 @@ def metric_table(results: dict) -> pd.DataFrame:
 
 def difference_table(results: dict) -> pd.DataFrame:
     """The nMSE of a result's rows minus that of others on the same films, with 95 % intervals."""
-    rows = [
-        (pair["row"], pair["than"], f"{difference(results, pair['row'], pair['than']):+.2f}")
-        for pair in results["nMSE minus"]
-    ]
+    pairs = [(pair["row"], pair["than"]) for pair in results["nMSE minus"]]
+    rows = [(*pair, f"{difference(results, *pair):+.2f}") for pair in pairs]
     return pd.DataFrame(rows, columns=["nMSE of", "minus that of", "difference"]).set_index("nMSE of")
 
 
-def compare_schemes(
-    films: pd.DataFrame, schemes: list[str], rows: dict[str, np.ndarray], baselines: dict[str, np.ndarray]
-) -> dict:
+def compare_schemes(films: pd.DataFrame, schemes: list[str], rows: Rows, baselines: Rows) -> dict:
     """The result of training.compare as plain numbers: its schemes' rows, the best scheme first, and the baselines.
 
-    `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error."""
+    `rows` and `baselines`: float [repeats, films]; "median" is the constant of the least absolute error.
+    """
     truth, median = films.score.to_numpy(), baselines.pop("median")
     if "metadata" in rows and len(baselines) > 1:  # the row of the richest level
         baselines.popitem()
     everyone = rows | {name: points for name, points in baselines.items() if np.isfinite(points).all()}
-    metrics = evaluate_all(truth, everyone, median)
+    found = metrics.evaluate_all(truth, everyone, median)
     own = {scheme: [row for row in rows if row.split(": ")[0] == scheme] or ["metadata"] for scheme in schemes}
-    ranked = sorted(schemes, key=lambda scheme: metrics[own[scheme][-1]]["nMSE"]["value"])
+    ranked = sorted(schemes, key=lambda scheme: found[own[scheme][-1]]["nMSE"]["value"])
     order = list(dict.fromkeys(row for scheme in ranked for row in own[scheme]))
     pairs = _scheme_pairs(order, ranked[0]) + [(row, "mean baseline") for row in everyone if row != "mean baseline"]
-    minus = [paired_difference(truth, everyone[row], everyone[than]) for row, than in pairs]
     return {
         "films": len(films),
         "best": ranked[0],
-        "metrics": {name: metrics[name] for name in [*order, *(name for name in everyone if name not in order)]},
-        "nMSE minus": [{"row": row, "than": than} | asdict(gain) for (row, than), gain in zip(pairs, minus)],
-        "collapsed": [row for row in order if collapsed(rows[row], truth)],
+        "metrics": {row: found[row] for row in dict.fromkeys([*order, *everyone])},
+        "nMSE minus": metrics.paired_differences(truth, everyone, pairs),
+        "collapsed": [row for row in order if metrics.collapsed(rows[row], truth)],
         "left out": missing_baselines(films),
     }
 
@@ -151,22 +129,23 @@ def comparison_table(results: dict) -> pd.DataFrame:
     The last columns: nMSE minus that of the best scheme with the same sources, what a source adds to frames or to
     metadata, seconds, a remark.
     """
-    rows, best, seconds = metric_table(results), results["best"], results["seconds"]
+    table, seconds = metric_table(results), results["seconds"]
+    schemes = {row: row.split(": ")[0] for row in table.index}
+    last = {scheme: row for row, scheme in schemes.items()}
 
     def minus(row: str, than: str) -> str:
         gain = difference(results, row, than)
         return f"{gain:+.2f}" if gain else ""
 
-    last = {row.split(": ")[0]: row for row in rows.index}
-    rows["nMSE minus the best's"] = [minus(row, row.replace(row.split(": ")[0], best, 1)) for row in rows.index]
-    rows["minus frames' or metadata's"] = [
-        minus(row, "metadata") or minus(row, f"{row.split(': ')[0]}: frames") for row in rows.index
+    table["nMSE minus the best's"] = [
+        minus(row, row.replace(name, results["best"], 1)) for row, name in schemes.items()
     ]
-    rows["seconds"] = [
-        seconds.get(scheme) or "" if last.get(scheme := row.split(": ")[0]) == row else "" for row in rows.index
+    table["minus frames' or metadata's"] = [
+        minus(row, "metadata") or minus(row, f"{scheme}: frames") for row, scheme in schemes.items()
     ]
-    rows["remark"] = [_remark(results, row) if row.split(": ")[0] in seconds else "" for row in rows.index]
-    return rows
+    table["seconds"] = [seconds.get(name) or "" if last[name] == row else "" for row, name in schemes.items()]
+    table["remark"] = [_remark(results, row) if name in seconds else "" for row, name in schemes.items()]
+    return table
 
 
 def _remark(results: dict, row: str) -> str:

@@ -5,7 +5,7 @@ is the parts that a film has: frames, sound and its richest level, as far as the
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 from typing import NamedTuple
 
@@ -21,38 +21,26 @@ PRIOR = 3.0  # films' worth of doubt: 0.8 (variance that no source explains) ove
 Case = tuple[str, ...]
 
 
-def case_of(parts: Mapping[str, float], sources: Iterable[str]) -> Case:
+def case_of(parts: Mapping[str, float], sources: Collection[str]) -> Case:
     """The case of a film whose unknown `parts` are nan or not there, from the `sources` that may be used."""
     known = [name for name, points in parts.items() if not math.isnan(points)]
     levels = [name for name in METADATA_PARTS if name in known][-1:] if "metadata" in sources else []
     return (*(name for name in TRAILER if name in known and name in sources), *levels)
 
 
-def rows_of(sources: Iterable[str], parts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The rows of a result by name, each with its sources, out of those that are set and have `parts`; the last is all.
-
-    frames, sound, frames + sound, metadata, all; a single source is one row.
-    """
-    there = {*parts}
-    trailer = tuple(name for name in TRAILER if name in sources and name in there)
-    rows = {name: (name,) for name in trailer}
-    if len(trailer) > 1:
-        rows["frames + sound"] = trailer
-    if "metadata" in sources and there & {*METADATA_PARTS}:
-        rows["metadata"] = ("metadata",)
-        if trailer:
-            rows["all"] = (*trailer, "metadata")
+def rows_of(sources: Collection[str], parts: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The rows of a result, each with its `sources` that have `parts`: frames, ..., all; a single source is one row."""
+    trailer = tuple(name for name in TRAILER if name in sources and name in parts)
+    rows = {name: (name,) for name in trailer} | ({"frames + sound": trailer} if len(trailer) > 1 else {})
+    if "metadata" in sources and {*parts} & {*METADATA_PARTS}:
+        rows |= {"metadata": ("metadata",)} | ({"all": (*trailer, "metadata")} if trailer else {})
     return rows
 
 
 class Fit(NamedTuple):
-    """Weights of a case's parts; the validation films that have them all, and their predictions, each by a fit
-    without it: int [n], float64 [n] in IMDb points.
-    """
-
-    weights: np.ndarray
-    films: np.ndarray
-    predicted: np.ndarray
+    weights: np.ndarray  # float64 [parts of the case]
+    films: np.ndarray  # int [n]: the validation films that have all parts
+    predicted: np.ndarray  # float64 [n]: their predictions in IMDb points, each by a fit without it
 
 
 class Stack:
@@ -105,19 +93,16 @@ class Stack:
         return {name: float(weight * (parts[name] - self.mean)) for name, weight in zip(case, self.fit(case).weights)}
 
     def predict_case(self, parts: Mapping[str, np.ndarray], case: Case) -> tuple[np.ndarray, np.ndarray]:
-        """The films that have all parts of a case, int [n], and their predictions by it, float64 [n] in IMDb points.
-
-        Of the validation films themselves (`parts` is self.parts) each by a fit without it.
-        """
+        """The films that have all parts of a case, int [n], and their predictions by it, float64 [n] in IMDb points."""
         fit = self.fit(case)
-        if parts is self.parts:
+        if parts is self.parts:  # of the validation films: each by a fit without it
             return fit.films, fit.predicted
         films = np.flatnonzero(np.logical_and.reduce([~np.isnan(parts[name]) for name in case]))
         return films, self._points(np.column_stack([parts[name][films] for name in case]) - self.mean, fit.weights)
 
-    def predict(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> np.ndarray:
+    def predict(self, parts: Mapping[str, np.ndarray], sources: Collection[str]) -> np.ndarray:
         """Each film's prediction by its own case, float64 [films]; the mean where none of the `sources` is there."""
-        cases = self.cases(parts, sources)
+        cases = [case_of(dict(zip(parts, points)), sources) for points in zip(*parts.values())]
         predicted = np.full(len(cases), self.mean)
         for case in {*cases} - {()}:
             own = np.array([other == case for other in cases])
@@ -125,17 +110,15 @@ class Stack:
             predicted[own] = points[own[films]]
         return predicted
 
-    def cases(self, parts: Mapping[str, np.ndarray], sources: Iterable[str]) -> list[Case]:
-        """The case of each film."""
-        sources, count = tuple(sources), len(next(iter(parts.values())))
-        return [case_of({name: points[film] for name, points in parts.items()}, sources) for film in range(count)]
+    def rows(self, parts: Mapping[str, np.ndarray], sources: Collection[str]) -> dict[str, np.ndarray]:
+        """`predict` by the sources of each row of a result."""
+        return {name: self.predict(parts, chosen) for name, chosen in rows_of(sources, self.parts).items()}
 
     def possible_cases(self) -> list[Case]:
         """Every case that a film can be of, by the parts that there are."""
         levels = [(), *((name,) for name in METADATA_PARTS if name in self.parts)]
-        trailers = [tuple(name for name in TRAILER if name in chosen) for chosen in (("frames",), ("sound",), TRAILER)]
-        there = [trailer for trailer in trailers if {*trailer} <= self.parts.keys()]
-        return [(*trailer, *level) for trailer in [(), *there] for level in levels if trailer or level]
+        trailers = [case for case in ((), ("frames",), ("sound",), TRAILER) if {*case} <= self.parts.keys()]
+        return [(*trailer, *level) for trailer in trailers for level in levels if trailer or level]
 
     def _points(self, deviations: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.clip(deviations @ weights + self.mean, LOWEST, HIGHEST)

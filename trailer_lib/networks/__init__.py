@@ -1,8 +1,4 @@
-"""A backbone's name -> a regressor over the frames of a film, and its file.
-
-`libraries`: torchvision's and timm's networks by name. `weights`: from a file into a network. `backbone`: its first
-layer and its stages. `regressor`: frames -> a score. `model_file`: models/*.pt, and their export to ONNX.
-"""
+"""A backbone's name -> a regressor over the frames of a film, and its file."""
 
 import lazy_loader
 

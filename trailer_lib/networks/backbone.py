@@ -59,10 +59,7 @@ def widen_stem(trunk: Trunk, frames: int, first_conv: str, stacked: dict[str, Te
 
 
 def stages(network: nn.Module) -> list[list[nn.Module]]:
-    """The network's parts with parameters, in order; a normalisation alone belongs to the part before it.
-
-    ResNet has 5 (the stem, layer1 to layer4), VGG16 its 13 convolutions and the hidden part of its classifier.
-    """
+    """The network's parts with parameters, in order (of ResNet 5); a normalisation belongs to the part before it."""
     result: list[list[nn.Module]] = []
     for part in _parts(network):
         if result and all(tensor.ndim == 1 for tensor in part.parameters()):
@@ -81,17 +78,14 @@ def _parts(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def freeze_parts(network: nn.Module, freeze: str) -> list[nn.Module]:
-    """Freeze and return the parts that `freeze` names ("none", "backbone", or how many first stages).
-
-    Parameters outside of every stage, like a position embedding, are frozen with the first.
-    """
+    """Freeze and return the parts that `freeze` names ("none", "backbone", or how many first stages)."""
     if freeze == "backbone":
         network.requires_grad_(False)
         return [network]
     parts, count = stages(network), 0 if freeze == "none" else int(freeze)
     if count > len(parts):
         raise TrailerError(f"freeze={freeze!r}: {type(network).__name__} has {len(parts)} stages: name fewer")
-    network.requires_grad_(count == 0)
+    network.requires_grad_(count == 0)  # also what is outside of every stage, like a position embedding
     for part in chain(*parts[count:]):
         part.requires_grad_(True)
     return list(chain(*parts[:count]))
@@ -142,14 +136,11 @@ def _blocks(network: nn.Module, run: Callable[[], Tensor], maps: list[Tensor] | 
 
 
 def _channels_first(module: nn.Module, inputs: tuple) -> Tensor | None:
-    """A stage's input as [n, channels, places] or [n, channels, height, width]; None for features without places.
-
-    Transformers have tokens [n, places, channels], or as Swin [n, height, width, channels].
-    """
+    """A stage's input as [n, channels, places] or [n, channels, height, width]; None for features without places."""
     if not (inputs and isinstance(inputs[0], Tensor)):
         raise TrailerError(f"depth='stages': {type(module).__name__} gets no map of features: set depth='last'")
     map_ = inputs[0]
-    if map_.ndim == 3:
+    if map_.ndim == 3:  # a transformer's tokens [n, places, channels]; Swin's are [n, height, width, channels]
         return map_.transpose(1, 2)
     if map_.ndim != 4:
         return None

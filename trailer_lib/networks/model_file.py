@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from trailer_lib import __version__, files
 from trailer_lib.errors import TrailerError
+from trailer_lib.networks.pretrained import load_file, tensors_in
 from trailer_lib.networks.regressor import FilmRegressor, restore
-from trailer_lib.networks.weights import load_file, tensors_in
 from trailer_lib.settings import DatasetSettings, TrainSettings
 
 FORMAT = 4  # higher wherever a name or a meaning in the facts changes
@@ -29,6 +29,10 @@ class ModelFile:
 
     network: FilmRegressor
     facts: dict[str, Any]
+
+    @property
+    def settings(self) -> TrainSettings:
+        return TrainSettings.layered({"the model file": self.facts["settings"]})
 
     def points(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised predictions in IMDb points, clipped to 1 and 10."""
@@ -134,8 +138,7 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
 def _metadata(model: ModelFile) -> dict[str, str]:
     """What a user of the ONNX file must know, by name; all values are text, "errors" is JSON."""
     facts, results = model.facts, model.facts["results"]
-    dataset = DatasetSettings.layered({"the model file": facts["dataset"]})
-    settings = TrainSettings.layered({"the model file": facts["settings"]})
+    dataset, settings = DatasetSettings.layered({"the model file": facts["dataset"]}), model.settings
     errors = {row: float(results["metrics"][row]["MAE"]["value"]) for row in ("frames", "mean baseline")}
     others = [source for source in settings.sources if source != "frames"]
     full = f"; trailer_lib's prediction also takes {' and '.join(others)}: it differs, and so does its verdict"

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError, suggestion
 from trailer_lib.networks.backbone import Trunk, freeze_parts, run_on_shapes, stage_features, stage_widths, widen_stem
-from trailer_lib.networks.libraries import library_of
-from trailer_lib.networks.weights import Weights, fill, load, loading_report, read_weights
+from trailer_lib.networks.pretrained import Weights, fill, library_of, load, loading_report, read_weights
 from trailer_lib.settings import TrainSettings
 
 AGGREGATIONS = ("channels", "mean", "attention")
@@ -56,10 +55,7 @@ class FilmRegressor(nn.Module):
         return (pictures / 255.0 - self.mean) / self.sd
 
     def unpooled(self, frames: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        """Normalised frames [films, frames, 3, height, width] -> the backbone's features [films, frames, n].
-
-        Stacked frames ("channels") have one row of features: [films, 1, n]. `maps`: see stage_features.
-        """
+        """Normalised frames [films, frames, 3, height, width] -> the backbone's [films, frames (if stacked 1), n]."""
         stacked = self.aggregate == "channels"
         pictures = frames.flatten(1, 2) if stacked else frames.flatten(0, 1)
         if self.size not in (0, pictures.shape[-1]):  # position embeddings are made for one size
@@ -143,11 +139,8 @@ def build(
 
 
 def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
-    """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's.
-
-    The shapes are compared before anything is allocated: a hostile file may name a network larger than the memory.
-    """
-    expected = {}
+    """The regressor of these settings whose `state_dict` is `state`; RuntimeError when the state is another's."""
+    expected = {}  # compared before anything is allocated: a hostile file may name a network larger than the memory
     with suppress(RuntimeError, TrailerError), torch.device("meta"):  # RegNet can't be built there
         expected = {name: tensor.shape for name, tensor in _untrained(settings, report, state).state_dict().items()}
     if expected and expected != {name: tensor.shape for name, tensor in state.items()}:

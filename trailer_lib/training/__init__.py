@@ -1,9 +1,4 @@
-"""A dataset -> a model with its history and its scores, in models/; and a table of several schemes.
-
-run: a training, from its settings to its files. module: loss, optimiser, learning rate. checkpoints: files, resuming,
-earlier runs. batches: frames of films, augmentation. frozen: cached features and the head fitted on them. sources:
-what each source says of films. scoring: results, the test, similar films. comparison: schemes on the same folds.
-"""
+"""A dataset -> a model with its history and its scores, in models/; and a table of several schemes."""
 
 import lazy_loader
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from trailer_lib.settings import TrainSettings, trains
 RATIOS = (3 / 4, 4 / 3)  # of a crop's width to its height, as torchvision's RandomResizedCrop
 IMAGENET_SD = (0.229, 0.224, 0.225)  # of its pixels from 0 to 1, by channel
 RAW_SD = 57.5  # sd of ImageNet's pixels on the scale from 0 to 255
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]
+Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see train_loader
 
 
 def augment(frames: Tensor, settings: TrainSettings, seeds: list[int]) -> Tensor:
@@ -90,13 +90,13 @@ class FilmBatches:
         # Seeds from the film's id, not from its row: adding films changes nothing for this one.
         self.ids = [seed_of(imdb_id) for imdb_id in data.films.imdb_id]
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Arrays:
-        """(frames uint8 [films, count, size, size, 3], scores float32 [films], rows int64 [films], seeds [films])."""
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
         rows = np.array([row for _, row in keys])
         places = np.stack([self.places(epoch, row) for epoch, row in keys])
         frames = self.frames[places.ravel()].reshape(*places.shape, *self.frames.shape[1:])
         seeds = [seed_of(self.seed or 0, epoch, self.ids[row]) for epoch, row in keys]
-        return frames, self.scores[rows].astype(np.float32), rows, seeds
+        pictures, scores = torch.from_numpy(frames).permute(0, 1, 4, 2, 3), self.scores[rows].astype(np.float32)
+        return pictures, torch.from_numpy(scores), torch.from_numpy(rows), seeds
 
     def places(self, epoch: int, row: int) -> np.ndarray:
         """The indices into data.frames of the film in `row` in this epoch: int [count]."""
@@ -117,7 +117,9 @@ def seed_of(*parts: int | str) -> int:
 class EpochSampler(DistributedSampler):
     """(epoch, row) of the films in an order of (seed, epoch), which Lightning sets, in shares for several processes."""
 
-    def __init__(self, rows: np.ndarray, settings: TrainSettings, shuffle: bool, place: Place, drop_last: bool) -> None:
+    def __init__(
+        self, rows: Sequence[int], settings: TrainSettings, shuffle: bool, place: Place, drop_last: bool
+    ) -> None:
         super().__init__(rows, place.count, place.rank, shuffle, settings.seed, drop_last)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -159,9 +161,9 @@ def evaluation_films(data: Dataset, settings: TrainSettings, view: int | None) -
     return FilmBatches(data, settings.frames, None if view is None else settings.seed, other_frames=True)
 
 
-def split_loader(data: Dataset, settings: TrainSettings, split: str, view: int | None = None) -> DataLoader:
-    """All films of a split in batches like `train_loader`'s, in their order, with the frames of `evaluation_films`."""
-    sampler = EpochSampler(data.split(split).index.to_numpy(), settings, False, Place(), False)
+def film_loader(data: Dataset, settings: TrainSettings, rows: Sequence[int], view: int | None = None) -> DataLoader:
+    """The films in `rows` in batches like `train_loader`'s, in their order, with the frames of `evaluation_films`."""
+    sampler = EpochSampler(rows, settings, False, Place(), False)
     sampler.set_epoch(view or 0)
     return _loader(evaluation_films(data, settings, view), sampler, settings, settings.batch, False)
 
@@ -173,11 +175,6 @@ def _loader(
     # Forked workers share the mapped frames; spawned ones would be sent a copy of the whole array.
     workers = {"num_workers": settings.loader_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
     return DataLoader(
-        films, batch, sampler=sampler, collate_fn=_to_tensors, drop_last=drop_last, generator=torch.Generator(),
+        films, batch, sampler=sampler, collate_fn=lambda batch: batch, drop_last=drop_last, generator=torch.Generator(),
         pin_memory=torch.cuda.is_available(), **workers if settings.loader_workers else {},
     )  # fmt: skip
-
-
-def _to_tensors(batch: Arrays) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    frames, scores, rows, seeds = batch
-    return torch.from_numpy(frames).permute(0, 1, 4, 2, 3), torch.from_numpy(scores), torch.from_numpy(rows), seeds

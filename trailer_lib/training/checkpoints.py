@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 BEST, LAST, HISTORY, SETTINGS = "best_model.pt", "last_model.pt", "history.csv", "settings.json"
 RESULTS, PREDICTIONS = "results.json", "predictions.csv"
 RUNS = "runs"
-NAMELESS = ("precision", "loader_workers")  # of speed alone: they do not name a run
+NAMELESS = ("scheme", "precision", "loader_workers")  # the last two are of speed alone: they do not name a run
 FEATURES = "features"  # the folder of cached features, of all runs: another scheme or fold needs the same ones
 # What may differ when a run is resumed: how long it takes, what reads its batches, how it is tested.
 FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
@@ -45,10 +45,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class Checkpoints(pl.Callback):
-    """After each epoch: best_model.pt if it is the best, history.csv, last_model.pt; then `on_epoch(history)`.
-
-    The training stops when its val loss has not fallen for the setting `patience` epochs; 0 is never.
-    """
+    """After each epoch: best_model.pt if it is the best, history.csv, last_model.pt, `on_epoch`; early stopping."""
 
     def __init__(self, models: Path, on_epoch: OnEpoch, average: WeightAveraging | None) -> None:
         self.models, self.on_epoch, self.average = models, on_epoch, average
@@ -69,7 +66,7 @@ class Checkpoints(pl.Callback):
 
     def _report(self, trainer: pl.Trainer, module: TrailerModule) -> None:
         patience, worse = module.settings.patience, len(module.history) - 1 - best_epoch(module.history)
-        trainer.should_stop = 0 < patience <= worse
+        trainer.should_stop = 0 < patience <= worse  # with patience 0 never
         if trainer.is_global_zero:
             self.on_epoch(pd.DataFrame(module.history))
 
@@ -134,25 +131,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class EarlierRun(NamedTuple):
-    name: str  # what differs from the defaults: "finetune, noise=0.3"
+    name: str  # the scheme, and the settings that the user chose beside it: "finetune, noise=0.3"
     history: pd.DataFrame  # epoch, train_loss, val_loss, lr
-
-
-def run_name(settings: TrainSettings) -> str:
-    """The scheme, and the settings that the user chose beside it."""
-    chosen = {name: value for name, value in settings.changed().items() if _is_chosen(settings, name)}
-    return ", ".join([settings.scheme, *(f"{name}={value}" for name, value in chosen.items())])
-
-
-def _is_chosen(settings: TrainSettings, name: str) -> bool:
-    own = name in ("scheme", *NAMELESS)
-    return not own and settings.origins.get(name) not in (None, "settings.toml", f"scheme {settings.scheme!r}")
 
 
 def recording(runs: Path, settings: TrainSettings, data: Dataset, on_epoch: OnEpoch) -> OnEpoch:
     """`on_epoch`, after the history so far is written to a file of this run in the folder `runs`."""
     path = runs / f"{time.strftime('%Y-%m-%d %H-%M-%S')}.json"
-    facts = {"name": run_name(settings), "loss": settings.loss, "split_hash": split_hash(data.films)}
+    unchosen = (None, "settings.toml", f"scheme {settings.scheme!r}")
+    names = [name for name in settings.changed() if name not in NAMELESS and settings.origins.get(name) not in unchosen]
+    name = ", ".join([settings.scheme, *(f"{name}={getattr(settings, name)}" for name in names)])
+    facts = {"name": name, "loss": settings.loss, "split_hash": split_hash(data.films)}
 
     def write(history: pd.DataFrame) -> None:
         files.write_json(path, facts | {"history": history.to_dict("list")})

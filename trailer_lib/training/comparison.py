@@ -1,13 +1,12 @@
 """Several schemes of training on the same folds of the same films, in one table; and fewer films to train on."""
 
-import itertools
 import json
 import shutil
 import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ import torch
 
 from trailer_lib import evaluation, files
 from trailer_lib.catalog import trailer_keys
-from trailer_lib.dataset import Dataset, assign_folds, fold_split, split_hash
+from trailer_lib.dataset import Dataset, assign_folds, fold_split
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.networks import read_model
 from trailer_lib.progress import bar
@@ -25,7 +24,7 @@ from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS,
 from trailer_lib.training.frozen import MIN_FILMS, film_features, fit_ridge
 from trailer_lib.training.run import fit, new_module, refuse_contradictions
 from trailer_lib.training.scoring import count_test
-from trailer_lib.training.sources import Parts, film_parts, fit_sound, frame_points, result_rows
+from trailer_lib.training.sources import Parts, film_parts, fit_sound
 
 FINAL = (
     "The test films are among these, and have been scored {} times since the split was made: a scheme chosen by this"
@@ -33,7 +32,13 @@ FINAL = (
 )
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1)  # of the train films
 STARTED, DONE = "started.json", "done.json"
-Fold = tuple[int, int, Dataset]  # number of the repeat, of the fold, and the dataset with its split
+
+
+class Fold(NamedTuple):
+    repeat: int  # its number
+    name: str  # of its folder
+    data: Dataset  # with its split
+    levels: dict[str, Parts]  # see _levels
 
 
 def find_schemes(name: str) -> Path:
@@ -74,26 +79,20 @@ def compare(
     for scheme in settings.values():
         scheme.refuse_idle()
         refuse_contradictions(scheme)
-    rounds = _folds(data, folds, repeats)
-    levels = [_levels(split) for *_, split in rounds]
-    rows: dict[str, np.ndarray] = defaultdict(lambda: np.full((repeats, len(data.films)), np.nan))
-    seconds = {name: [] for name in settings}
+    rounds, rows, seconds = _folds(data, folds, repeats), {}, {}
     with bar(total=len(rounds) * len(settings), desc="schemes", unit="fold") as progress:
-        for name, ((repeat, fold, split), known) in itertools.product(settings, list(zip(rounds, levels))):
-            progress.set_postfix_str(f"{name}, repeat {repeat} fold {fold}")
-            folder = project.models / "schemes" / files.safe_name(name, 80) / f"repeat {repeat} fold {fold}"
-            done = _train_fold(project, settings[name], split, folder, known)
-            for row, points in done["predicted"].items():
-                rows[_row_name(name, row, done)][repeat, split.split("test").index] = points
-            seconds[name].append(done["seconds"])
-            progress.update()
-    rows = {row: points for row, points in rows.items() if np.isfinite(points).all()}
-    result = evaluation.compare_schemes(data.films, list(settings), rows, _baselines(rounds, levels)) | {
-        "folds": folds,
-        "repeats": repeats,
-        "warnings": warnings,
-    }
-    result["seconds"] = {name: None if None in costs else round(sum(costs), 1) for name, costs in seconds.items()}
+        for name, chosen in settings.items():
+            done = []
+            for fold in rounds:
+                progress.set_postfix_str(f"{name}, {fold.name}")
+                done.append(_train_fold(project, chosen, fold, files.safe_name(name, 80)))
+                progress.update()
+            rows |= _named(name, _out_of_fold(rounds, [found["predicted"] for found in done]))
+            costs = [found["seconds"] for found in done]
+            seconds[name] = None if None in costs else round(sum(costs), 1)
+    baselines = _out_of_fold(rounds, [fold.levels["baselines"] for fold in rounds])
+    result = evaluation.compare_schemes(data.films, list(settings), rows, baselines)
+    result |= {"folds": folds, "repeats": repeats, "warnings": warnings, "seconds": seconds}
     files.write_json(project.models / "schemes" / RESULTS, result)
     return result
 
@@ -106,9 +105,10 @@ def _check_names(names: list[str]) -> None:
             raise TrailerError(f"scheme {name!r}: the name is that of another row of the table: rename it")
 
 
-def _row_name(scheme: str, row: str, done: dict) -> str:
-    """The metadata's row is the same for all schemes; a scheme with one source has one row, of its name."""
-    return row if row == "metadata" else f"{scheme}: {row}" if len(done["predicted"]) > 1 else scheme
+def _named(scheme: str, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows that every fold has. The metadata's is the same for all schemes; a single row has the scheme's name."""
+    rows = {row: points for row, points in rows.items() if np.isfinite(points).all()}
+    return {row if row == "metadata" else f"{scheme}: {row}" if len(rows) > 1 else scheme: rows[row] for row in rows}
 
 
 def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
@@ -121,26 +121,24 @@ def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
             few = f"one of {folds} folds of {len(keys)} films has {fewest}, and 2 are needed"
             raise TrailerError(f"{few}: take fewer folds, or more films")
         for fold in range(folds):
-            rounds.append((repeat, fold, data.with_split(fold_split(assigned, folds, fold))))
+            split = data.with_split(fold_split(assigned, folds, fold))
+            rounds.append(Fold(repeat, f"repeat {repeat} fold {fold}", split, _levels(split)))
     return rounds
 
 
-def _train_fold(
-    project: Project, settings: TrainSettings, data: Dataset, folder: Path, levels: dict[str, Parts]
-) -> dict:
-    """What a training left, after training it if that is not done: `predicted`, by row of its sources, and `seconds`.
-
-    `levels`: what metadata say of the val and the test films.
-    """
-    facts = {"settings": settings.as_dict(), "split_hash": split_hash(data.films)}
+def _train_fold(project: Project, settings: TrainSettings, fold: Fold, scheme: str) -> dict:
+    """What a training left, after training it if need be: `predicted`, by row of its sources, and `seconds`."""
+    data, folder = fold.data, project.models / "schemes" / scheme / fold.name
+    films = int(pd.util.hash_pandas_object(data.films).sum())  # with their split and metadata
+    facts = {"settings": settings.as_dict(), "films": films}
     facts |= {"dataset": data.card["settings"], "hashes": data.card["hashes"]}
     wanted = json.loads(json.dumps(facts))
     done, started = read_json(folder / DONE), read_json(folder / STARTED)
     if {"predicted", "seconds"} <= done.keys() and done.get("wanted") == wanted:
         return done
     if started != wanted:
-        if started and folder.name == "repeat 0 fold 0":  # one line a scheme, whose first fold this is
-            LOG.warning(f"scheme {folder.parent.name!r} is trained anew: {_difference(started, wanted)}")
+        if started and fold.name == "repeat 0 fold 0":  # one line a scheme, whose first fold this is
+            LOG.warning(f"scheme {scheme!r} is trained anew: {_difference(started, wanted)}")
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(folder / STARTED, wanted)
     resume, start = (folder / LAST).exists(), time.monotonic()
@@ -148,7 +146,7 @@ def _train_fold(
         fit(project, settings, data, folder, resume=resume)
     except Stopped:
         raise Stopped("stopped; what is finished is kept, and the same comparison resumes the rest") from None
-    predicted = _predict_fold(folder, data, project.models / FEATURES, levels)
+    predicted = _predict_fold(folder, fold, project.models / FEATURES)
     seconds = None if resume else round(time.monotonic() - start, 1)
     done = {"wanted": wanted, "predicted": predicted, "seconds": seconds}
     files.write_json(folder / DONE, done)
@@ -157,16 +155,13 @@ def _train_fold(
     return done
 
 
-def _predict_fold(folder: Path, data: Dataset, cache: Path, levels: dict[str, Parts]) -> dict[str, list[float]]:
+def _predict_fold(folder: Path, fold: Fold, cache: Path) -> dict[str, list[float]]:
     """The predictions of the test films by each row of the sources, whose weights the val films decide."""
     model = read_model(folder / BEST)
-    fit_sound(model, data, cache)
-    val, test = (
-        film_parts(model, data, split, cache, frame_points(model, data, split, cache), levels[split])
-        for split in ("val", "test")
-    )
-    stack = evaluation.Stack(data.split("val").score, val, model.facts["score_mean"])
-    rows = result_rows(stack, model.facts["settings"]["sources"], test)
+    fit_sound(model, fold.data, cache)
+    val, test = (film_parts(model, fold.data, split, cache, fold.levels[split]) for split in ("val", "test"))
+    stack = evaluation.Stack(fold.data.split("val").score, val, model.facts["score_mean"])
+    rows = stack.rows(test, model.settings.sources)
     return {name: points.tolist() for name, points in rows.items()}
 
 
@@ -177,23 +172,25 @@ def _difference(started: dict, wanted: dict) -> str:
 
 
 def _levels(data: Dataset) -> dict[str, Parts]:
-    """What each level of metadata, fitted on a fold's train films, says of its val and test films."""
-    train, others = (evaluation.metadata_table(films) for films in (data.split("train"), data.films))
-    levels, _ = evaluation.metadata_parts(train, others)
+    """What each level of metadata, fitted on a fold's train films, says of its "val" and "test" films.
+
+    "baselines": those of the test films, and the mean and median score.
+    """
+    scores, fitted = data.split("train").score, evaluation.fit_metadata(data.split("train"))
+    levels = evaluation.metadata_levels(fitted, data.films)
     rows = {split: (data.films.split == split).to_numpy() for split in ("val", "test")}
-    return {split: {name: points[chosen] for name, points in levels.items()} for split, chosen in rows.items()}
+    found = {split: {name: points[chosen] for name, points in levels.items()} for split, chosen in rows.items()}
+    return found | {"baselines": {"mean baseline": scores.mean(), "median": scores.median()} | found["test"]}
 
 
-def _baselines(rounds: list[Fold], levels: list[dict[str, Parts]]) -> dict[str, np.ndarray]:
-    """The baselines' predictions on the same folds, float [repeats, films]; nan where a film lacks the metadata."""
-    shape = rounds[-1][0] + 1, len(rounds[0][2].films)
-    predictions: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
-    for (repeat, _, data), known in zip(rounds, levels):
-        test, scores = data.split("test").index, data.split("train").score
-        constants = {"mean baseline": scores.mean(), "median": scores.median()}
-        for name, points in (constants | known["test"]).items():
-            predictions[name][repeat, test] = points
-    return dict(predictions)
+def _out_of_fold(rounds: list[Fold], predictions: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Each fold's predictions of its test films together, by name: float [repeats, films], nan where there are none."""
+    shape = rounds[-1].repeat + 1, len(rounds[0].data.films)
+    rows: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
+    for fold, predicted in zip(rounds, predictions):
+        for name, points in predicted.items():
+            rows[name][fold.repeat, fold.data.split("test").index] = points
+    return dict(rows)
 
 
 def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws: int = 5) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
 from trailer_lib import files
@@ -18,7 +19,7 @@ from trailer_lib.progress import bar
 from trailer_lib.training.batches import FilmBatches
 
 MIN_FILMS = 10
-MIN_SCALE = 0.01  # of the features' root mean square sd
+MIN_SCALE = 0.01  # of the features' root mean square sd; of less, another film may be a thousand sds away
 RIDGE_ALPHAS = np.logspace(0, 7, 29)
 BLOCK = 128  # pictures, or stacks of frames, whose features are one file
 PIXELS = 2**21  # that go through the backbone at once: 128 pictures of 128 x 128
@@ -30,8 +31,6 @@ def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -
     Ridge regression on standardised features; alpha by leave-one-out. `blocks`: the numbers of features that belong
     together; each block gets the same weight, so that a network's few early features count as much as its late ones.
     """
-    from sklearn.linear_model import RidgeCV
-
     if len(features) < MIN_FILMS:
         remedy = "scrape more, or set head='linear'"
         raise TrailerError(f"head='ridge' needs at least {MIN_FILMS} train films, not {len(features)}: {remedy}")
@@ -46,12 +45,8 @@ def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -
 
 
 def _standardisation(features: np.ndarray, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the scale that standardise each feature, and give each block the same sum of squares; float64 [n].
-
-    No scale is tiny: in another film such a feature may be a thousand of its sds away.
-    """
-    sds = features.std(0, dtype=np.float64)
-    scale = []
+    """The mean and the scale that standardise each feature, and give each block the same sum of squares: float64."""
+    sds, scale = features.std(0, dtype=np.float64), []
     for part in np.split(sds, np.cumsum(blocks)[:-1]):
         floor = MIN_SCALE * np.sqrt((part**2).mean())
         scale.append(np.maximum(part, floor or 1.0) * np.sqrt(len(part) * len(blocks) / len(sds)))
@@ -70,10 +65,7 @@ def fit_head(network: FilmRegressor, data: Dataset, cache: Path) -> dict[str, An
 
 
 def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
-    """The features of the films in `rows` of data.films, means over views of all their frames: float32 [films, n].
-
-    They are read from the folder `cache` where they are there, else computed (on a GPU, if any) and written there.
-    """
+    """The features of the films in `rows` of data.films, means over views of all their frames: float32 [films, n]."""
     films = data.films
     views = [first + disjoint_views(count, network.frames) for first, count in zip(films["first"], films["count"])]
     if network.aggregate == "channels":
@@ -86,7 +78,7 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
 
 
 def frozen_features(
-    network: FilmRegressor, data: Dataset, rows: np.ndarray, batches: dict[int, FilmBatches], cache: Path
+    network: FilmRegressor, data: Dataset, rows: Sequence[int], batches: dict[int, FilmBatches], cache: Path
 ) -> Tensor:
     """What the head sees of views of films, from cached features of frames seen one by one: float32 [views, films, n].
 
@@ -102,10 +94,7 @@ def frozen_features(
 
 
 def disjoint_views(count: int, frames: int) -> np.ndarray:
-    """A film's `count` frames in as many views of `frames` as they fill, at least one: int [views, frames].
-
-    Each view is spread over the whole film. A short film has one view, in which frames repeat.
-    """
+    """A film's `count` frames in as many views as they fill, at least one, spread over it: int [views, frames]."""
     number = max(1, count // frames)
     return evenly_spaced(count, number * frames).reshape(frames, number).T
 

@@ -10,10 +10,9 @@ from torch import Tensor, manual_seed, nn, optim
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import FORMAT, FilmRegressor
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import add_noise, augment, seed_of
+from trailer_lib.training.batches import Batch, add_noise, augment, seed_of
 
 LOSSES = {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss}
-Batch = tuple[Tensor, Tensor, Tensor, list[int]]
 
 
 def make_optimizer(network: nn.Module, settings: TrainSettings) -> optim.Optimizer:
@@ -29,13 +28,6 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> optim.Optimiz
         return optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.l2)
     kind = optim.Adam if settings.optimizer == "adam" else optim.AdamW
     return kind(groups, betas=settings.betas, eps=settings.eps, weight_decay=settings.l2)
-
-
-def make_schedule(optimizer: optim.Optimizer, settings: TrainSettings) -> Any:
-    """The schedule of the learning rates, to be stepped once an epoch; "plateau" needs the validation loss."""
-    if settings.schedule == "plateau":
-        return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=settings.step_size, factor=settings.gamma)
-    return optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: rate_factor(epoch, settings))
 
 
 def rate_factor(epoch: int, settings: TrainSettings) -> float:
@@ -103,10 +95,14 @@ class TrailerModule(pl.LightningModule):
             )
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = make_optimizer(self.network, self.settings)
+        settings, optimizer = self.settings, make_optimizer(self.network, self.settings)
+        if settings.schedule == "plateau":
+            schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", settings.gamma, settings.step_size)
+        else:
+            schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: rate_factor(epoch, settings))
         # Lightning would step the schedule after the epoch's checkpoint, and a resumed run would miss that step.
         never = {"interval": "epoch", "frequency": sys.maxsize, "monitor": "val_loss"}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": make_schedule(optimizer, self.settings), **never}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, **never}}
 
     def file_facts(self) -> dict[str, Any]:
         """What a model file of this moment says of itself."""

@@ -3,8 +3,6 @@
 import gc
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,22 +21,9 @@ from trailer_lib.networks import FilmRegressor, build
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings, trains
-from trailer_lib.training.batches import process_place, split_loader, train_loader
-from trailer_lib.training.checkpoints import (
-    FEATURES,
-    LAST,
-    LOG,
-    RUNS,
-    SETTINGS,
-    AtomicCheckpoints,
-    Checkpoints,
-    OnEpoch,
-    TimeEstimate,
-    recording,
-    resumable_model,
-    resumed_settings,
-    write_epoch,
-)
+from trailer_lib.training import checkpoints
+from trailer_lib.training.batches import film_loader, process_place, train_loader
+from trailer_lib.training.checkpoints import FEATURES, LAST, LOG, RUNS, SETTINGS, OnEpoch
 from trailer_lib.training.frozen import fit_head
 from trailer_lib.training.module import TrailerModule
 from trailer_lib.training.scoring import Run, score_validation_films
@@ -46,13 +31,9 @@ from trailer_lib.training.sources import mean_loss
 
 
 def train(
-    project: Project,
-    settings: TrainSettings,
-    on_epoch: OnEpoch | None = None,
-    models: Path | None = None,
-    data: Dataset | None = None,
-    resume: bool = False,
-) -> Run:
+    project: Project, settings: TrainSettings, on_epoch: OnEpoch | None = None, models: Path | None = None,
+    data: Dataset | None = None, resume: bool = False,
+) -> Run:  # fmt: skip
     """Train on `data`, else on the project's dataset; all is written to `models` or project.models.
 
     `on_epoch` gets the history after each epoch: epoch, train_loss, val_loss, lr; without it a progress bar is shown. A
@@ -64,7 +45,7 @@ def train(
     if not settings.origins:  # made by hand: what its scheme and settings.toml say is not in it yet
         settings = project.settings("train", settings)
     if resume:
-        settings = resumed_settings(models, settings)
+        settings = checkpoints.resumed_settings(models, settings)
     else:
         settings.refuse_idle()
         for line in settings.idle(("settings.toml",)):
@@ -89,7 +70,7 @@ def fit(
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=hidden) as progress:
         on_epoch = on_epoch or partial(_advance, progress)
         if runs and first:
-            on_epoch = recording(runs, settings, data, on_epoch)
+            on_epoch = checkpoints.recording(runs, settings, data, on_epoch)
         module = new_module(project, data, settings)
         if first:
             files.write_json(models / SETTINGS, settings.as_dict())
@@ -158,10 +139,7 @@ def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> Non
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
-    """Put a head fitted on frozen features into the network: the model of epoch 0, and the best one so far.
-
-    Without frames among the sources it says the mean score of every film.
-    """
+    """Put a head fitted on frozen features, without frames one that says the mean, into the network: epoch 0."""
     if "frames" in module.settings.sources:
         module.facts["head"] = fit_head(module.network, data, cache)
         losses = {split: mean_loss(module, data, split, cache) for split in ("train", "val")}
@@ -174,7 +152,7 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
     module.history.append({"epoch": 0, **losses, "lr": 0.0})
     module.network.train()
     if process_place().rank == 0:
-        write_epoch(models, module, module.network)
+        checkpoints.write_epoch(models, module, module.network)
 
 
 def _train_by_gradients(
@@ -182,7 +160,7 @@ def _train_by_gradients(
 ) -> None:
     settings, average = module.settings, None
     if resume:
-        last = resumable_model(models, module)
+        last = checkpoints.resumable_model(models, module)
         if settings.head != "linear":  # its tensors are loaded by Lightning
             module.facts["head"], module.network.fitted = last.facts["head"], True
             module.network.train()
@@ -191,48 +169,36 @@ def _train_by_gradients(
         device = "cuda" if torch.cuda.is_available() else None  # where Lightning would keep it on the CPU
         average = WeightAveraging(device, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
-    callbacks = [*[average] * (average is not None), Checkpoints(models, on_epoch, average)]
-    callbacks += [TimeEstimate(print)] if timed else []
-    with _interruptible(module):
-        _trainer(settings, callbacks).fit(
-            module, train_loader(data, settings, process_place()), split_loader(data, settings, "val"),
-            ckpt_path=models / LAST if resume else None, weights_only=True,
-        )  # fmt: skip
+    callbacks = [*[average] * (average is not None), checkpoints.Checkpoints(models, on_epoch, average)]
+    callbacks += [checkpoints.TimeEstimate(print)] if timed else []
+    loaders = train_loader(data, settings, process_place()), film_loader(data, settings, data.split("val").index)
+    ckpt_path = models / LAST if resume else None
+    try:
+        _trainer(settings, callbacks).fit(module, *loaders, ckpt_path=ckpt_path, weights_only=True)
+    except (SystemExit, KeyboardInterrupt):  # Lightning turns Ctrl-C into sys.exit, and a notebook stays open
+        epochs = int(module.history[-1]["epoch"]) if module.history else 0
+        done = f"stopped after {epochs} of {settings.epochs} epochs"
+        raise Stopped(f"{done}; resume=True (--resume) continues with the same settings" if epochs else done) from None
 
 
 def _trainer(settings: TrainSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
-    _silence_lightning()
+    """Without banners, and without hints about loader workers: one process reads a batch fast enough."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec", "in eval mode at the start"
+    for hint in hints:
+        warnings.filterwarnings("ignore", f".*{hint}.*")
     place = process_place()
     several = place.count > 1
     return pl.Trainer(
         max_epochs=settings.epochs, accelerator="auto", devices=place.local_count,
         num_nodes=place.count // place.local_count, strategy="ddp" if several else "auto",
         sync_batchnorm=several and torch.cuda.is_available(), precision=settings.precision, callbacks=callbacks,
-        plugins=[AtomicCheckpoints()], logger=False, enable_checkpointing=False, enable_model_summary=False,
+        plugins=[checkpoints.AtomicCheckpoints()], logger=False, enable_checkpointing=False, enable_model_summary=False,
         enable_progress_bar=False, num_sanity_val_steps=0, deterministic="warn",
     )  # fmt: skip
-
-
-def _silence_lightning() -> None:
-    """No banners, and no hints about loader workers: one process reads a batch fast enough."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    hints = "does not have many workers", "number of training batches", "srun", "LeafSpec", "in eval mode at the start"
-    for hint in hints:
-        warnings.filterwarnings("ignore", f".*{hint}.*")
 
 
 def _advance(progress: tqdm, history: pd.DataFrame) -> None:
     progress.set_postfix(history.iloc[-1][["train_loss", "val_loss"]].round(3).to_dict(), refresh=False)
     progress.update(int(history.epoch.iloc[-1]) - progress.n)
-
-
-@contextmanager
-def _interruptible(module: TrailerModule) -> Iterator[None]:
-    """Lightning turns Ctrl-C into sys.exit; a notebook, which stays open, gets an error that says what is kept."""
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        epochs = int(module.history[-1]["epoch"]) if module.history else 0
-        done = f"stopped after {epochs} of {module.settings.epochs} epochs"
-        raise Stopped(f"{done}; resume=True (--resume) continues with the same settings" if epochs else done) from None

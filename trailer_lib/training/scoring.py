@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,44 +11,18 @@ import pandas as pd
 import torch
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
-from trailer_lib import files
+from trailer_lib import evaluation, files
 from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import (
-    add_metadata,
-    compare_with_baselines,
-    fit_metadata,
-    metadata_levels,
-    result_warnings,
-    verdict,
-)
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.project import Project
-from trailer_lib.training.batches import evaluation_films, process_place
+from trailer_lib.training.batches import process_place
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
-from trailer_lib.training.frozen import frozen_features
-from trailer_lib.training.sources import (
-    Parts,
-    case_errors,
-    film_parts,
-    fit_sound,
-    frame_points,
-    has_cached_features,
-    model_stack,
-    result_rows,
-    train_settings,
-)
+from trailer_lib.training.sources import Parts, cached, case_errors, film_parts, fit_sound, look
 
 TESTS = "tests.json"  # a hash of the test films -> how many times they have been scored
-PREDICTED = [
-    "imdb_id",
-    "title",
-    "year",
-    "score",
-    "predicted",
-]  # of predictions.csv, then a column for each row of the result
+PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # of predictions.csv; then each row of the result
 INDEX_FILMS = 2000  # at most: 16 MB of 4096 features
 PICTURE = (160, 90)  # width, height; about 5 kB
 FAR = 0.99  # share of the training films whose own nearest is nearer
@@ -94,53 +67,48 @@ def score_validation_films(project: Project, data: Dataset, models: Path) -> Sco
     are a little too good; they stand in the model file and in results.json until the test films are scored.
     """
     model, cache = read_model(models / BEST), project.models / FEATURES
-    data = replace(data, films=add_metadata(project, data.films))
+    data = replace(data, films=evaluation.add_metadata(project, data.films))
     fit_sound(model, data, cache)
-    model.facts["metadata"] = fit_metadata(data.split("train"))
-    parts, levels = _parts(model, data, "val", cache)
-    films = data.split("val")
-    model.facts["validation"] = {"imdb_id": films.imdb_id.tolist(), "score": films.score.tolist()}
-    model.facts["validation"]["parts"] = {name: points.tolist() for name, points in parts.items()}
+    films, model.facts["metadata"] = data.split("val"), evaluation.fit_metadata(data.split("train"))
+    levels = evaluation.metadata_levels(model.facts["metadata"], films)
+    parts = {name: points.tolist() for name, points in film_parts(model, data, "val", cache, levels).items()}
+    model.facts["validation"] = films[["imdb_id", "score"]].to_dict("list") | {"parts": parts}
     if "frames" in parts:
         model.facts["index"] = build_index(model, data, cache)
-    return _write_scores(project, data, models, model, "val", parts, levels)
+    return _write_scores(project, data, models, model, "val", levels, None)
 
 
 def score_test_films(project: Project, data: Dataset, models: Path) -> Scores:
-    """Score the test films with best_model.pt, into the model file, results.json and predictions.csv.
-
-    results.json also says how many times these films have been scored, by any model, since the split was made.
-    """
+    """Score the test films with best_model.pt, into the model file, results.json and predictions.csv, and count it."""
     model = read_model(models / BEST)
     if "validation" not in model.facts:
         raise TrailerError(f"{models / BEST}: its training has not finished: resume it (--resume), or train anew")
     if model.facts["split_hash"] != split_hash(data.films):
         raise TrailerError(f"{models / BEST} was trained on another dataset or split: train again")
-    data = replace(data, films=add_metadata(project, data.films))
-    return _write_scores(project, data, models, model, "test", *_parts(model, data, "test", project.models / FEATURES))
-
-
-def _parts(model: ModelFile, data: Dataset, split: str, cache: Path) -> tuple[Parts, Parts]:
-    """The parts of a split's films, and what each level of metadata says of them."""
-    levels = metadata_levels(model.facts["metadata"], data.split(split))
-    return film_parts(model, data, split, cache, frame_points(model, data, split, cache), levels), levels
+    data = replace(data, films=evaluation.add_metadata(project, data.films))
+    levels = evaluation.metadata_levels(model.facts["metadata"], data.split("test"))
+    parts = film_parts(model, data, "test", project.models / FEATURES, levels)
+    return _write_scores(project, data, models, model, "test", levels, parts)
 
 
 def _write_scores(
-    project: Project, data: Dataset, models: Path, model: ModelFile, split: str, parts: Parts, levels: Parts
+    project: Project, data: Dataset, models: Path, model: ModelFile, split: str, levels: Parts, parts: Parts | None
 ) -> Scores:
-    train, films, stack = data.split("train"), data.split(split), model_stack(model)
-    parts = stack.parts if split == "val" else parts  # each film by weights that were fitted without it
-    rows = result_rows(stack, model.facts["settings"]["sources"], parts)
-    results = compare_with_baselines(train, films, rows, levels, {"val": "validation"}.get(split, split))
+    """`parts` None: those in the model file, each validation film by weights that were fitted without it."""
+    train, films, validation = data.split("train"), data.split(split), model.facts["validation"]
+    stack = evaluation.Stack(validation["score"], validation["parts"], model.facts["score_mean"])
+    parts = stack.parts if parts is None else parts
+    rows = stack.rows(parts, model.settings.sources)
+    results = evaluation.compare_with_baselines(train, films, rows, levels, {"val": "validation"}.get(split, split))
     results["cases"] = case_errors(stack, parts, films.score.to_numpy(), train.score.median())
     results |= {name: model.facts[name] for name in ("weights", "settings", "dataset", "split_hash")}
     reason = model.facts.get("no_sound")
     missing = [f"Predictions are without sound: {reason} (`scrape --sound` fetches it)."] if reason else []
-    results |= {"warnings": result_warnings(results) + missing, "verdict": verdict(results)}
+    results |= {"warnings": evaluation.result_warnings(results) + missing, "verdict": evaluation.verdict(results)}
     if split == "test" and process_place().rank == 0:
-        results["times_scored"] = count_test(project, data)
-        results["warnings"] += test_warnings(results["times_scored"])
+        results["times_scored"] = times = count_test(project, data)
+        seen = f"These test films have been scored {times} times since the split was made"
+        results["warnings"] += [f"{seen}: a model that was chosen by them looks better than it is."] * (times > 1)
     model.facts["results"] = results
     points = rows[results["row"]]
     predictions = films.assign(predicted=points, error=points - films.score, **rows)
@@ -162,47 +130,22 @@ def count_test(project: Project, data: Dataset) -> int:
     return counts[films]
 
 
-def test_warnings(times: int) -> list[str]:
-    """From the second scoring on, what that means for the figures; no line before."""
-    seen = f"These test films have been scored {times} times since the split was made"
-    return [f"{seen}: a model that was chosen by them looks better than it is."] if times > 1 else []
-
-
 def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
     """An index of the train films, at most INDEX_FILMS, by what the head sees of evenly spaced frames of each."""
     films = data.split("train")
     films = films.iloc[np.unique(np.linspace(0, len(films) - 1, INDEX_FILMS).astype(int))]
-    features = _index_features(model, data, films.index.to_numpy(), cache).float().cpu().numpy()
+    (features,) = look(model.network, data, model.settings, films.index, [None], cached(model, cache), head=False)
     mean, sd = features.mean(0), features.std(0)
     sd[sd < 1e-6] = 1.0
     standardised = ((features - mean) / sd).astype(np.float16)
+    near, exact = NearestNeighbors(n_neighbors=min(2, len(films))), standardised.astype(np.float32)
+    far = np.quantile(near.fit(exact).kneighbors(exact)[0][:, -1], FAR) / np.sqrt(features.shape[1])
     jpegs = [_jpeg(data.film_frames(row, 3)[1]) for row in films.index]
     return films[["imdb_id", "title", "year", "score"]].to_dict("list") | {
         "features": torch.from_numpy(standardised), "mean": torch.from_numpy(mean), "sd": torch.from_numpy(sd),
-        "far": _far(standardised), "pictures": torch.from_numpy(np.frombuffer(b"".join(jpegs), np.uint8).copy()),
+        "far": float(far), "pictures": torch.from_numpy(np.frombuffer(b"".join(jpegs), np.uint8).copy()),
         "ends": torch.from_numpy(np.cumsum([len(jpeg) for jpeg in jpegs])),
     }  # fmt: skip
-
-
-def _index_features(model: ModelFile, data: Dataset, rows: Sequence[int], cache: Path) -> Tensor:
-    """float [films, n]."""
-    network, settings = model.network, train_settings(model)
-    films = evaluation_films(data, settings, None)
-    if has_cached_features(model):
-        return frozen_features(network, data, rows, {0: films}, cache)[0]
-    parts = []
-    with torch.inference_mode():
-        for part in np.array_split(rows, -(-len(rows) // settings.batch)):
-            frames = torch.from_numpy(films.__getitems__([(0, row) for row in part])[0]).permute(0, 1, 4, 2, 3)
-            parts.append(network.features(network.normalise(frames.to(network.mean.device))))
-    return torch.cat(parts)
-
-
-def _far(standardised: np.ndarray) -> float:
-    """The distance within which 99 % of the films have another film."""
-    features = standardised.astype(np.float32)
-    distances, _ = NearestNeighbors(n_neighbors=min(2, len(features))).fit(features).kneighbors(features)
-    return float(np.quantile(distances[:, -1], FAR) / np.sqrt(features.shape[1]))
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

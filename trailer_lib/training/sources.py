@@ -1,77 +1,63 @@
 """What each source says of a split's films: the network of their frames, a head on their sound, their metadata."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import Stack, rows_of
+from trailer_lib.evaluation import Stack
 from trailer_lib.networks import FilmRegressor, ModelFile
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import evaluation_films, split_loader
+from trailer_lib.training.batches import evaluation_films, film_loader
 from trailer_lib.training.frozen import Features, fit_ridge, frozen_features
 from trailer_lib.training.module import TrailerModule
 
 Parts = dict[str, np.ndarray]
 
 
-def frame_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray | None:
-    """`predict_points`; None for a model without frames among its sources."""
-    return predict_points(model, data, split, cache) if "frames" in model.facts["settings"]["sources"] else None
-
-
 def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
-    """The model's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
-    settings = train_settings(model)
-    views = [None] if settings.views == 1 else range(settings.views)
-    cache = cache if has_cached_features(model) else None
-    return model.points(predict_views(model.network, data, settings, split, views, cache).mean(0))
-
-
-def predict_views(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, split: str, views: Iterable, cache: Path | None
-) -> np.ndarray:
-    """Standardised predictions of a split's films, of each view (see evaluation_films): float32 [views, films].
-
-    `cache`: the folder of cached features, if the backbone is as it was before training and sees frames one by one.
-    """
-    if cache is None:
-        return np.stack([_run_network(network, split_loader(data, settings, split, view)) for view in views])
-    batches = {view or 0: evaluation_films(data, settings, view) for view in views}
-    features = frozen_features(network, data, data.split(split).index.to_numpy(), batches, cache)
-    with torch.inference_mode():
-        return network.head(features).squeeze(-1).cpu().numpy()
+    """The network's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
+    views = [None] if model.settings.views == 1 else range(model.settings.views)
+    rows = data.split(split).index
+    return model.points(look(model.network, data, model.settings, rows, views, cached(model, cache)).mean(0))
 
 
 def mean_loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
     """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
-    cache = None if module.settings.aggregate == "channels" else cache
-    predicted = torch.from_numpy(predict_views(module.network, data, module.settings, split, [None], cache)[0])
-    scores = torch.tensor(data.split(split).score.to_numpy(np.float32))
-    return float(module.loss(predicted, module.standardised(scores)))
+    films, cache = data.split(split), None if module.settings.aggregate == "channels" else cache
+    (predicted,) = look(module.network, data, module.settings, films.index, [None], cache)
+    scores = module.standardised(torch.tensor(films.score.to_numpy(np.float32)))
+    return float(module.loss(torch.from_numpy(predicted), scores))
 
 
-def train_settings(model: ModelFile) -> TrainSettings:
-    return TrainSettings.layered({"the model file": model.facts["settings"]})
+def look(
+    network: FilmRegressor, data: Dataset, settings: TrainSettings, rows: Sequence[int], views: Iterable,
+    cache: Path | None, head: bool = True,
+) -> np.ndarray:  # fmt: skip
+    """Standardised predictions of the films in `rows`: float32 [views, films]; without `head` what it gets: [..., n].
 
-
-def has_cached_features(model: ModelFile) -> bool:
-    """Whether features of single frames are cached: the backbone is frozen, or the best epoch is the fitted head."""
-    settings = train_settings(model)
-    untrained = settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
-    return untrained and settings.aggregate != "channels"
-
-
-def _run_network(network: FilmRegressor, batches: Iterable) -> np.ndarray:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).eval()
+    `views`: see evaluation_films. `cache`: the folder of cached features, None where there can be none.
+    """
     with torch.inference_mode():
-        predictions = [network(frames.to(device, non_blocking=True)) for frames, *_ in batches]
-    return torch.cat(predictions).float().cpu().numpy()
+        if cache:
+            films = {view or 0: evaluation_films(data, settings, view) for view in views}
+            features = frozen_features(network, data, rows, films, cache)
+            return (network.head(features).squeeze(-1) if head else features).cpu().numpy()
+        network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        output, found = network.score if head else network.features, []
+        for view in views:
+            batches = (frames.to(network.mean.device) for frames, *_ in film_loader(data, settings, rows, view))
+            found.append(torch.cat([output(network.normalise(frames)) for frames in batches]))
+        return torch.stack(found).float().cpu().numpy()
+
+
+def cached(model: ModelFile, cache: Path) -> Path | None:
+    """`cache` if single frames' features are in it: the backbone is frozen, or the best epoch is the fitted head."""
+    untrained = model.settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
+    return cache if untrained and model.settings.aggregate != "channels" else None
 
 
 def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
@@ -79,7 +65,7 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
 
     `sound`: its weight, float32 [n], and bias, the number of films, facts of the fit; `no_sound`: the reason.
     """
-    if "sound" not in model.facts["settings"]["sources"]:
+    if "sound" not in model.settings.sources:
         return
     train = data.split("train")
     rows = train.index[[len(data.film_sound(row)) > 0 for row in train.index]]
@@ -93,12 +79,9 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
     model.facts["sound"] = {"weight": head.weight.detach()[0], "bias": head.bias.item(), "films": len(rows), **facts}
 
 
-def sound_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
-    """The backbone's features of the sound of films, means over their clips: float32 [films, n]; nan without sound.
-
-    A clip is a grey picture in the place of a frame, or of all stacked frames.
-    """
-    stacked = network.frames if network.aggregate == "channels" else 1
+def sound_features(network: FilmRegressor, data: Dataset, rows: Sequence[int], cache: Path) -> np.ndarray:
+    """The backbone's features of the sound of films, means over their clips: float32 [films, n]; nan without sound."""
+    stacked = network.frames if network.aggregate == "channels" else 1  # a clip stands for a frame, or for all of them
     features = Features(network, data.sound, np.repeat(np.arange(len(data.sound))[:, None], stacked, 1), cache)
     films = np.full((len(rows), network.width), np.nan, np.float32)
     for number, row in enumerate(rows):
@@ -107,35 +90,23 @@ def sound_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cach
     return films
 
 
-def sound_scores(sound: dict[str, Any], features: np.ndarray) -> np.ndarray:
-    """Standardised predictions, float64 [films], of the head in a model's facts from features, float32 [films, n]."""
-    return features.astype(np.float64) @ sound["weight"].double().numpy() + sound["bias"]
-
-
-def film_parts(
-    model: ModelFile, data: Dataset, split: str, cache: Path, frames: np.ndarray | None, levels: Parts
-) -> Parts:
+def film_parts(model: ModelFile, data: Dataset, split: str, cache: Path, levels: Parts) -> Parts:
     """The parts of a split's films, each source's prediction in IMDb points: float64 [films], nan where it is unknown.
 
-    `frames`: the network's predictions; `levels`: those of metadata (metadata_parts).
+    `levels`: those of metadata. TrailerError without any part.
     """
-    sources, rows = model.facts["settings"]["sources"], data.split(split).index.to_numpy()
-    parts = {} if frames is None else {"frames": frames.astype(np.float64)}
+    sources, rows, parts = model.settings.sources, data.split(split).index, {}
+    if "frames" in sources:
+        parts["frames"] = predict_points(model, data, split, cache).astype(np.float64)
     if "sound" in model.facts:
-        features = sound_features(model.network, data, rows, cache)
-        parts["sound"] = model.points(sound_scores(model.facts["sound"], features))
-    return parts | (levels if "metadata" in sources else {})
-
-
-def model_stack(model: ModelFile) -> Stack:
-    """The stack of a model's sources, by the validation films in its file."""
-    validation = model.facts["validation"]
-    return Stack(validation["score"], validation["parts"], model.facts["score_mean"])
-
-
-def result_rows(stack: Stack, sources: tuple[str, ...], parts: Parts) -> Parts:
-    """The predictions of each row of a result (frames, sound, frames + sound, metadata, all), float64 [films]."""
-    return {name: stack.predict(parts, chosen) for name, chosen in rows_of(sources, stack.parts).items()}
+        features = sound_features(model.network, data, rows, cache).astype(np.float64)
+        sound = model.facts["sound"]
+        parts["sound"] = model.points(features @ sound["weight"].double().numpy() + sound["bias"])
+    parts |= levels if "metadata" in sources else {}
+    if not parts:
+        reason = model.facts.get("no_sound", "the train films have no genres")
+        raise TrailerError(f"nothing to predict from by sources = {', '.join(sources)} ({reason}): add 'frames'")
+    return parts
 
 
 def case_errors(stack: Stack, parts: Parts, truth: np.ndarray, median: float) -> dict[str, dict[str, float]]:

@@ -1,0 +1,217 @@
+"""Networks of torchvision and timm by name, taken apart, and their weights: downloaded, or from strangers' files.
+
+The weights must fill the network's trunk whole.
+"""
+
+import zipfile
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from trailer_lib.errors import TrailerError, suggestion
+from trailer_lib.networks.backbone import Trunk
+
+TIMM = "timm:"
+INCEPTIONS = ("googlenet", "inception_v3")  # their ImageNet weights were trained with pixels from -1 to 1
+STACKED = range(6, 301, 3)  # channels of 2 to 100 frames
+BACKBONE = "network.backbone."  # how the names of a backbone's tensors begin in a model file of this library
+
+
+class Weights(NamedTuple):
+    source: str
+    state: dict[str, Tensor]  # by name
+
+
+class Torchvision:
+    """A classifier of torchvision, like "resnet18"."""
+
+    def __init__(self, name: str) -> None:
+        names = models.list_models(module=models)
+        if name not in names:
+            raise TrailerError(f"unknown backbone {name!r}: {suggestion(name, names)}")
+        self.name = name
+
+    def download(self) -> Weights:
+        """torchvision's best ImageNet weights, checked by their hash, from torch's cache if they are there."""
+        choice = models.get_model_weights(self.name).DEFAULT
+        try:
+            return Weights(f"{self.name} {choice.name}", choice.get_state_dict(progress=True, check_hash=True))
+        except Exception as error:  # no network, a full disk, a wrong hash, or a damaged file in torch's cache
+            raise _no_weights(f"{self.name} from {choice.url}", error) from error
+
+    def trunk(self, loaded: Collection[str]) -> Trunk:
+        """The network without its last layer, with random weights; `loaded` names the tensors that will be loaded."""
+        # The two auxiliary outputs in training, and another normalisation, are for training on ImageNet.
+        extra = {"aux_logits": False, "init_weights": True, "transform_input": False}
+        network = models.get_model(self.name, weights=None, **extra if self.name in INCEPTIONS else {})
+        if loaded:
+            _drop_random_classifier(network, loaded)
+        layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        (first, _), (last, classifier) = layers[0], layers[-1]  # SqueezeNet's classifier is a convolution
+        network.set_submodule(last, nn.Identity())
+        features = classifier.in_channels if isinstance(classifier, nn.Conv2d) else classifier.in_features
+        half = {"mean": (0.5, 0.5, 0.5), "sd": (0.5, 0.5, 0.5)} if self.name in INCEPTIONS else {}
+        size = 224 if self.name == "maxvit_t" else getattr(network, "image_size", 0)  # of windows or embeddings
+        return Trunk(network, features, (first,), size=size, behind=(last.split(".")[0] + ".",), **half)
+
+
+def _drop_random_classifier(network: nn.Module, loaded: Collection[str]) -> None:
+    """Remove a classifier's hidden layers (VGG's 100 M weights) that a file lacks: at random they would add noise."""
+    classifier = getattr(network, "classifier", None)
+    if not isinstance(classifier, nn.Sequential) or any(name.startswith("classifier.") for name in loaded):
+        return
+    linear = [layer for layer in classifier if isinstance(layer, nn.Linear)]
+    if len(linear) > 1:
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+        channels = [layer for layer in network.features.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
+        network.classifier = nn.Sequential(nn.Linear(channels, 1000))
+
+
+class Timm:
+    """An image model of timm, like "resnet18" or CLIP's image tower "vit_base_patch32_clip_224.openai"."""
+
+    def __init__(self, name: str) -> None:
+        try:
+            import timm  # an extra of the package: only who names such a backbone needs it
+        except ImportError as error:
+            raise TrailerError("a backbone 'timm:NAME' needs the package timm: pip install timm") from error
+        # timm also takes 'hf-hub:...' and 'local-dir:...', which let a model file choose what is read.
+        if not timm.is_model(name):
+            hint = suggestion(name, timm.list_models())
+            hint = hint if hint.startswith("did you mean") else "timm.list_models() names them all"
+            raise TrailerError(f"unknown backbone 'timm:{name}': {hint}")
+        self.name, self.create_model = name, timm.create_model
+
+    def download(self) -> Weights:
+        """timm's pretrained weights from its hub or its cache; every tensor must fit."""
+        try:
+            state = self.create_model(self.name, pretrained=True).state_dict()
+        except Exception as error:  # no network, a full disk, or a damaged file in the hub's cache
+            raise _no_weights(f"timm:{self.name}", error) from error
+        return Weights(f"timm:{self.name} pretrained", state)
+
+    def trunk(self, loaded: Collection[str]) -> Trunk:
+        """As Torchvision.trunk, as timm's own configuration describes the network."""
+        try:
+            network = self.create_model(self.name)
+            network.reset_classifier(0)
+        except (RuntimeError, AttributeError) as error:  # 'Invalid pretrained tag', or no classifier of pictures
+            reason = " ".join(str(error).split())[:120]
+            raise TrailerError(f"timm:{self.name} can't be a backbone ({reason}): choose another") from error
+        facts = network.pretrained_cfg
+        size = max(facts["input_size"][1:]) if facts.get("fixed_input_size") else 0
+        layers = [facts.get(key) or () for key in ("first_conv", "classifier")]  # a name, or CrossViT's two names
+        first, last = ((names,) if isinstance(names, str) else tuple(names) for names in layers)
+        behind = tuple(f"{name}." for name in last)
+        return Trunk(network, network.head_hidden_size, first, facts["mean"], facts["std"], size, behind)
+
+
+def _no_weights(what: str, error: Exception) -> TrailerError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+    return TrailerError(f"no weights of {what} ({reason}): set weights to a file of them, or to 'none' (random)")
+
+
+def library_of(backbone: str) -> Torchvision | Timm:
+    """The library's network that a backbone's name means: "timm:NAME" or one of torchvision's."""
+    return Timm(backbone.removeprefix(TIMM)) if backbone.startswith(TIMM) else Torchvision(backbone)
+
+
+def load_file(path: Path) -> Any:
+    """torch.load without executing anything in the file; any exception for one that is damaged, hostile, or grows."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("compressed, as torch.save never does")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if any(tensor.nbytes > tensor.untyped_storage().nbytes() for tensor in tensors_in(content)):
+        raise ValueError("a tensor repeats its numbers: copied, it would fill the memory")
+    return content
+
+
+def tensors_in(content: Any) -> Iterator[Tensor]:
+    """All tensors in nested dicts and lists, each once: a hostile file's lists may hold each other."""
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, dict) else value
+
+
+def read_weights(path: Path, pixels: str) -> Weights:
+    """The weights in a .pth file, a .safetensors file, or a model file of this library trained with these `pixels`."""
+    if not path.is_file():
+        raise TrailerError(f"weights {path}: no such file: name a file, 'DEFAULT' or 'none'")
+    try:
+        read = import_module("safetensors.torch").load_file if path.suffix == ".safetensors" else load_file
+        named, before = _tensors_and_pixels(read(path))
+    except ImportError as error:
+        raise TrailerError(f"weights {path.name}: needs the package safetensors: pip install safetensors") from error
+    except Exception as error:  # torch.load raises a dozen kinds for a damaged or hostile file
+        reason = f": {error}" if type(error) is ValueError else ""
+        raise TrailerError(f"weights {path.name}: not a file of tensors ({type(error).__name__}{reason})") from error
+    state = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if not state:
+        raise TrailerError(f"weights {path.name}: no tensors by name in it: expected a state_dict by torch.save")
+    if before not in ("", pixels):
+        raise TrailerError(f"{path.name} was trained with pixels={before!r}: set pixels to it, or other weights")
+    return Weights(path.name, state)
+
+
+def _tensors_and_pixels(content: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The values by name in a file; of a model file of this library the backbone's, and the setting `pixels`."""
+    if "trailer_lib" not in content:
+        return {str(name): value for name, value in content.items()}, ""
+    state = {str(name): value for name, value in content["state_dict"].items()}
+    backbone = {name.removeprefix(BACKBONE): value for name, value in state.items() if name.startswith(BACKBONE)}
+    return backbone, dict(content["trailer_lib"]["settings"]).get("pixels", "")
+
+
+def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
+    """Load the weights. The trunk must be filled whole and fit; only what is `trunk.behind` may stay as it is.
+
+    Kernels of several stacked frames are summed over them, so that equal frames keep their response; returns them as
+    they were.
+    """
+    if not weights.state:
+        return {}
+    names = [f"{layer}.weight" for layer in trunk.first]
+    first = {name: weights.state[name].float() for name in names if name in weights.state}
+    stacked = {name: kernel for name, kernel in first.items() if kernel.ndim == 4 and kernel.shape[1] in STACKED}
+    state = weights.state | {name: kernel.unflatten(1, (-1, 3)).sum(1) for name, kernel in stacked.items()}
+    expected, children = trunk.network.state_dict(), dict(trunk.network.named_children())
+    differ = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
+    differ += [name for name in state if name not in expected and name.split(".")[0] in children]
+    differ = [name for name in differ if not name.startswith(trunk.behind) and not name.endswith("num_batches_tracked")]
+    if differ:
+        wrong = f"{len(differ)} tensors do not fit, {differ[0]} first"
+        raise TrailerError(f"{weights.source}: {wrong}: another backbone's?")
+    fitting = {name: value for name, value in state.items() if name in expected and expected[name].shape == value.shape}
+    load(trunk.network, fitting, strict=False)
+    return stacked
+
+
+def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
+    """load_state_dict for a plain dict: MNASNet asks for a version number that only a module's own state has."""
+    versioned = OrderedDict(state)
+    versioned._metadata = network.state_dict()._metadata
+    network.load_state_dict(versioned, strict=strict)
+
+
+def loading_report(weights: Weights, network: nn.Module, replaced: tuple[str, ...]) -> str:
+    """What was loaded into a network without its last layer, and what starts at random: also the layers `replaced`."""
+    if not weights.state:
+        return f"{weights.source}: every layer starts at random"
+    names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    missing = [name for name in names if name not in weights.state or name.rpartition(".")[0] in replaced]
+    layers = sorted({name.rpartition(".")[0] for name in missing})
+    loaded = [name for name in network.state_dict() if name in weights.state and name not in missing]
+    return f"{weights.source}: {len(loaded)} tensors loaded; at random: {', '.join([*layers, 'head'])}"
