@@ -1,6 +1,6 @@
 """images/ -> dataset/: one array of all films' frames, a table of films with scores and splits, and a dataset card.
 
-`builder` makes it from images/, `original_pickle` from the original's file; `frames`: pictures; `dataset`: splits.
+`builder` makes it from images/, `original_pickle` from the original's file; `arrays`: frames, clips; `dataset`: splits.
 """
 
 import lazy_loader
@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "dataset": [
             "SPLITS", "Dataset", "assign_folds", "fold_split", "require_splits", "sizes", "split_hash", "split_of",
         ],
-        "frames": ["evenly_spaced", "resize_frame"],
+        "arrays": ["evenly_spaced", "resize_frame"],
         "original_pickle": ["import_pickle", "write_pickle"],
     },
 )  # fmt: skip

@@ -14,9 +14,8 @@ import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog import COLUMNS, load, normal_title, trailer_keys
+from trailer_lib.dataset.arrays import ARRAYS, CARD, VERSION, Entry, FilmArray, fingerprint, load_film_frames
 from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, sha256, split_facts, split_of
-from trailer_lib.dataset.film_array import ARRAYS, CARD, Entry, FilmArray, damaged_films, fingerprint
-from trailer_lib.dataset.frames import VERSION, load_film_frames
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -91,7 +90,7 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
         raise TrailerError(f"{project.images}: {text}: scrape first, or lower min_frames")
     films["split"] = [split_of(key, settings) for key in trailer_keys(films)]
     require_splits(films.split)
-    scraped = _scrape_settings(project)
+    scraped = _scrape_settings(project.images / "settings.json")
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
         frames, damaged = _update_frames(project, films, settings, scraped.get("filter", ""))
@@ -100,14 +99,12 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
         if films.empty:
             raise TrailerError(f"{project.images}: all {len(damaged)} films have a damaged picture: scrape again")
         sound, without = _update_sound(project, films)
-        errors = damaged | without
-        folders["detail"] = [errors.get(name, text) for name, text in zip(folders.folder, folders.detail)]
+        folders["detail"] = [(damaged | without).get(*pair) for pair in zip(folders.folder, folders.detail)]
         facts = {"source": project.images.name, "scores_from": catalogue.scores_from, "scrape": scraped}
         return finish(project, [frames, sound], films, settings, facts | report_left_out(project, folders))
 
 
-def _scrape_settings(project: Project) -> dict[str, Any]:
-    path = project.images / "settings.json"
+def _scrape_settings(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
     except ValueError as error:
@@ -137,9 +134,7 @@ def _update_sound(project: Project, films: pd.DataFrame) -> Updated:
 
 def _update(array: FilmArray, folders: dict[str, Path], read: Callable[[str], np.ndarray], most: int) -> dict[str, str]:
     """Bring an array up to date, at most `most` rows a film; folder -> error of the films that cannot be read."""
-    repair = damaged_films(array.path, array.row, array.films.values())
-    built = {film: entry.source for film, entry in array.films.items() if film not in repair}
-    todo, damaged = [film for film, source in array.wanted.items() if built.get(film) != source], {}
+    todo, damaged = array.stale(), {}
 
     def attempt(film: str) -> np.ndarray:
         try:

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.dataset.film_array import ARRAYS, CARD, HEADER, Entry, damaged_films, header
-from trailer_lib.dataset.frames import evenly_spaced
+from trailer_lib.dataset.arrays import ARRAYS, CARD, HEADER, Entry, damaged_films, evenly_spaced, header
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import COLAB_DRIVE, Project, on_colab
 from trailer_lib.settings import DatasetSettings

@@ -16,10 +16,9 @@ import pandas as pd
 from PIL import Image
 
 from trailer_lib import files
+from trailer_lib.dataset.arrays import FilmArray, resize_frame
 from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
-from trailer_lib.dataset.film_array import FilmArray
-from trailer_lib.dataset.frames import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project

@@ -1,7 +1,7 @@
 """A video file or a folder of pictures -> frames, and which of them are informative.
 
 `container`: what a file says of itself. `decode`: pictures of chosen frames. `sampling`: frames at random times.
-`quality_filter`: letterbox, black, blank, duplicates. `title_cards`: the network that tells cards from scenes.
+`quality_filter`: letterbox, black, blank, duplicates, and the network that tells title cards from scenes.
 `sound`: the spectrogram of the sound. `frame_folder`: a film's pictures on disk.
 """
 

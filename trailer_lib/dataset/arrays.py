@@ -1,4 +1,4 @@
-"""frames.npy and sound.npy: an array of all films' frames or clips of sound, written film by film, with its index.
+"""A film's pictures as frames of one size; frames.npy and sound.npy, the arrays of all films, each with its index.
 
 The index, frames.jsonl, has one line per film, written after its rows: a CRC-32, then an `Entry` as JSON.
 """
@@ -15,13 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from trailer_lib import files
 from trailer_lib.progress import bar
+from trailer_lib.settings import DatasetSettings
+from trailer_lib.video import LetterboxBox, common_box, measure_bars, picture_paths, read_picture
 
 CARD = "dataset.json"
 # The arrays, and the columns of films.csv that say which rows are a film's, and their SHA-256.
 ARRAYS = {"frames": ["first", "count", "sha256"], "sound": ["sound_first", "sound_count", "sound_sha256"]}
+VERSION = 2  # of making frames from pictures; a new number makes every film again
+BAR_FRAMES, FEWEST_BAR_FRAMES = 15, 8  # whose black bars are measured; fewer may all be dark where there are no bars
 HEADER = 128  # bytes, of NumPy's format 1.0; it leaves room for the number of rows to grow
 
 
@@ -36,10 +41,38 @@ class Entry:
     source: str
 
 
+def evenly_spaced(available: int, count: int) -> np.ndarray:
+    """`count` indices spread evenly over 0 .. available - 1, in order; some repeat when there are too few."""
+    return ((np.arange(count) + 0.5) * available / count).astype(int)
+
+
+def load_film_frames(folder: Path, settings: DatasetSettings, crop_bars: bool = False) -> np.ndarray:
+    """The pictures of a folder as uint8 [n, size, size, 3]; TrailerError when one is damaged.
+
+    `crop_bars`: crop the black bars that the film's frames have in common.
+    """
+    paths = picture_paths(folder)
+    measured = evenly_spaced(len(paths), BAR_FRAMES) if crop_bars and len(paths) >= FEWEST_BAR_FRAMES else []
+    box = common_box([measure_bars(read_picture(paths[index])) for index in measured])
+    return np.stack([resize_frame(Image.fromarray(read_picture(path)), settings, box) for path in paths])
+
+
+def resize_frame(picture: Image.Image, settings: DatasetSettings, box: LetterboxBox | None = None) -> np.ndarray:
+    """The part of a picture within `box`, by default all of it, as uint8 [size, size, 3]."""
+    box = box or LetterboxBox()
+    left, right, top, bottom = np.repeat(picture.size, 2) * (box.left, box.right, box.top, box.bottom)
+    if settings.fit == "crop":  # the middle square
+        side = min(right - left, bottom - top)
+        left, top = left + (right - left - side) // 2, top + (bottom - top - side) // 2
+        right, bottom = left + side, top + side
+    size = (settings.size, settings.size)
+    return np.asarray(picture.resize(size, Image.Resampling.BOX, box=(left, top, right, bottom)))
+
+
 def fingerprint(paths: Iterable[Path], *facts: object) -> str:
     """A hash of what a film's rows depend on: `facts`, and the names, sizes and times of its files."""
-    stats = {path.name: path.stat() for path in paths}
-    text = json.dumps([*facts, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()]])
+    stats = [(path.name, path.stat()) for path in paths]
+    text = json.dumps([*facts, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -85,6 +118,12 @@ class FilmArray:
             self.index.unlink(missing_ok=True)
             self.path.write_bytes(header(0, *shape))
             self.films, self.rows = {}, 0
+
+    def stale(self) -> list[str]:
+        """The films wanted whose rows are missing, of other files than now, or damaged."""
+        repair = damaged_films(self.path, self.row, self.films.values())
+        built = {film: entry.source for film, entry in self.films.items() if film not in repair}
+        return [film for film, source in self.wanted.items() if built.get(film) != source]
 
     def put(self, film: str, source: str, rows: np.ndarray) -> None:
         """Write a film's rows, uint8 [n, *shape]: over the same ones (to repair them), else at the end.
