@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
-        getattr(commands, args.command.replace("filter", "filter_"))(args)
+        getattr(commands, f"run_{args.command}")(args)
         return 0
     except argparse.ArgumentError as error:
         parser().error(str(error))

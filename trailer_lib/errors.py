@@ -12,10 +12,7 @@ class TrailerError(Exception):
 
 
 class SourceError(TrailerError):
-    """A file or trailer that could not be fetched. `kind` is for the ledger; a permanent failure is not tried again.
-
-    `retry_after`: seconds that the server asked to wait, 0 if it did not.
-    """
+    """What could not be fetched. `kind` is for the ledger; `retry_after`: seconds, as the server asks."""
 
     def __init__(self, kind: str, text: str, permanent: bool, retry_after: float = 0.0) -> None:
         super().__init__(text)

@@ -45,8 +45,7 @@ class Settings:
     @classmethod
     def layered(cls, layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]] | None = None) -> "Settings":
         """Settings from named layers, the later over the earlier; an unknown name is an error."""
-        names = [item.name for item in fields(cls)]
-        values, origins = {}, {}
+        names, values, origins = [item.name for item in fields(cls)], {}, {}
         for origin, layer in _with_scheme(layers, schemes or {}).items():
             for name, value in layer.items():
                 if name not in names:
@@ -131,9 +130,9 @@ def checked(item: Any, value: Any) -> Any:
         if choice not in meta["choices"] or (several and value.count(choice) > 1):
             raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(choice, map(str, meta['choices']))}")
     low, high = meta["low"], meta["high"]
-    span = f"at least {low}" if high is None else f"from {low} to {high}"
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):
+        span = f"at least {low}" if high is None else f"from {low} to {high}"
         raise TrailerError(f"setting {item.name} = {value!r}: expected {span}")
     if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
         raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")

@@ -11,7 +11,7 @@ import os
 import re
 import wave
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -55,10 +55,7 @@ class SampleFilm:
 
 
 def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> None:
-    """Write excels/, trailers/, settings.toml and held_out/ under `root`: `films` films, of which three trailers fail.
-
-    The same arguments give the same spreadsheets, frames and sound. About a quarter of a second a film on two cores.
-    """
+    """Write excels/, trailers/, settings.toml and held_out/ under `root`; the same arguments give the same films."""
     if (root / "excels" / "movie_metadata.csv").exists() and not (root / "held_out" / "scores.csv").exists():
         raise TrailerError(f"{root} holds other films' tables, which samples would replace: name another folder")
     every_film = list(invent(films + held_out, seed))
@@ -96,17 +93,13 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         yield SampleFilm(number, title, year, genres, seen, heard, score, f"tt99{number:05d}", youtube_id, damage)
 
 
-def _metadata(films: list[SampleFilm]) -> list[list]:
+def _metadata(films: list[SampleFilm]) -> Iterator[list]:
     """Columns of the IMDB 5000 table, with its trailing no-break space and a duplicate row."""
-    columns = "duration,genres,movie_title,num_voted_users,movie_imdb_link,title_year,imdb_score".split(",")
-    rows = [
-        [
-            80 + 7 * film.number % 60, "|".join(film.genres), film.title + "\u00a0", 1000 + film.number,
-            f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1", film.year, film.score,
-        ]
-        for film in films
-    ]  # fmt: skip
-    return [columns, *rows, rows[-1]]
+    yield "duration,genres,movie_title,num_voted_users,movie_imdb_link,title_year,imdb_score".split(",")
+    for film in [*films, films[-1]]:
+        link = f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1"
+        facts = [80 + 7 * film.number % 60, "|".join(film.genres), film.title + "\u00a0", 1000 + film.number]
+        yield [*facts, link, film.year, film.score]
 
 
 def _trailer_list(films: list[SampleFilm]) -> list[list]:
@@ -117,7 +110,7 @@ def _trailer_list(films: list[SampleFilm]) -> list[list]:
     return [["youtubeId", "movieId", "title"], *rows, *odd]
 
 
-def _write_csv(path: Path, rows: list[list]) -> None:
+def _write_csv(path: Path, rows: Iterable[list]) -> None:
     with files.atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
@@ -233,17 +226,15 @@ def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
 
 
 def _card(lines: list[str], ground: tuple[int, int, int]) -> np.ndarray:
-    card = Image.new("RGB", (WIDTH, HEIGHT), ground)
-    text = "\n".join(lines)
-    font = ImageFont.load_default(min(28, 300 // max(len(line) for line in lines), 110 // len(lines)))
-    ImageDraw.Draw(card).text((WIDTH // 2, HEIGHT // 2), text, "white", font, "mm", align="center")
+    card, middle = Image.new("RGB", (WIDTH, HEIGHT), ground), (WIDTH // 2, HEIGHT // 2)
+    font = ImageFont.load_default(min(28, 300 // max(map(len, lines)), 110 // len(lines)))
+    ImageDraw.Draw(card).text(middle, "\n".join(lines), "white", font, "mm", align="center")
     return np.asarray(card)
 
 
 def _logo(rng: np.random.Generator) -> np.ndarray:
     logo = Image.fromarray(_card(["FARAWAY PICTURES"], (4, 8, 40)))
-    draw = ImageDraw.Draw(logo)
     for radius in (26, 18, 10):
-        colour = tuple(int(c) for c in rng.integers(120, 255, 3))
-        draw.ellipse([WIDTH // 2 - radius, 34 - radius, WIDTH // 2 + radius, 34 + radius], outline=colour, width=3)
+        colour = tuple(rng.integers(120, 255, 3).tolist())
+        ImageDraw.Draw(logo).circle((WIDTH // 2, 34), radius, outline=colour, width=3)
     return np.asarray(logo)

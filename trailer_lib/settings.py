@@ -76,10 +76,7 @@ SCHEDULED = Condition(
     "with more than one epoch of training, and 'step' or 'plateau' with more than step_size",
     lambda s: trains(s) and s.epochs > (s.step_size if falls(s) else 1),
 )
-FALLS = Condition(
-    "with schedule='step' or 'plateau' and more epochs than step_size",
-    lambda s: trains(s) and falls(s) and s.epochs > s.step_size,
-)
+FALLS = Condition("with 'step' or 'plateau' and epochs above step_size", lambda s: falls(s) and SCHEDULED.holds(s))
 STOPS = Condition(
     "below the number of epochs that can follow the first",
     lambda s: trains(s) and s.patience < s.epochs - (s.head == "linear"),  # a fitted head is an epoch before the first

@@ -19,8 +19,7 @@ from trailer_lib.project import Project
 
 COLUMNS = "imdb_id title year score youtube_id genres runtime_minutes votes url file joined_by shared".split()
 NUMBERS = {"year": "int64", "score": "float64", "runtime_minutes": "Int64", "votes": "Int64"}
-USER_TABLE = "films.csv"
-NEEDED = ["title", "year", "score"]
+USER_TABLE, NEEDED = "films.csv", ["title", "year", "score"]
 OPTIONAL = ["youtube_id", "url", "file", "imdb_id", "genres", "runtime_minutes", "votes"]
 TRAILER = OPTIONAL[:3]
 IMDB_LINK = re.compile(r"https?://(?:www\.|m\.)?imdb\.com/(?:[a-z]{2}/)?title/|(?<=\d)[/?#].*")
@@ -33,8 +32,7 @@ HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 class Catalog:
     """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
 
-    `joined_by`: "id", "title and year", "first of several" of these in the list, "year off by one" or "own table".
-    `shared`: another row has the same trailer. `rows`: the rows of each spreadsheet, each of a film or in `dropped`.
+    `shared`: another row has the same trailer. `rows`: how many each spreadsheet has, each of a film or in `dropped`.
     """
 
     films: pd.DataFrame
@@ -162,7 +160,5 @@ def films_of_trailers(trailers: list[str], root: Path) -> list[dict[str, Any]]:
     excels = Project(root).excels
     # The tables take seconds to read: only for a name that may have a key of a film.
     keys = [key for key in chain(*map(name_keys, trailers)) if key[0] != "file" or (excels / USER_TABLE).is_file()]
-    if not (keys and excels.is_dir()):
-        return [{}] * len(trailers)
-    films = load(Project(root)).films
-    return [find_film(trailer, films) for trailer in trailers]
+    films = load(Project(root)).films if keys and excels.is_dir() else None
+    return [{} if films is None else find_film(trailer, films) for trailer in trailers]

@@ -11,8 +11,8 @@ import os
 import zlib
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,8 +30,7 @@ BAR_FRAMES, FEWEST_BAR_FRAMES = 15, 8  # whose black bars are measured; fewer ma
 HEADER = 128  # bytes, of NumPy's format 1.0; it leaves room for the number of rows to grow
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """Rows first .. first + count of the array are a film's; `source` is the fingerprint of the files they are of."""
 
     film: str
@@ -99,8 +98,8 @@ def damaged_films(path: Path, row: int, entries: Collection[Entry]) -> set[str]:
 class FilmArray:
     """An array and its index while a build writes them; a new build resumes what a killed one left.
 
-    `films` are the entries of those that are wanted, film -> fingerprint. New rows are appended; the rows of films that
-    changed or are gone stay unused. When under half of the rows are as they are wanted, the array is begun anew.
+    `wanted`: film -> fingerprint. New rows are appended; those of films that changed or are gone stay unused. The array
+    is begun anew when under half of the rows are as they are wanted.
     """
 
     def __init__(self, folder: Path, name: str, shape: tuple[int, ...], wanted: dict[str, str]) -> None:
@@ -126,10 +125,7 @@ class FilmArray:
         return [film for film, source in self.wanted.items() if built.get(film) != source]
 
     def put(self, film: str, source: str, rows: np.ndarray) -> None:
-        """Write a film's rows, uint8 [n, *shape]: over the same ones (to repair them), else at the end.
-
-        Without rows it is no longer in the array.
-        """
+        """Write a film's rows, uint8 [n, *shape], over the same ones (a repair), else at the end; none removes it."""
         if not len(rows):
             self.films.pop(film, None)
             return
@@ -165,5 +161,5 @@ def read_index(path: Path) -> list[Entry]:
 
 
 def _line(entry: Entry) -> bytes:
-    text = json.dumps(asdict(entry)).encode()
+    text = json.dumps(entry._asdict()).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)

@@ -75,10 +75,7 @@ def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
 
 
 def build(project: Project, settings: DatasetSettings) -> Dataset:
-    """Bring dataset/ up to date with images/ and open it. Folders that can't be used are left out, with a reason.
-
-    It resumes a killed build with the same result; until it ends the dataset as it was can be opened.
-    """
+    """Bring dataset/ up to date with images/ and open it. A killed build is resumed; until its end the old one stays."""
     catalogue = load(project)
     folders = match_folders(project, catalogue.films)
     few = folders.reason.eq("") & (folders.pictures < settings.min_frames)

@@ -35,9 +35,7 @@ def hash_position(text: str) -> float:
 def split_of(key: str, settings: DatasetSettings) -> str:
     """The split of a `catalog.trailer_keys` key: films that share a trailer stay together, and adding moves none."""
     position = hash_position(f"{settings.salt}/{key}")
-    if position < settings.test:
-        return "test"
-    return "val" if position < settings.test + settings.val else "train"
+    return "test" if position < settings.test else "val" if position < settings.test + settings.val else "train"
 
 
 def assign_folds(keys: Iterable[str], k: int, repeat: int = 0, salt: str = "trailer") -> np.ndarray:
@@ -56,8 +54,7 @@ def fold_split(fold: np.ndarray, k: int, test_fold: int) -> list[str]:
 def require_splits(split: pd.Series) -> None:
     """TrailerError when a split has too few films to train and to be evaluated on."""
     for name, fewest in FEWEST.items():
-        count = int((split == name).sum())
-        if count < fewest:
+        if (count := int((split == name).sum())) < fewest:
             text = f"{count} of {len(split)} films fell into {name!r}, at least {fewest} are needed"
             raise TrailerError(f"{text}: scrape more films, raise its share, or try another salt")
 
@@ -81,10 +78,7 @@ NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty 
 
 @dataclass(frozen=True)
 class Dataset:
-    """`frames` uint8 [frames, size, size, 3], on disk: a film's are rows first .. first + count, in its order.
-
-    `sound` uint8 [clips, 128, 128], on disk: rows sound_first .. sound_first + sound_count, see `video.sound_clips`.
-    """
+    """`frames` uint8 [n, size, size, 3] and `sound` [clips, 128, 128] are on disk; `films`: a film's rows in them."""
 
     frames: np.ndarray
     films: pd.DataFrame
@@ -148,15 +142,11 @@ def _read(folder: Path) -> Dataset:
     if sha256((folder / FILMS).read_bytes()) != card["hashes"][FILMS]:
         raise ValueError(f"{FILMS} is not as it was written")
     films = pd.read_csv(folder / FILMS, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
-    arrays = {name: _map(folder / f"{name}.npy", card["shapes"][name]) for name in ARRAYS}
+    for name in ARRAYS:
+        if np.fromfile(folder / f"{name}.npy", np.uint8, HEADER).tobytes() != header(*card["shapes"][name]):
+            raise ValueError(f"the header of {name}.npy is not as it was written")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
     return Dataset(films=films, card=card, **arrays)
-
-
-def _map(path: Path, shape: list[int]) -> np.ndarray:
-    with open(path, "rb") as file:
-        if file.read(HEADER) != header(*shape):
-            raise ValueError(f"the header of {path.name} is not as it was written")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _damage(folder: Path, name: str, data: Dataset) -> str:

@@ -17,8 +17,7 @@ from trailer_lib.project import Project
 from trailer_lib.scrape.sources import LISTED, REMEDIES
 from trailer_lib.video import SOUND, folder_id, picture_paths, read_record
 
-LEDGER = "ledger.jsonl"
-FAILURES = "failures.csv"
+LEDGER, FAILURES = "ledger.jsonl", "failures.csv"
 RECORDED = {"detail": "remark", "bytes": "bytes", "sound": "sound"}  # field of an Entry: its name in film.json
 
 
@@ -107,30 +106,25 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
         entry = latest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")
         # The folder decides: a run may have been killed before it wrote the line, and a user may delete a folder.
         state = "ok" if film.imdb_id in folders else "open" if entry.status == "ok" else entry.status
-        if entry.status != state:
-            entry = Entry(film.imdb_id, film.youtube_id, state)
+        entry = entry if entry.status == state else Entry(film.imdb_id, film.youtube_id, state)
         heard = state == "ok" and (folders[film.imdb_id] / SOUND).exists()
-        sound = "ok" if heard else entry.sound.removeprefix("ok")
-        rows.append(vars(entry) | {"title": film.title, "sound": sound})
+        rows.append(vars(entry) | {"title": film.title, "sound": "ok" if heard else entry.sound.removeprefix("ok")})
     return pd.DataFrame(rows, columns="imdb_id title status reason detail kept_frames seconds bytes sound".split())
 
 
 def summary(status: pd.DataFrame) -> pd.DataFrame:
     """A row for each status and reason: films, seconds of their last attempts, MB fetched, frames, films with sound."""
     groups = status.assign(sound=status.sound == "ok").groupby(["status", "reason"], sort=False)
-    table = groups.agg(
-        films=("imdb_id", "size"), seconds=("seconds", "sum"), MB=("bytes", "sum"), frames=("kept_frames", "sum"),
-        sound=("sound", "sum"),
-    )  # fmt: skip
-    table["MB"] /= 1e6
-    return table.sort_values("films", ascending=False).reset_index().round(1)
+    sums = {"seconds": "seconds", "MB": "bytes", "frames": "kept_frames", "sound": "sound"}
+    table = groups.agg(films=("imdb_id", "size"), **{name: (column, "sum") for name, column in sums.items()})
+    return table.assign(MB=table.MB / 1e6).sort_values("films", ascending=False).reset_index().round(1)
 
 
 def sounds(status: pd.DataFrame) -> str:
     """How many of the films with frames have sound, and why the others have none, as a line."""
     counts = status.sound[status.status == "ok"].replace("", "not fetched yet").value_counts()
-    reasons = ", ".join(f"{films} {reason}" for reason, films in counts.drop("ok", errors="ignore").items())
     line = f"{counts.get('ok', 0)} of {counts.sum()} films with frames have sound"
+    reasons = ", ".join(f"{films} {reason}" for reason, films in counts.items() if reason != "ok")
     return f"{line}; the others: {reasons}" if reasons else line
 
 

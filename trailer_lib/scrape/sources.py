@@ -70,8 +70,7 @@ def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[s
     how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
     found = f"{len(matches)} of {len(films)} films have one ({how or 'none'})"
     print(f"{printable(folder.name)}: {len(names)} videos; {found}")
-    matched = {name for name, _ in matches.values()}
-    others = [printable(name) for name in names if name not in matched]
+    others = [printable(name) for name in names if name not in dict(matches.values())]
     if others:
         files.write_text(project.images / OTHERS, "\n".join(others))
         more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
@@ -92,10 +91,9 @@ def explain_missing(source: str) -> str:
 
 
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Fetched:
-    """Download the trailer, or with the setting `sound` its sound, into `scratch`, which the caller deletes.
+    """Download the trailer, or with the setting `sound` its sound, into `scratch`; SourceError when that fails.
 
-    `url` is the link in the user's own table, "" for none; only the source "links" follows it, and takes YouTube where
-    there is none. SourceError when the trailer is not available, TrailerError when a setting is wrong.
+    Only the source "links" follows `url`, of the user's own table, and takes YouTube where it is "".
     """
     if settings.source == "links" and url:
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
@@ -113,10 +111,7 @@ def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Pat
 def sound_of(
     trailer: Fetched, start: float | None = None, duration: float = math.inf
 ) -> tuple["np.ndarray | None", str]:
-    """The spectrogram and "ok", or None and why there is no sound: no film is lost by it.
-
-    `start` and `duration` of the video in seconds, None where they are not known yet.
-    """
+    """The spectrogram and "ok", or None and why there is none; the video's `start` in seconds, None if not known."""
     if trailer.no_sound:
         return None, trailer.no_sound
     if start is None:

@@ -43,9 +43,8 @@ FAILURES = (
 )  # fmt: skip
 # Without a runtime yt-dlp only warns; then formats are missing, or their links do not work.
 RUNTIME_WARNING = r"No supported JavaScript runtime|challenge solving failed|Signature solving failed"
-COOKIE = re.compile(
-    r"\s*|#(?!HttpOnly_).*|([^\t]*\t){4}(\d+(\.\d+)?)?\t[^\t]*\t[^\t]*"
-)  # or an empty line or a comment
+# Of seven fields; or an empty line or a comment.
+COOKIE = re.compile(r"\s*|#(?!HttpOnly_).*|([^\t]*\t){4}(\d+(\.\d+)?)?\t[^\t]*\t[^\t]*")
 ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"  # for yt-dlp's command line
 
 
@@ -83,8 +82,7 @@ def fetch_youtube(
 ) -> Fetched:  # fmt: skip
     """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available.
 
-    The picture is the smallest of at least `height` lines, else the tallest; with `sound_only` it is left out where the
-    sound is a stream of its own. More than `longest` seconds are refused.
+    The picture is the smallest of at least `height` lines, else the tallest. More than `longest` seconds are refused.
     """
     log, error, paths = Log(), None, {}
 
@@ -99,8 +97,8 @@ def fetch_youtube(
         try:
             downloader.extract_info(WATCH.format(youtube_id))
         except yt_dlp.utils.YoutubeDLError as caught:
-            if os.strerror(errno.ENOSPC) in str(caught):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from caught
+            if (full := os.strerror(errno.ENOSPC)) in str(caught):
+                raise OSError(errno.ENOSPC, full, str(scratch)) from caught
             error = failure(str(caught), log.warnings, downloader.retry_after)
         except SourceError as caught:
             error = caught

@@ -28,10 +28,9 @@ MAX_THREADS = 8  # each holds a decoder's frames
 
 @dataclass(frozen=True)
 class Frames:
-    """`pixels` uint8 RGB [n, height, width, 3]; `seconds` float64 [n] of the frames, `duration` of the video.
+    """`pixels` uint8 RGB [n, height, width, 3]; `seconds` float64 [n] from the video's first frame on.
 
-    `note` says how many of the requested frames are missing; "" where none are. `start`: second of the file's clock at
-    which the video's first frame is displayed, from which `seconds` count.
+    `note`: how many of the frames are missing, "" for none. `start`: the first frame's second by the file's clock.
     """
 
     pixels: np.ndarray
@@ -70,8 +69,7 @@ def cropping_of(stream: av.VideoStream) -> tuple[int, ...]:
 class Display:
     """The pictures that a player makes of a stream's frames: cropped, upright, all of the size of the `first`.
 
-    They have at most `height` lines, 0 for no limit. They are never enlarged, except in width where pixels are wider
-    than high. VideoError for more than MAX_PIXELS.
+    Of at most `height` lines, 0 for no limit; enlarged only in width, where pixels are wider than high.
     """
 
     def __init__(self, stream: av.VideoStream, first: av.VideoFrame, height: int) -> None:

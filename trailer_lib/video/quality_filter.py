@@ -60,10 +60,7 @@ class LetterboxBox(NamedTuple):
 
 
 def measure_bars(frame: np.ndarray) -> np.ndarray:
-    """The black bars of a uint8 frame [height, width, 3]: float [4], top, bottom, left, right, as shares of the side.
-
-    A dark frame seems to have wide bars; `common_box` lets the other frames overrule it.
-    """
+    """The black bars of a uint8 frame [height, width, 3]: float [4], top, bottom, left, right, shares of the side."""
     return np.concatenate([_margins(frame[:, ::12]), _margins(frame[::12].swapaxes(0, 1))])
 
 
@@ -123,7 +120,6 @@ def judge_pictures(paths: list[Path], alone: bool = False) -> list[Verdict]:
 
 
 def _summarise(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A picture's thumbnail, uint8 [45, 80, 3], and its bars, float [4]."""
     return thumbnail(picture), measure_bars(picture)
 
 
