@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 from trailer_lib.errors import TrailerError, suggestion
 
-USER = ("this cell", "code")  # layers whose settings are refused where they do not count
-
 
 class Condition(NamedTuple):
     """When a setting counts: in words, and as a function of all settings."""
@@ -62,7 +60,7 @@ class Settings:
         """The settings that differ from their defaults."""
         return {name: value for name, value in self.as_dict().items() if value != getattr(type(self), name)}
 
-    def idle(self, origins: tuple[str, ...] = USER) -> list[str]:
+    def idle(self, origins: tuple[str, ...] = ("this cell", "code")) -> list[str]:
         """A line for each condition that fails and the settings, set in `origins`, that count only where it holds."""
         reasons: dict[str, list[str]] = {}
         facts = {item.name: item.metadata["counts"] for item in fields(self)}

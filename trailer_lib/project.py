@@ -34,10 +34,7 @@ class Project:
         raise TrailerError(f"the root {project.root} is not a directory: make it, or name another (or TRAILER_ROOT)")
 
     def settings(self, stage: str, chosen: Settings | None = None, **keywords: Any) -> Settings:
-        """The settings of "scrape", "dataset" or "train": defaults, below <root>/settings.toml, `chosen`, the keywords.
-
-        A setting that is at its default in `chosen` gives way to settings.toml and to the scheme; a keyword never does.
-        """
+        """The settings of "scrape", "dataset" or "train": defaults, <root>/settings.toml, `chosen`, the keywords."""
         if stage not in STAGES:
             raise TrailerError(f"unknown stage {stage!r}: {suggestion(stage, STAGES)}")
         path = self.root / "settings.toml"
@@ -45,6 +42,7 @@ class Project:
         for name, table in tables.items():
             if name not in STAGES or not isinstance(table, dict):
                 raise TrailerError(f"{path}: unknown table [{name}]: {suggestion(name, STAGES)}")
+        # What is at its default in `chosen` gives way to settings.toml and to the scheme; a keyword never does.
         cell = (chosen.changed() if chosen else {}) | keywords
         return STAGES[stage].layered({"settings.toml": tables.get(stage, {}), "this cell": cell}, SCHEMES)
 

@@ -11,9 +11,9 @@ import os
 import re
 import wave
 import zlib
+from collections import namedtuple
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,27 +31,11 @@ WIDE = WIDTH + 64  # what the camera can pass in a shot
 RATE = 1000 * FPS  # samples of sound a second
 GOPS = (12, 48, 125)
 GENRE_SCORES = {"Action": -0.8, "Comedy": -0.7, "Drama": 1.6, "Horror": -1.7, "Romance": 0.4, "Sci-Fi": 0.8}
-ADJECTIVES = (
-    "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
-)
-NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter".split()
+ADJECTIVES = "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild"
+NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter"
 SETTINGS = Path(__file__).with_name("samples.toml")  # a run that a laptop finishes in a minute
-
-
-@dataclass(frozen=True)
-class SampleFilm:
-    """`seen`, `heard`: standard normal; `damage`: "missing", "truncated", "not a video", "no sound", "" for none."""
-
-    number: int
-    title: str
-    year: int
-    genres: tuple[str, ...]
-    seen: float
-    heard: float
-    score: float
-    imdb_id: str
-    youtube_id: str
-    damage: str
+# `seen`, `heard`: standard normal; `damage`: "missing", "truncated", "not a video", "no sound", "" for none.
+SampleFilm = namedtuple("SampleFilm", "number title year genres seen heard score imdb_id youtube_id damage")
 
 
 def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> None:
@@ -72,12 +56,9 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 
 
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
-    """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video.
-
-    score = 6.4 + 1.1 * (0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
-    """
+    """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video."""
     rng = np.random.default_rng(seed)
-    names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
+    names = [f"{adjective} {noun}" for adjective in ADJECTIVES.split() for noun in NOUNS.split()]
     order = rng.permutation(len(names))
     for number in range(count):
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))

@@ -112,8 +112,7 @@ class TrainSettings(Settings):
     """Stage 3: from a dataset to a model. The first thirteen are those that people change."""
 
     scheme: str = choice(
-        "what the others start from: a head fitted on frozen features, then all layers by gradients; that head alone"
-        " (seconds); or what the original did",
+        "a head fitted on frozen features, then all layers by gradients; that head alone (seconds); or the original",
         tuple(SCHEMES),
     )
     backbone: str = option("resnet18", "any torchvision classifier, like 'vgg16', or 'timm:NAME'", counts=PICTURES)
@@ -134,16 +133,10 @@ class TrainSettings(Settings):
     sources: tuple = option(SOURCES, "what a prediction is made of, as far as a film has it", SOURCES)
     reorder_frames: bool = option(False, "shuffle the frames, which else stay in the film's order", counts=ORDERED)
     first_conv: str = choice("pretrained kernel, or the original's random one", ("repeat", "random"), STACKED)
-    weights: str = option(
-        "DEFAULT", "'DEFAULT' (ImageNet, downloaded once), 'none' (random), a file, or a best_model.pt", counts=PICTURES
-    )
+    weights: str = option("DEFAULT", "'DEFAULT' (ImageNet), 'none' (random), a file, a best_model.pt", counts=PICTURES)
     pixels: str = choice("normalised RGB, or the original's BGR from 0 to 255", ("imagenet", "raw"), PICTURES)
-    freeze: str = option(
-        "none", "what is not trained: 'none', the 'backbone', or a number of its first stages, like '2'", counts=EPOCHS
-    )
-    depth: str = choice(
-        "features of all the backbone's stages (means and sds of maps), or its last", ("stages", "last"), PICTURES
-    )
+    freeze: str = option("none", "what is not trained: 'none', 'backbone', or a number of first stages", counts=EPOCHS)
+    depth: str = choice("features: means and sds of all stages, or the last ones", ("stages", "last"), PICTURES)
     head: str = choice("last layer: ridge regression fitted first, or random values", ("ridge", "linear"), FRAMES)
     views: int = option(8, "test-time views: random choices of frames, averaged", low=1, high=100, counts=FRAMES)
     optimizer: str = choice("which optimiser", ("adamw", "adam", "sgd"), GRADIENTS)
@@ -157,9 +150,7 @@ class TrainSettings(Settings):
     gamma: float = option(0.1, "what the rate is multiplied by at a fall", low=0.0, high=1.0, counts=FALLS)
     loss: str = choice("on standardised scores", ("mse", "l1"), GRADIENTS)
     patience: int = option(3, "epochs without a better validation loss until it stops; 0: never", low=0, counts=STOPS)
-    ema_decay: float = option(
-        0.9, "decay of the weights' moving average; 0 is off", low=0.0, high=1.0, counts=GRADIENTS
-    )
+    ema_decay: float = option(0.9, "decay of the weights' running mean; 0 is off", low=0.0, high=1.0, counts=GRADIENTS)
     precision: str = choice("Lightning's precision; of speed alone", ("32-true", "16-mixed", "bf16-mixed"))
     loader_workers: int = option(0, "processes that read batches; 0: none beside this one", low=0, high=64)
 

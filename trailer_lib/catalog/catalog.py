@@ -30,14 +30,11 @@ HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 
 @dataclass(frozen=True)
 class Catalog:
-    """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
+    """The films, where they come from, and what was left out."""
 
-    `shared`: another row has the same trailer. `rows`: how many each spreadsheet has, each of a film or in `dropped`.
-    """
-
-    films: pd.DataFrame
-    dropped: pd.DataFrame
-    rows: dict[str, int]
+    films: pd.DataFrame  # columns COLUMNS, `imdb_id` unique; `shared`: another row has the same trailer
+    dropped: pd.DataFrame  # file, row, title, reason
+    rows: dict[str, int]  # how many each spreadsheet has, each of a film or in `dropped`
     scores_from: str
     remarks: list[str]
     folder: Path
@@ -45,7 +42,7 @@ class Catalog:
     def reasons(self) -> pd.DataFrame:
         """How many rows of each file were dropped for each reason; a row may have several."""
         single = self.dropped.assign(reason=self.dropped.reason.str.split("; ")).explode("reason")
-        counts = single.groupby(["file", "reason"]).size().rename("rows").reset_index()
+        counts = single.groupby(["file", "reason"]).size().reset_index(name="rows")
         return counts.sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
 
     def summary(self) -> str:
@@ -71,10 +68,7 @@ class Catalog:
 
 
 def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -> Catalog:
-    """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none.
-
-    Films with fewer than `min_votes` votes, or an unknown number, are dropped. `dropped_to`: file of the dropped rows.
-    """
+    """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none."""
     folder = project.excels
     draft = read_user_table(folder / USER_TABLE) if (folder / USER_TABLE).is_file() else join_tables(folder)
     if min_votes:

@@ -4,9 +4,10 @@ import gzip
 import os
 import zipfile
 import zlib
+from collections import namedtuple
 from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from trailer_lib import files
 from trailer_lib.catalog.read_table import LONGEST_LINE, Row, dated_name
@@ -34,15 +35,8 @@ FACTS = {
 FILM_KINDS = {"movie", "tvMovie", "video"}
 
 
-class OfficialTable(NamedTuple):
-    """A table of excels/: its file, where it comes from, how its first line begins, and its owner's terms."""
-
-    name: str
-    url: str
-    header: str
-    terms: str
-
-
+# A table of excels/: its file, where it comes from, how its first line begins, and its owner's terms.
+OfficialTable = namedtuple("OfficialTable", "name url header terms")
 TABLES = (
     OfficialTable("ml-youtube.csv", f"{GROUPLENS}/ml-20m-youtube.zip", "youtubeId,movieId,title", GROUPLENS_TERMS),
     OfficialTable(RATINGS, f"{IMDB}/{RATINGS}", "tconst\taverageRating\tnumVotes", IMDB_TERMS),

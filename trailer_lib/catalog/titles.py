@@ -152,10 +152,8 @@ def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
 
 
 def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[str, str]]:
-    """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT.
-
-    In this order; "file" is the column of the user's table. Title and year match only where one film has them.
-    """
+    """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT."""
+    # "file" is the column of the user's table. Title and year match only where one film has them.
     index = {key: name for name in reversed(names) for key in name_keys(name)}  # the first of two names counts
     years, titles, matches = {key[1][1] for key in index if key[0] == EXACT}, Counter(), {}
     for film in films.itertuples():

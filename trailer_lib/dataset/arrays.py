@@ -46,10 +46,7 @@ def evenly_spaced(available: int, count: int) -> np.ndarray:
 
 
 def load_film_frames(folder: Path, settings: DatasetSettings, crop_bars: bool = False) -> np.ndarray:
-    """The pictures of a folder as uint8 [n, size, size, 3]; TrailerError when one is damaged.
-
-    `crop_bars`: crop the black bars that the film's frames have in common.
-    """
+    """The pictures of a folder, with or without the black bars they share, uint8 [n, size, size, 3]."""
     paths = picture_paths(folder)
     measured = evenly_spaced(len(paths), BAR_FRAMES) if crop_bars and len(paths) >= FEWEST_BAR_FRAMES else []
     box = common_box([measure_bars(read_picture(paths[index])) for index in measured])

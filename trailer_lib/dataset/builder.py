@@ -14,7 +14,7 @@ import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog import COLUMNS, load, normal_title, trailer_keys
-from trailer_lib.dataset.arrays import ARRAYS, CARD, VERSION, Entry, FilmArray, fingerprint, load_film_frames
+from trailer_lib.dataset.arrays import ARRAYS, CARD, VERSION, FilmArray, fingerprint, load_film_frames
 from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, sha256, split_facts, split_of
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
@@ -24,7 +24,6 @@ from trailer_lib.video import BANDS, CLIP, SOUND, folder_id, load_sound, picture
 
 CLIPS = 30  # of a film, at most
 SOUND_VERSION = 1  # of making clips from sound.png; a new number makes every film's again
-NO_ROWS = Entry("", 0, 0, "", "")
 MEMORY = 200_000_000  # bytes of frames or clips that are read at once
 Updated = tuple[FilmArray, dict[str, str]]  # an array, and folder -> error of what cannot be read
 PAGE_TEXT = """# Dataset card
@@ -36,10 +35,8 @@ PAGE_TEXT = """# Dataset card
 
 
 def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """A row for each folder of images/: folder, pictures, imdb_id ("" when unmatched), reason, detail.
-
-    A folder is matched by the id in its name, else (the original's layout) by its title if only one film has it.
-    """
+    """A row for each folder of images/: folder, pictures, imdb_id ("" when unmatched), reason, detail."""
+    # By the id in its name, else (the original's layout) by its title if only one film has it.
     ids, by_title = set(films.imdb_id), defaultdict(list)
     for film in films.itertuples():
         by_title[normal_title(film.title)].append(film.imdb_id)
@@ -75,7 +72,7 @@ def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
 
 
 def build(project: Project, settings: DatasetSettings) -> Dataset:
-    """Bring dataset/ up to date with images/ and open it. A killed build is resumed; until its end the old one stays."""
+    """Bring dataset/ up to date with images/ and open it. A killed build is resumed; until then the old one stays."""
     catalogue = load(project)
     folders = match_folders(project, catalogue.films)
     few = folders.reason.eq("") & (folders.pictures < settings.min_frames)
@@ -156,8 +153,7 @@ def finish(
     require_splits(films.split)
     for array in arrays:
         array.close()
-        entries = [array.films.get(film, NO_ROWS) for film in films.imdb_id]
-        places = [(entry.first, entry.count, entry.sha256) for entry in entries]
+        places = [array.films.get(film, ("", 0, 0, "", ""))[1:4] for film in films.imdb_id]  # first, count, sha256
         films = films.assign(**dict(zip(ARRAYS[array.name], zip(*places))))
     columns = [*COLUMNS, "folder", *ARRAYS["frames"], *ARRAYS["sound"], "split"]
     table = films.sort_values("first").reindex(columns=columns)

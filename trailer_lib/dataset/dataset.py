@@ -87,10 +87,7 @@ class Dataset:
 
     @classmethod
     def open(cls, project: Project, verify: bool = True) -> "Dataset":
-        """The dataset of a project; TrailerError when there is none or a byte of it is not as it was built.
-
-        `verify` reads both arrays, at 0.8 GB a second and core, to check each film's rows by their hash.
-        """
+        """The dataset of a project; TrailerError where there is none, or with `verify` a byte has changed."""
         folder = _near(project.dataset)
         if not (folder / CARD).exists():
             command = f"python -m trailer_lib dataset --root {project.root}"
@@ -100,9 +97,8 @@ class Dataset:
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             text = " ".join(str(error).split())
             raise TrailerError(f"{folder}: damaged ({text}): build the dataset again") from error
-        for name in ARRAYS if verify else ():
-            if text := _damage(folder, name, data):
-                raise TrailerError(f"{folder}: {text}: build the dataset again, it repairs that alone")
+        for name in ARRAYS if verify else ():  # at 0.8 GB a second and core
+            _verify(folder, name, data)
         return data
 
     def split(self, name: str) -> pd.DataFrame:
@@ -149,14 +145,15 @@ def _read(folder: Path) -> Dataset:
     return Dataset(films=films, card=card, **arrays)
 
 
-def _damage(folder: Path, name: str, data: Dataset) -> str:
-    """Which films' rows in an array are not as they were built; "" when all are."""
+def _verify(folder: Path, name: str, data: Dataset) -> None:
+    """TrailerError when films' rows in an array are not as they were built."""
     films = data.films[data.films[ARRAYS[name][1]] > 0]
     entries = [Entry(*row, "") for row in films[["imdb_id", *ARRAYS[name]]].itertuples(index=False)]
     damaged = damaged_films(folder / f"{name}.npy", math.prod(data.card["shapes"][name][1:]), entries)
-    hit = [f"{film.title} ({film.imdb_id})" for film in films.itertuples() if film.imdb_id in damaged]
-    more = f" and {len(hit) - 1} more" if len(hit) > 1 else ""
-    return f"damaged {name} of {hit[0]}{more}" if hit else ""
+    if hit := [f"{film.title} ({film.imdb_id})" for film in films.itertuples() if film.imdb_id in damaged]:
+        more = f" and {len(hit) - 1} more" if len(hit) > 1 else ""
+        text = f"damaged {name} of {hit[0]}{more}: build the dataset again, it repairs that alone"
+        raise TrailerError(f"{folder}: {text}")
 
 
 def _near(folder: Path) -> Path:

@@ -23,26 +23,21 @@ RECORDED = {"detail": "remark", "bytes": "bytes", "sound": "sound"}  # field of 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (temporary). `bytes` that were fetched.
-
-    `dropped_frames` counts by reason. `retry_after`: seconds that the server asked to wait. `trailer`: what failed, a
-    YouTube id, a link, or a file's name and size; "" where the film has none, None where that is not known. `sound`:
-    "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where it was never asked for.
-    """
+    """One attempt at one film."""
 
     imdb_id: str
     youtube_id: str
-    status: str
+    status: str  # "ok", "failed" (permanent) or "later" (temporary)
     reason: str = ""
     detail: str = ""
     seconds: float = 0.0
-    bytes: int = 0
+    bytes: int = 0  # that were fetched
     sampled_frames: int = 0
     kept_frames: int = 0
-    dropped_frames: dict[str, int] = field(default_factory=dict)
-    retry_after: float = 0.0
-    trailer: str | None = None
-    sound: str = ""
+    dropped_frames: dict[str, int] = field(default_factory=dict)  # by reason
+    retry_after: float = 0.0  # seconds that the server asked to wait
+    trailer: str | None = None  # what failed: YouTube id, link, or file's name and size; "" for none, None: not known
+    sound: str = ""  # "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where not asked for
 
 
 def append_entry(path: Path, entry: Entry) -> None:
@@ -96,11 +91,7 @@ def frame_counts(reasons: list[str | None]) -> dict[str, Any]:
 
 
 def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """A row for each of `films`: imdb_id, title, status, reason, detail, kept_frames, seconds, bytes, sound.
-
-    The status is "ok", "failed" (permanently), "later" (to be tried again) or "open" (not tried yet); the sound is "ok"
-    or why there is none, "" where it was not asked for. Only reads, also while a scrape runs.
-    """
+    """A row a film: the status "ok", "failed", "later" or "open" (not tried yet), its sound "ok" or why none."""
     latest, folders, rows = latest_entries(project.images / LEDGER), film_folders(project), []
     for film in films.itertuples():
         entry = latest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")

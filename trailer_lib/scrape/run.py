@@ -58,10 +58,7 @@ class Job:
 
 
 def scrape_film(job: Job) -> Entry:
-    """Download, sample, filter and write one film, or its sound alone; the entry says what came of it.
-
-    Raises what the next film would meet too: TrailerError for a wrong setting or a full disk, OSError.
-    """
+    """Download, sample, filter and write one film, or its sound alone. Raises what the next film would meet too."""
     start = time.monotonic()
     try:
         with files.scratch_folder() as scratch:
@@ -143,16 +140,13 @@ def scrape(
 
 
 def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> list[Job]:
-    """The films that are open or failed temporarily, and those that failed permanently but have another trailer now.
-
-    With the setting `sound` those that have frames and no sound, unless their trailer has none for good.
-    """
+    """The films that are open or failed temporarily, and those that failed permanently but have another trailer now."""
     videos = sources.match_folder(project, films, settings.source) if settings.source.startswith("folder:") else {}
     latest, now, jobs = ledger.latest_entries(project.images / LEDGER), status(project, films), []
     for film, state, sound in zip(films.itertuples(), now.status, now.sound):
         facts = film.imdb_id, film.youtube_id, film.url, film.title, film.year
         job = Job(*facts, project, settings, str(videos.get(film.imdb_id, "")))
-        if settings.sound:
+        if settings.sound:  # of those that have frames and no sound, unless their trailer has none for good
             if state == "ok" and job.trailer and (not sound or sound.startswith("later")):
                 jobs.append(replace(job, earlier=latest[film.imdb_id]))
             continue
@@ -214,24 +208,20 @@ def _result(job: Job, future: Future) -> Entry:
 
 
 def retry_delay(job: Job, entry: Entry) -> float | None:
-    """Seconds until the next attempt at a film in this run; None for no other attempt.
-
-    1, 2, 4, ... pauses, at least what the server asked for, times a random 1 to 1.5 that depends on film and attempt.
-    """
+    """Seconds until the next attempt in this run, None for no other: 1, 2, 4 pauses, or what the server asked for."""
     if entry.status != "later" or job.attempt >= job.settings.attempts or entry.reason == "timeout":
         return None
     if entry.reason in ("crash", "killed", "error", sources.LOST):
         return 0.0
     least = max(job.settings.pause * 2 ** (job.attempt - 1), entry.retry_after)
-    # Random, so that films that failed together do not return together.
+    # Random by film and attempt, so that films that failed together do not return together.
     delay = least * random.Random(f"{job.imdb_id}/{job.attempt}").uniform(1, 1.5)
     return delay if delay <= LONGEST_WAIT else None
 
 
 def _resume_command(project: Project, settings: ScrapeSettings) -> str:
     """The command that resumes a run of these settings; in a notebook, running the cell again does so too."""
-    usual = project.settings("scrape").as_dict()
-    changed = {name: value for name, value in settings.as_dict().items() if value != usual[name]}
-    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed.items()]
+    changed = sorted(settings.as_dict().items() - project.settings("scrape").as_dict().items())
+    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed]
     command = shlex.join(["python", "-m", "trailer_lib", "scrape", "--root", str(project.root), *words])
     return f"run this cell again, or {command}" if in_notebook() else command

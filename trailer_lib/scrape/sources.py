@@ -1,10 +1,11 @@
 """A film -> its trailer as a file on disk: from YouTube, from a folder, or from the link in the user's own table."""
 
-import math
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog import explain_files
@@ -13,10 +14,6 @@ from trailer_lib.errors import SourceError, TrailerError, suggestion
 from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import VIDEO_SUFFIXES, NoSound, is_video_name, probe, read_sound
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 LISTED = 10  # films or files in a message; thousands would bury the rest
 OTHERS = "unmatched_videos.txt"
@@ -60,7 +57,7 @@ def place_of(name: str, root: Path) -> Path:
     return root / Path(name).expanduser()
 
 
-def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[str, Path]:
+def match_folder(project: Project, films: pd.DataFrame, source: str) -> dict[str, Path]:
     """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film."""
     folder = place_of(source.removeprefix("folder:"), project.root)
     names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
@@ -91,10 +88,7 @@ def explain_missing(source: str) -> str:
 
 
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Fetched:
-    """Download the trailer, or with the setting `sound` its sound, into `scratch`; SourceError when that fails.
-
-    Only the source "links" follows `url`, of the user's own table, and takes YouTube where it is "".
-    """
+    """Download the trailer, or with the setting `sound` its sound, into `scratch`; SourceError when that fails."""
     if settings.source == "links" and url:
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
         return Fetched(download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1))
@@ -108,9 +102,7 @@ def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Pat
     return fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
 
 
-def sound_of(
-    trailer: Fetched, start: float | None = None, duration: float = math.inf
-) -> tuple["np.ndarray | None", str]:
+def sound_of(trailer: Fetched, start: float | None = None, duration: float = 3600) -> tuple[np.ndarray | None, str]:
     """The spectrogram and "ok", or None and why there is none; the video's `start` in seconds, None if not known."""
     if trailer.no_sound:
         return None, trailer.no_sound

@@ -80,10 +80,7 @@ def fetch_youtube(
     youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf,
     sound_only: bool = False,
 ) -> Fetched:  # fmt: skip
-    """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available.
-
-    The picture is the smallest of at least `height` lines, else the tallest. More than `longest` seconds are refused.
-    """
+    """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available."""
     log, error, paths = Log(), None, {}
 
     def note(state: dict[str, Any]) -> None:
@@ -110,9 +107,7 @@ def fetch_youtube(
     return Fetched(video, sound, error.outcome if error and not sound else "")
 
 
-def options(
-    scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False
-) -> dict[str, Any]:
+def options(scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False) -> dict:
     """yt-dlp's options: picture and sound as two files, nothing merged or converted, no program but for JavaScript."""
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
     # Without sound if there is such a stream; else with it; last, a file of which nothing is known.

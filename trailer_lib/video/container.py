@@ -16,9 +16,8 @@ from av.stream import Disposition
 from trailer_lib.errors import TrailerError
 
 # Suffixes of the files that are taken for videos. The first six are read; the others are refused with a remedy.
-VIDEO_SUFFIXES = tuple(
-    ".mp4 .m4v .mov .mkv .webm .avi .3gp .asf .divx .flv .m2ts .mpeg .mpg .mts .ogv .rm .rmvb .ts .vob .wmv".split()
-)
+SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .3gp .asf .divx .flv .m2ts .mpeg .mpg .mts .ogv .rm .rmvb .ts .vob .wmv"
+VIDEO_SUFFIXES = tuple(SUFFIXES.split())
 QUICKTIME_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"free", b"skip", b"pnot")  # that a file may begin with
 COMPLETE = 0.9  # of its claimed length, under which a video is cut short
 MAX_PIXELS = 36_000_000  # of a frame: 8K fits; a decoder holds some 20 of them
@@ -39,10 +38,7 @@ def is_video_name(name: str) -> bool:
 
 
 class Probe(NamedTuple):
-    """The stored picture's size, the length in seconds, and the sorted pts, in units of `time_base` seconds.
-
-    `pts_at`: byte of the file -> pts of the packet there; after a seek FFmpeg may give another (fragmented mp4).
-    """
+    """The stored picture's size, the length in seconds, and the sorted pts, in units of `time_base` seconds."""
 
     width: int
     height: int
@@ -50,7 +46,7 @@ class Probe(NamedTuple):
     time_base: float
     pts: list[int]
     keyframes: list[int]
-    pts_at: dict[int, int]
+    pts_at: dict[int, int]  # byte of the file -> pts of the packet there, which a seek may change (fragmented mp4)
 
     def group_by_keyframe(self, wanted: Iterable[int]) -> dict[int, list[int]]:
         """The pts `wanted`, by the keyframe from which each of them is decoded."""
@@ -112,10 +108,7 @@ def _container_format(path: Path) -> str:
 
 
 def _choose_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    """The stream that players choose: flagged as default, then of the largest picture, then of the most frames.
-
-    Cover pictures are no videos; thumbnails of one frame and what cannot be decoded are chosen last.
-    """
+    """The stream that players choose: one that can be decoded, no thumbnail, the default, the largest, the longest."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise NoPicture(f"{path.name}: no video stream in it, only {len(container.streams)} other")

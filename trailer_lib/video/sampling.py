@@ -59,10 +59,7 @@ def random_times(seed: int, key: str, duration: float, count: int) -> np.ndarray
 
 
 def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, threads: int = 0) -> Frames:
-    """The frames displayed at `count` random times of `path`, in the film's order, upright and with square pixels.
-
-    Pictures of more than `height` lines are scaled down to it; 0 keeps them. `threads`: at most 8, 0 for all cores.
-    """
+    """The frames displayed at `count` random times, in order, of at most `height` lines, by `threads`; 0: no limit."""
     with open_video(path) as video:
         info = probe_open(video)
         start, pts = info.pts[0], info.pts

@@ -132,10 +132,7 @@ def band_tops() -> np.ndarray:
 
 @cache
 def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
-    """The bands as triangles of height 1 that reach to their neighbours' middles.
-
-    The first bin between two middles, int [129]; and each bin's weight in the triangle that rises there, float64 [513].
-    """
+    """The first bin between two bands' middles, int [129]; each bin's weight in the one that rises there, [513]."""
     tops = band_tops()
     bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
     between = np.minimum(np.searchsorted(tops, bins, "right") - 1, BANDS)
@@ -144,11 +141,8 @@ def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
 
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:
-    """int16 [n] at 16 kHz -> uint8 [128, n // 512], the highest band in row 0.
-
-    A value is round(255 * clip(1 + dB / 96, 0, 1)), dB of the band's power relative to a full-scale sine's. Column k is
-    of the Hann window around the middle of samples 512 k to 512 k + 511.
-    """
+    """int16 [n] at 16 kHz -> uint8 [128, n // 512], the highest band in row 0: round(255 * clip(1 + dB / 96, 0, 1))."""
+    # dB of the band's power to a full-scale sine's; column k: the window around the middle of samples 512 k to 512 k + 511.
     columns = len(samples) // HOP
     padded = np.pad(samples, (WINDOW - HOP) // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:columns]
