@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pool": ["worker_pool"],
         "run": ["scrape"],
         "sources": ["VIDEO_SUFFIXES", "fetch_trailer"],
-        "youtube": ["fetch_youtube"],
+        "youtube": ["fetch_youtube", "read_cookies"],
     },
 )

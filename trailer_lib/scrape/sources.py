@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trailer_lib import files
+from trailer_lib import files, scrape  # which loads yt-dlp when it is first used
 from trailer_lib.catalog import explain_files
 from trailer_lib.download import SIZE_LIMIT, Fetched, download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
@@ -47,9 +47,7 @@ def check_source(settings: ScrapeSettings, root: Path) -> None:
     if source.startswith("folder:") and not folder.is_dir():
         raise TrailerError(f"{folder}: no such folder: correct the setting source")
     if settings.cookies and source == "youtube":
-        from trailer_lib.scrape.youtube import read_cookies
-
-        read_cookies(place_of(settings.cookies, root))
+        scrape.read_cookies(place_of(settings.cookies, root))
 
 
 def place_of(name: str, root: Path) -> Path:
@@ -96,10 +94,8 @@ def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Pat
         raise SourceError("missing", explain_missing(settings.source), permanent=True)
     if settings.source == "pytube":
         return _from_pytube(youtube_id, settings.height, scratch)
-    from trailer_lib.scrape.youtube import fetch_youtube  # yt-dlp is slow to import, and only downloads need it
-
     cookies = place_of(settings.cookies, root) if settings.cookies else None
-    return fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
+    return scrape.fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
 
 
 def sound_of(trailer: Fetched, start: float | None = None, duration: float = 3600) -> tuple[np.ndarray | None, str]:

@@ -86,11 +86,10 @@ class Verdict(NamedTuple):
 
 
 def drop_reasons(pictures: Iterable[np.ndarray], rule: str) -> list[str | None]:
-    """A reason or None for each picture, uint8 [height, width, 3] of any size; `rule` is ScrapeSettings.filter.
+    """A reason or None for each picture, uint8 [height, width, 3] of any size, of which one at a time is in memory.
 
     "informative" drops what is "black", "blank" (of one colour), a "card", or a "duplicate" of a more contrasty frame.
-    "percentile" is the original's: the 20 % of lowest mean are "dark", the 20 % of lowest standard deviation "flat";
-    and what is "black" goes. One picture at a time is in memory.
+    "percentile", the original's, what is "black", and the 20 % of lowest mean ("dark") and standard deviation ("flat").
     """
     if rule == "none":
         return [None for _ in pictures]

@@ -142,7 +142,7 @@ def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:
     """int16 [n] at 16 kHz -> uint8 [128, n // 512], the highest band in row 0: round(255 * clip(1 + dB / 96, 0, 1))."""
-    # dB of the band's power to a full-scale sine's; column k: the window around the middle of samples 512 k to 512 k + 511.
+    # dB: the power to a full-scale sine's; column k: the window around the middle of samples 512 k to 512 k + 511.
     columns = len(samples) // HOP
     padded = np.pad(samples, (WINDOW - HOP) // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:columns]
