@@ -86,10 +86,8 @@ COMMANDS: dict[str, tuple] = {
     "test": ("Score the test films with the model in models/, and count how often that was done.", "", ROOT),
     "compare": (
         "Train several schemes on the same films; one table.", "my_schemes.toml", ROOT,
-        arg(
-            "schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml",
-            help="a table a scheme; the library has schemes.toml and original.toml, the original's whole table",
-        ),
+        arg("schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml", help="a table a scheme; there are"
+            " schemes.toml and original.toml, the original's whole table"),
         FOLDS, arg("--repeats", type=whole(1), metavar="R", default=1, help=REPEATS),
         arg("--final", action="store_true", help="take in the test films, and count that they were scored")),
     "evidence": (

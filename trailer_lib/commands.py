@@ -178,6 +178,5 @@ def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:
             raise argparse.ArgumentError(None, f"{word!r}: expected KEY=VALUE, like epochs=5")
         chosen[name] = text
         with suppress(ValueError):
-            if name not in texts:
-                chosen[name] = json.loads({"True": "true", "False": "false"}.get(text, text))
+            chosen[name] = text if name in texts else json.loads({"True": "true", "False": "false"}.get(text, text))
     return chosen | {name: value for name in flags if (value := getattr(args, name)) is not None}

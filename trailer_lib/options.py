@@ -108,7 +108,7 @@ def _with_scheme(layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str,
 
 def meaning(item: Any) -> str:
     """What a setting means, and its choices."""
-    choices = " | ".join(repr(choice) for choice in item.metadata["choices"])
+    choices = " | ".join(map(repr, item.metadata["choices"]))
     return item.metadata["meaning"] + (f": {choices}" if choices else "")
 
 

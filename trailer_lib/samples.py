@@ -99,10 +99,9 @@ def _write_csv(path: Path, rows: Iterable[list]) -> None:
 def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
     # Two B-frames: the order of decoding differs from the order shown, as in real trailers.
     coding = f"-g {GOPS[film.number % len(GOPS)]} -bf 2 -preset veryfast -crf 23 -f mp4".split()
+    if film.damage == "not a video":
+        return files.write_text(path, "<!DOCTYPE html><title>Video unavailable</title>")
     with files.atomic_path(path) as temporary, files.scratch_folder() as scratch:
-        if film.damage == "not a video":
-            temporary.write_text("<!DOCTYPE html><title>Video unavailable</title>")
-            return
         pictures, sound = list(_trailer(film, seed)), {}
         if film.damage != "no sound":
             sound = {"audio_path": str(scratch / "sound.wav"), "audio_codec": "aac"}

@@ -6,7 +6,6 @@ from typing import Any
 from trailer_lib.options import Condition, Settings, choice, meaning, option
 
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
-# It read BGR from 0 to 255, replaced the first convolution by a random one, and trained with the absolute error.
 ORIGINAL = {
     "sources": ("frames",), "frames": 5, "aggregate": "channels", "first_conv": "random", "pixels": "raw",
     "freeze": "none", "depth": "last", "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False,
@@ -61,12 +60,7 @@ def trains(s: "TrainSettings") -> bool:
     return "frames" in s.sources and s.epochs > 0 and (s.head == "linear" or s.freeze != "backbone")
 
 
-def falls(s: "TrainSettings") -> bool:
-    """Whether the learning rate is lowered after each `step_size` epochs."""
-    return s.schedule in ("step", "plateau")
-
-
-SOURCES = ("frames", "sound", "metadata")
+SOURCES, STEPS = ("frames", "sound", "metadata"), ("step", "plateau")
 PICTURES = Condition("with 'frames' or 'sound' among the sources", lambda s: s.sources != ("metadata",))
 FRAMES = Condition("with 'frames' among the sources", lambda s: "frames" in s.sources)
 GRADIENTS = Condition("where weights are trained: scheme='finetune' or 'original', epochs above 0", trains)
@@ -74,9 +68,12 @@ BACKBONE = Condition("in training, with freeze other than 'backbone'", lambda s:
 SEVERAL = Condition("with more than one epoch of training", lambda s: trains(s) and s.epochs > 1)
 SCHEDULED = Condition(
     "with more than one epoch of training, and 'step' or 'plateau' with more than step_size",
-    lambda s: trains(s) and s.epochs > (s.step_size if falls(s) else 1),
+    lambda s: trains(s) and s.epochs > (s.step_size if s.schedule in STEPS else 1),
 )
-FALLS = Condition("with 'step' or 'plateau' and epochs above step_size", lambda s: falls(s) and SCHEDULED.holds(s))
+FALLS = Condition(
+    "with schedule='step' or 'plateau' and more epochs than step_size",
+    lambda s: s.schedule in STEPS and SCHEDULED.holds(s),
+)
 STOPS = Condition(
     "below the number of epochs that can follow the first",
     lambda s: trains(s) and s.patience < s.epochs - (s.head == "linear"),  # a fitted head is an epoch before the first

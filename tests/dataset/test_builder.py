@@ -297,7 +297,7 @@ def test_a_dataset_of_the_version_before_sound_is_refused_and_its_frames_are_not
     for name in ("sound.npy", "sound.jsonl"):
         (project.dataset / name).unlink()
     entries = read_index(project.dataset / "frames.jsonl")
-    texts = [json.dumps(vars(entry)).replace('"source"', '"pictures"').encode() for entry in entries]
+    texts = [json.dumps(entry._asdict()).replace('"source"', '"pictures"').encode() for entry in entries]
     index = b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts)
     (project.dataset / "frames.jsonl").write_bytes(index)
     card = json.loads((project.dataset / "dataset.json").read_text())

@@ -51,7 +51,7 @@ def read_facts(film: Row) -> list[str]:
     faults = ["" if film["title"] else "no title", number_fault("year", film["year"], 1870, 2100)]
     film["score_fault"] = number_fault("score", film["score"], 1, 10)
     film |= {name: parse(film[name]) for name, parse in PARSERS.items()}
-    return [fault for fault in faults if fault]
+    return [*filter(None, faults)]
 
 
 def number_fault(name: str, text: str, low: int, high: int) -> str:

@@ -26,15 +26,12 @@ IMDb tables: for personal and non-commercial use only, not to be passed on; info
 (https://www.imdb.com), used with permission; terms: https://developer.imdb.com/non-commercial-datasets/"""
 DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)  # errors of a compressed file
-
 BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
 FACTS = {
     "title": "primaryTitle", "year": "startYear", "score": "averageRating", "genres": "genres",
     "runtime_minutes": "runtimeMinutes", "votes": "numVotes"}  # fmt: skip
 # Made for one evening, with a trailer of their own: no short, series, episode, special or game.
 FILM_KINDS = {"movie", "tvMovie", "video"}
-
-
 # A table of excels/: its file, where it comes from, how its first line begins, and its owner's terms.
 OfficialTable = namedtuple("OfficialTable", "name url header terms")
 TABLES = (

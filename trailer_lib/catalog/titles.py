@@ -91,8 +91,7 @@ def split_year(title: str) -> tuple[str, int | None]:
 def match_titles(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | None, str]], dict[int, str]]:
     """Match films (title, year) to `rows` of the trailer list (row, title, movieId, youtubeId).
 
-    For each film its row and how they were matched, or None and the reason; and by row number why a row that a film
-    matched is not its trailer. The year may be off by one where both are the only ones of their title.
+    For each film its row and how, or None and why not; by row number why a row that a film matched is not its trailer.
     """
     by_title, last_year = _by_title(rows)
     years = Counter((title_key(film["title"]), film["year"]) for film in films)

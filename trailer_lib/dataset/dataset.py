@@ -19,8 +19,12 @@ from trailer_lib.project import COLAB_DRIVE, Project, on_colab
 from trailer_lib.settings import DatasetSettings
 from trailer_lib.video import BANDS, CLIP
 
-SPLITS = ("train", "val", "test")
 FEWEST = {"train": 2, "val": 1, "test": 2}  # films; one film alone has no standard deviation
+SPLITS = tuple(FEWEST)
+COLAB_DISK = Path("/content/trailer_dataset")
+FILMS, PAGE = "films.csv", "CARD.md"
+TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
+NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 
 
 def sha256(data: bytes) -> str:
@@ -68,12 +72,6 @@ def split_hash(films: pd.DataFrame) -> str:
 def split_facts(films: pd.DataFrame) -> dict[str, Any]:
     """What the card says of the splits: the number of films in each, and their hash."""
     return {"splits": {name: int((films.split == name).sum()) for name in SPLITS}, "split_hash": split_hash(films)}
-
-
-COLAB_DISK = Path("/content/trailer_dataset")
-FILMS, PAGE = "films.csv", "CARD.md"
-TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
-NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 
 
 @dataclass(frozen=True)

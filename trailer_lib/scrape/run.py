@@ -61,18 +61,13 @@ def scrape_film(job: Job) -> Entry:
     """Download, sample, filter and write one film, or its sound alone. Raises what the next film would meet too."""
     start = time.monotonic()
     try:
-        with files.scratch_folder() as scratch:
-            local = Path(job.video)
-            trailer = Fetched(local) if local.is_file() else _fetch(job, scratch)
+        with files.scratch_folder() as scratch, files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
+            local, facts = Path(job.video), (job.youtube_id, job.url, job.settings, job.project.root)
+            trailer = Fetched(local) if local.is_file() else sources.fetch_trailer(*facts, scratch)
             entry = _add_sound(job, trailer) if job.earlier else _save_film(job, trailer)
     except SourceError as error:
         entry = _entry(job, "failed" if error.permanent else "later", error.kind, error, retry_after=error.retry_after)
     return replace(entry, seconds=round(time.monotonic() - start, 2))
-
-
-def _fetch(job: Job, scratch: Path) -> Fetched:
-    with files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
-        return sources.fetch_trailer(job.youtube_id, job.url, job.settings, job.project.root, scratch)
 
 
 def _save_film(job: Job, trailer: Fetched) -> Entry:
@@ -221,7 +216,8 @@ def retry_delay(job: Job, entry: Entry) -> float | None:
 
 def _resume_command(project: Project, settings: ScrapeSettings) -> str:
     """The command that resumes a run of these settings; in a notebook, running the cell again does so too."""
-    changed = sorted(settings.as_dict().items() - project.settings("scrape").as_dict().items())
+    usual = project.settings("scrape").as_dict().items()
+    changed = [item for item in settings.as_dict().items() if item not in usual]
     words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed]
     command = shlex.join(["python", "-m", "trailer_lib", "scrape", "--root", str(project.root), *words])
     return f"run this cell again, or {command}" if in_notebook() else command

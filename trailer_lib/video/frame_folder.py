@@ -54,10 +54,9 @@ def save_frames(
         content[STRIP] = encoded(np.concatenate(thumbnails), "JPEG", quality=80)
     if sound is not None:
         content[SOUND] = encoded(sound, "PNG")
-    record = facts | {
-        "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
-        "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
-    }
+    seconds = np.round(frames.seconds, 3).tolist()
+    record = facts | {"seconds": [seconds[index] for index in kept]}
+    record["dropped"] = [[seconds[index], reasons[index]] for index in dropped]
     size = sum(map(len, content.values()))
     with files.reporting_full_disk(folder, lambda: size), files.atomic_path(folder) as temporary:
         temporary.mkdir()

@@ -189,14 +189,12 @@ def card_probabilities(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
 
 def card_features(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
     """float32 [n, 1024]: the mean, maximum and sd of each of 256 channels, and its mean in the picture's middle."""
-    features = np.empty((len(thumbnails), 1024), np.float32)
+    features = [np.empty((0, 1024), np.float32)]
     for start in range(0, len(thumbnails), BATCH):
-        batch = slice(start, start + BATCH)
-        maps = _trunk(np.stack(thumbnails[batch]))
+        maps = _trunk(np.stack(thumbnails[start : start + BATCH]))
         middle = maps[:, 1:4, 2:7]  # where a card has its text
-        pooled = [maps.mean((1, 2)), maps.max((1, 2)), maps.std((1, 2)), middle.mean((1, 2))]
-        features[batch] = np.concatenate(pooled, axis=1)
-    return features
+        features.append(np.hstack([maps.mean((1, 2)), maps.max((1, 2)), maps.std((1, 2)), middle.mean((1, 2))]))
+    return np.concatenate(features)
 
 
 def _trunk(thumbnails: np.ndarray) -> np.ndarray:

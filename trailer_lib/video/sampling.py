@@ -76,6 +76,8 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:
     """Sample `count` frames of `path`, then two and three times as many while fewer than half of `count` are kept."""
+    if height < 0:
+        raise TrailerError(f"height {height}: give a number of lines, or 0 to keep them all")
     wanted = max(1, round(ENOUGH * settings.count))
     for factor in OVERSAMPLING:
         frames = sample_frames(path, factor * settings.count, settings.seed, key, height, threads)
