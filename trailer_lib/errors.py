@@ -18,11 +18,6 @@ class SourceError(TrailerError):
         super().__init__(text)
         self.kind, self.permanent, self.retry_after = kind, permanent, retry_after
 
-    @property
-    def outcome(self) -> str:
-        """What the ledger says of a sound: the kind, or "later: KIND" for a passing failure."""
-        return self.kind if self.permanent else f"later: {self.kind}"
-
 
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or a notebook's stop button; the text says what is saved and how to resume."""

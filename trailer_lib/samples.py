@@ -1,9 +1,8 @@
 """Fictional films with trailers like real ones, to try everything without a download.
 
-A film's score is the sum of four parts. `SampleFilm.seen` shows in its pictures alone: better films are cooler in hue,
-calmer in motion and smoother in line, with noise from film to film and from shot to shot. `SampleFilm.heard` is in its
-sound alone: the music of better films is darker and slower. The rest is the taste for its genres, and noise. Logos,
-rating cards, titles, fades, gaps, letterbox bars, voices, loudness and key say nothing. Every twelfth has no sound.
+A film's score is the sum of four parts. `seen` shows in its pictures alone: better films are cooler in hue, calmer in
+motion and smoother in line, with noise by film and shot. `heard` is in its sound alone: the music of better films is
+darker and slower. The rest is the taste for its genres, and noise. All else says nothing. Every twelfth has no sound.
 """
 
 import csv

@@ -1,7 +1,4 @@
-"""A film's pictures as frames of one size; frames.npy and sound.npy, the arrays of all films, each with its index.
-
-The index, frames.jsonl, has one line per film, written after its rows: a CRC-32, then an `Entry` as JSON.
-"""
+"""A film's pictures as frames of one size; frames.npy and sound.npy, the arrays of all films, each with its index."""
 
 import hashlib
 import io
@@ -95,8 +92,7 @@ def damaged_films(path: Path, row: int, entries: Collection[Entry]) -> set[str]:
 class FilmArray:
     """An array and its index while a build writes them; a new build resumes what a killed one left.
 
-    `wanted`: film -> fingerprint. New rows are appended; those of films that changed or are gone stay unused. The array
-    is begun anew when under half of the rows are as they are wanted.
+    `wanted`: film -> fingerprint. New rows are appended. With under half of the rows as wanted it is begun anew.
     """
 
     def __init__(self, folder: Path, name: str, shape: tuple[int, ...], wanted: dict[str, str]) -> None:
@@ -151,7 +147,7 @@ class FilmArray:
 
 
 def read_index(path: Path) -> list[Entry]:
-    """The undamaged lines of an index, oldest first."""
+    """The undamaged lines of an index, oldest first: each a CRC-32 and an `Entry` as JSON, written after its rows."""
     lines = [line.partition(b" ") for line in path.read_bytes().split(b"\n")] if path.exists() else []
     whole = [text for checksum, _, text in lines if text and checksum == b"%08x" % zlib.crc32(text)]
     return [Entry(*json.loads(text).values()) for text in whole]  # by place: `source` was named `pictures`

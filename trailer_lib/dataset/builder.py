@@ -41,7 +41,7 @@ def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
     for film in films.itertuples():
         by_title[normal_title(film.title)].append(film.imdb_id)
     rows = []
-    for folder in sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith(".")):
+    for folder in sorted(path for path in project.images.glob("[!.]*") if path.is_dir()):
         name = folder.name.encode(errors="replace").decode()
         matches = [folder_id(name)] if folder_id(name) else by_title[normal_title(name)]
         reason = "" if len(matches) == 1 and matches[0] in ids else "not in the catalogue"
@@ -73,14 +73,13 @@ def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
 
 def build(project: Project, settings: DatasetSettings) -> Dataset:
     """Bring dataset/ up to date with images/ and open it. A killed build is resumed; until then the old one stays."""
-    catalogue = load(project)
+    catalogue, few = load(project), settings.min_frames
     folders = match_folders(project, catalogue.films)
-    few = folders.reason.eq("") & (folders.pictures < settings.min_frames)
-    folders.loc[few, "reason"] = f"under {settings.min_frames} frames"
+    folders.loc[folders.reason.eq("") & (folders.pictures < few), "reason"] = f"under {few} frames"
     left_out = report_left_out(project, folders)
     films = folders[folders.reason == ""].merge(catalogue.films, on="imdb_id")
     if films.empty:
-        text = f"no folder with {settings.min_frames} frames of a film in it, {left_out['left_out'] or 'it is empty'}"
+        text = f"no folder with {few} frames of a film in it, {left_out['left_out'] or 'it is empty'}"
         raise TrailerError(f"{project.images}: {text}: scrape first, or lower min_frames")
     films["split"] = [split_of(key, settings) for key in trailer_keys(films)]
     require_splits(films.split)

@@ -69,7 +69,7 @@ def latest_entries(path: Path) -> dict[str, Entry]:
 
 def film_folders(project: Project) -> dict[str, Path]:
     """IMDb id -> folder, of every film with complete frames."""
-    folders = sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in project.images.glob("[!.]*") if path.is_dir())
     return {imdb_id: folder for folder in folders if (imdb_id := folder_id(folder.name))}
 
 

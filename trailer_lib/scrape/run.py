@@ -104,9 +104,8 @@ def scrape(
 ) -> pd.DataFrame:
     """Scrape the catalogue rows `films` into project.images and return their `status`.
 
-    Films that are done or failed permanently are skipped; the same call resumes. An `executor` gets `workers` films at
-    once; its machines must see the root under the same path, and limits of time and memory are its own. TrailerError
-    when another run fills project.images, when a disk is full, and when a site refuses three films in a row.
+    The same call resumes. An `executor` gets `workers` films at once; its machines see the root under the same path,
+    and limits are its own. TrailerError: another run is in it, a disk is full, a site refuses three films in a row.
     """
     sources.check_source(settings, project.root)
     project.images.mkdir(exist_ok=True)

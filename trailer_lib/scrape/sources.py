@@ -16,8 +16,7 @@ from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import VIDEO_SUFFIXES, NoSound, is_video_name, probe, read_sound
 
 LISTED = 10  # films or files in a message; thousands would bury the rest
-OTHERS = "unmatched_videos.txt"
-LOST = "worker lost"
+OTHERS, LOST = "unmatched_videos.txt", "worker lost"
 # The next film would meet these too: after some in a row the run stops.
 STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
 UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel

@@ -104,7 +104,8 @@ def fetch_youtube(
         text = f"{youtube_id}: no stream that can be read (mp4 or webm)"
         raise error or SourceError("no format", text, permanent=False)
     # The picture comes first: an error after it is of the sound.
-    return Fetched(video, sound, error.outcome if error and not sound else "")
+    no_sound = (error.kind if error.permanent else f"later: {error.kind}") if error and not sound else ""
+    return Fetched(video, sound, no_sound)
 
 
 def options(scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False) -> dict:

@@ -77,9 +77,8 @@ def save_sound(folder: Path, sound: np.ndarray | None, outcome: str) -> None:
 def picture_paths(folder: Path) -> list[Path]:
     """The pictures of a folder, 2.jpg before 10.jpg, then names that are no numbers; of a scraped film those kept."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
-    scraped = (folder / RECORD).exists()
     numbers = {path: path.stem.isdecimal() for path in paths if path.name not in (STRIP, SOUND)}
-    kept = [path for path, number in numbers.items() if number or not scraped]
+    kept = [path for path, number in numbers.items() if number or not (folder / RECORD).exists()]
     return sorted(kept, key=lambda path: (not numbers[path], path.stem.zfill(20 * numbers[path]), path.name))
 
 

@@ -1,8 +1,7 @@
 """Frames -> which of them are informative: for each one None to keep it, or the reason to drop it.
 
-A small network tells cards (studio logo, rating card, title card, credits) from scenes by their thumbnails: the first
-half of SqueezeNet 1.1 (Iandola et al. 2016, ImageNet weights), then a logistic regression, made by
-`benchmarks/train_filter.py`. In NumPy: importing torch takes two seconds and 200 MB, a picture a millisecond.
+A network knows cards (logos, ratings, titles, credits): half of SqueezeNet 1.1 (Iandola et al. 2016, ImageNet weights)
+and a logistic regression, by `benchmarks/train_filter.py`. In NumPy: importing torch takes two seconds and 200 MB.
 """
 
 from collections.abc import Iterable, Sequence
