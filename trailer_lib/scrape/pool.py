@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from heapq import heappop, heappush
+from importlib.util import find_spec
 from itertools import count
 from multiprocessing import get_context, parent_process, resource_tracker
 from threading import TIMEOUT_MAX, Thread
@@ -64,7 +65,7 @@ def worker_pool(function: Callable[[Job], object], workers: int, memory: int, ti
     replaced; the job's future then raises pebble.ProcessExpired or TimeoutError.
     """
     pools: list[ProcessPool] = []
-    limited = sys.platform == "linux"
+    limited = sys.platform == "linux" and find_spec("resource") is not None
     if not limited:
         print("on this system the memory of worker processes is not limited", file=sys.stderr)
 
