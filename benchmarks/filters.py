@@ -24,7 +24,7 @@ from train_filter import Labelled, examples, fit, labelled, made_examples
 
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
-from trailer_lib.video import title_cards
+from trailer_lib.video import quality_filter
 from trailer_lib.video.frame_folder import read_picture
 from trailer_lib.video.quality_filter import ALIKE, TILES, common_box, drop_reasons, filter_frames, measure_bars
 from trailer_lib.video.sampling import sample_frames
@@ -43,7 +43,7 @@ class Bench:
     def __init__(self, shared: Path) -> None:
         self.shared, self.real = shared, labelled(shared)
         self.examples, self.made = examples(self.real.paths), made_examples()
-        thumbnails = np.stack([title_cards.thumbnail(read_picture(path)) for path in self.real.paths])
+        thumbnails = np.stack([quality_filter.thumbnail(read_picture(path)) for path in self.real.paths])
         self.classical = np.stack([classical(thumbnail) for thumbnail in thumbnails])
         films = np.random.default_rng(0).permutation(np.unique(self.real.film))
         self.fold = {film: number % FOLDS for number, film in enumerate(films)}
@@ -55,7 +55,7 @@ class Bench:
         if key not in self.heads:
             self.heads[key] = fit(self.examples[known], self.real.card[known], self.made)
         weight, bias = self.heads[key]
-        title_cards._weights()["head.weight"], title_cards._weights()["head.bias"] = (
+        quality_filter._weights()["head.weight"], quality_filter._weights()["head.bias"] = (
             np.float32(weight),
             np.float32(bias),
         )
@@ -140,7 +140,7 @@ def film_figures(real: Labelled, stays: np.ndarray) -> dict:
 def alike(pictures: list[np.ndarray]) -> tuple[int, np.ndarray]:
     """How many different scenes, and which of them each picture shows, by the near-duplicate rule."""
     box = common_box([measure_bars(picture) for picture in pictures])
-    thumbnails = [Image.fromarray(box.crop(title_cards.thumbnail(picture))) for picture in pictures]
+    thumbnails = [Image.fromarray(box.crop(quality_filter.thumbnail(picture))) for picture in pictures]
     tiles = [np.ravel(thumbnail.resize(TILES, Image.Resampling.BOX)) for thumbnail in thumbnails]
     return connected_components(np.corrcoef(np.stack(tiles)) > ALIKE)
 
@@ -182,7 +182,7 @@ def speed(shared: Path, rounds: int = 7) -> dict:
     path = sorted((shared / "real" / "trailers").glob("*.mp4"))[0]
     sampled = sample_frames(path, 100, 0, path.stem, 360)
     jobs = {rule: lambda rule=rule: filter_frames(sampled, rule) for rule in ("none", "percentile", "informative")}
-    jobs["classical"] = lambda: [classical(title_cards.thumbnail(frame)) for frame in sampled.pixels]
+    jobs["classical"] = lambda: [classical(quality_filter.thumbnail(frame)) for frame in sampled.pixels]
     jobs["decoding"] = lambda: sample_frames(path, 100, 0, path.stem, 360)
     taken = {name: [] for name in jobs}
     with threadpool_limits(1):

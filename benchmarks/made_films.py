@@ -93,7 +93,7 @@ def write(
         heard = sounds + CLIP_NOISE * rng.standard_normal((clips, len(SOUNDS)))
         if clips:
             picture = sound.spectrogram(np.concatenate([clip(rng, row) for row in heard]))
-            (folder / sound.SOUND).write_bytes(sound.sound_png(picture))
+            (folder / sound.SOUND).write_bytes(sound.encoded(picture, "PNG"))
     _write_table(root / "excels" / "films.csv", films)
 
 

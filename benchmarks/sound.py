@@ -20,7 +20,7 @@ import imageio_ffmpeg
 import machine
 
 from trailer_lib import files
-from trailer_lib.video import COLUMNS_PER_SECOND, read_sound, sound_png
+from trailer_lib.video import COLUMNS_PER_SECOND, encoded, read_sound
 from trailer_lib.video.sampling import sample_frames
 
 HERE = Path(__file__).resolve().parent
@@ -54,11 +54,11 @@ def measure(path: Path, rounds: int) -> dict:
     pairs = [
         (
             timed(lambda: sample_frames(path, 100, 0, "key", HEIGHT, threads=1)),
-            timed(lambda: sound_png(read_sound(path))),
+            timed(lambda: encoded(read_sound(path), "PNG")),
         )
         for _ in range(rounds)
     ]
-    figures = {"minutes": minutes, "kB a minute": len(sound_png(sound)) / 1000 / minutes}
+    figures = {"minutes": minutes, "kB a minute": len(encoded(sound, "PNG")) / 1000 / minutes}
     for index, name in enumerate(("seconds", "processor seconds")):
         frames, heard = ([pair[part][index] for pair in pairs] for part in (0, 1))
         figures[name] = {"frames": frames, "sound": heard}

@@ -22,9 +22,17 @@ from sklearn.preprocessing import StandardScaler
 from trailer_lib import files
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
-from trailer_lib.video import title_cards
+from trailer_lib.video import quality_filter
 from trailer_lib.video.frame_folder import read_picture
-from trailer_lib.video.quality_filter import BLACK, DARKEST, _duplicates, common_box, measure_bars
+from trailer_lib.video.quality_filter import (
+    BLACK,
+    DARKEST,
+    _duplicates,
+    card_features,
+    common_box,
+    measure_bars,
+    thumbnail,
+)
 from trailer_lib.video.sampling import sample_frames
 
 SQUEEZENET = "weights/squeezenet1_1-caffe-imagenet1k-fp16.pth"
@@ -68,7 +76,7 @@ def trailer_frames(shared: Path) -> Iterator[tuple[Path, bool, str, str]]:
     for film, labels in _json(TRAILER_LABELS).items():
         path = next((shared / "real" / "whole_trailers").glob(f"{film}.*"))
         frames = sample_frames(path, 100, 0, film, 360)
-        thumbnails = np.array([title_cards.thumbnail(picture) for picture in frames.pixels])
+        thumbnails = np.array([thumbnail(picture) for picture in frames.pixels])
         lit = np.flatnonzero((thumbnails < DARKEST).mean((1, 2, 3)) < BLACK)
         box = common_box([measure_bars(frames.pixels[index]) for index in lit])
         for index in sorted(set(lit) - _duplicates(thumbnails, lit, box).keys()):
@@ -91,7 +99,7 @@ def _json(path: Path) -> dict:
 
 
 def store_trunk(shared: Path) -> None:
-    """SqueezeNet's first half as title_cards.py wants it, in cards.npz with a head of zeros."""
+    """SqueezeNet's first half as quality_filter.py wants it, in cards.npz with a head of zeros."""
     import torch
 
     if not (shared / SQUEEZENET).is_file():
@@ -106,16 +114,14 @@ def store_trunk(shared: Path) -> None:
 
 
 def _store(arrays: dict[str, np.ndarray]) -> None:
-    with files.atomic_path(title_cards.WEIGHTS) as temporary, open(temporary, "wb") as file:
+    with files.atomic_path(quality_filter.WEIGHTS) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
-    title_cards._weights.cache_clear()
+    quality_filter._weights.cache_clear()
 
 
 def variants(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Thumbnails of a picture as it is and as it might have been, uint8 [VARIANTS, 45, 80, 3]."""
-    return np.stack(
-        [title_cards.thumbnail(picture), *(title_cards.thumbnail(_varied(picture, rng)) for _ in range(VARIANTS - 1))]
-    )
+    return np.stack([thumbnail(picture), *(thumbnail(_varied(picture, rng)) for _ in range(VARIANTS - 1))])
 
 
 def _varied(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -133,9 +139,7 @@ def _varied(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def examples(pictures: list[Path], seed: int = 0) -> np.ndarray:
     """Features of the variants of each picture: float32 [pictures, VARIANTS, 1024]."""
     rng = np.random.default_rng(seed)
-    seen = (
-        title_cards.card_features(variants(read_picture(path), rng)) for path in bar(pictures, "looking", len(pictures))
-    )
+    seen = (card_features(variants(read_picture(path), rng)) for path in bar(pictures, "looking", len(pictures)))
     return np.stack(list(seen))
 
 
@@ -143,7 +147,7 @@ def made_examples(count: int = MADE_CARDS, seed: int = 1) -> np.ndarray:
     """Features of `count` made cards, with and without bars: float32 [count, 1024]."""
     rng = np.random.default_rng(seed)
     made = (card(rng) for _ in bar(range(count), "drawing cards", count))
-    return title_cards.card_features(np.stack([title_cards.thumbnail(_varied(picture, rng)) for picture in made]))
+    return card_features(np.stack([thumbnail(_varied(picture, rng)) for picture in made]))
 
 
 def fit(features: np.ndarray, card: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, float]:
@@ -165,11 +169,11 @@ def main(shared: Path) -> None:
     store_trunk(shared)
     real = labelled(shared)
     weight, bias = fit(examples(real.paths), real.card, made_examples())
-    with np.load(title_cards.WEIGHTS) as stored:
+    with np.load(quality_filter.WEIGHTS) as stored:
         arrays = {name: stored[name] for name in stored.files}
     _store(arrays | {"head.weight": weight.astype(np.float32), "head.bias": np.float32(bias)})
-    size = title_cards.WEIGHTS.stat().st_size / 1000
-    print(f"{title_cards.WEIGHTS}: {size:.0f} kB, from {len(real.paths)} labelled pictures")
+    size = quality_filter.WEIGHTS.stat().st_size / 1000
+    print(f"{quality_filter.WEIGHTS}: {size:.0f} kB, from {len(real.paths)} labelled pictures")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The fictional films: the same each time, hostile where real ones are, and with three trailers that fail."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -69,7 +68,7 @@ def test_every_twelfth_trailer_has_no_sound_and_the_others_are_quiet_at_black_fr
 @pytest.mark.parametrize("part", ["seen", "heard"])
 def test_the_seen_part_is_in_the_pictures_and_the_heard_part_in_the_sound_alone(part: str) -> None:
     film = invented()[0]
-    better = replace(film, **{part: 2.0}), replace(film, **{part: -2.0})
+    better = film._replace(**{part: 2.0}), film._replace(**{part: -2.0})
     pictures = [np.array(list(samples._trailer(one, 0))) for one in better]
     music = [samples._soundtrack(one, 0, [1.0] * 120) for one in better]
     assert np.array_equal(*pictures) == (part == "heard")

@@ -25,7 +25,7 @@ def write_settings(project: Project, text: str) -> None:
 def test_defaults_stand_where_nothing_is_chosen(project: Project, stage: str) -> None:
     settings = project.settings(stage)
     assert settings == STAGES[stage]()
-    assert {origin for _, _, origin, _ in settings.rows()} == {"default"}
+    assert set(settings.table()["from"]) == {"default"}
     assert list(settings.table().index) == [item.name for item in fields(STAGES[stage])]
     assert settings._repr_html_() == "every setting is at its default"
 
@@ -34,7 +34,7 @@ def test_the_cell_wins_over_the_file_and_the_file_over_the_default(project: Proj
     write_settings(project, "[scrape]\nfilms = 7\ncount = 8\n")
     settings = project.settings("scrape", count=9)
     assert (settings.films, settings.count, settings.seed) == (7, 9, ScrapeSettings().seed)
-    origins = {name: origin for name, _, origin, _ in settings.rows()}
+    origins = dict(settings.table()["from"])
     assert (origins["films"], origins["count"], origins["seed"]) == ("settings.toml", "this cell", "default")
     assert project.settings("train").seed == TrainSettings().seed
     assert settings == ScrapeSettings(films=7, count=9) != ScrapeSettings(films=7, count=8)
@@ -109,7 +109,7 @@ def test_a_scheme_is_over_the_file_and_under_what_is_named_beside_it(project: Pr
     write_settings(project, "[train]\nlr = 0.5\nweights = 'none'\n")
     settings = project.settings("train", scheme="original", epochs=3)
     assert (settings.lr, settings.epochs, settings.pixels, settings.weights) == (1e-3, 3, "raw", "none")
-    origins = {name: origin for name, _, origin, _ in settings.rows()}
+    origins = dict(settings.table()["from"])
     assert (origins["lr"], origins["epochs"]) == ("scheme 'original'", "this cell")
 
 

@@ -49,28 +49,24 @@ COMMANDS: dict[str, tuple] = {
     "samples": (
         "Render fictional films to try everything on.", "--root demo",
         arg("--root", required=True, help="the folder to fill"),
-        arg("--films", type=whole(1), default=72, help="how many films"),
-    ),
+        arg("--films", type=whole(1), default=72, help="how many films")),
     "catalog": (
         "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv", ROOT,
         arg("--csv", metavar="FILE", help="write the films to a CSV file"),
         arg("--dropped", metavar="FILE", help="write the dropped rows and their reasons to a CSV file"),
         arg("--min-votes", type=whole(0), default=0, metavar="N", help="drop films with fewer votes; 0 keeps all"),
-        arg("--fetch", action="store_true", help="first get the official tables that excels/ does not have"),
-    ),
+        arg("--fetch", action="store_true", help="first get the official tables that excels/ does not have")),
     "frames": (
         "Draw random frames from one video.", "trailer.mp4 --out frames --count 100", arg("video", metavar="VIDEO"),
         arg("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole"),
         arg("--count", type=whole(1, 600), default=100, help="frames to draw"),
         arg("--no-filter", action="store_true", help="keep every frame"),
         arg("--seed", type=whole(0), default=0, help="draws the times"),
-        arg("--height", type=whole(0), default=360, help="lines of the pictures; 0 keeps the video's"),
-    ),
+        arg("--height", type=whole(0), default=360, help="lines of the pictures; 0 keeps the video's")),
     "filter": (
         "Say of each picture in a folder: keep, or the reason to drop it.", "images/some-film",
         arg("folder", metavar="FOLDER"),
-        arg("--alone", action="store_true", help="judge each picture without the others"), JSON,
-    ),
+        arg("--alone", action="store_true", help="judge each picture without the others"), JSON),
     "scrape": (
         "Fill images/ with frames of the catalogue's films.", "--films 2000", ROOT, SETTINGS,
         arg("--films", type=whole(0), metavar="N", help="films to take; 0 takes all"),
@@ -79,33 +75,26 @@ COMMANDS: dict[str, tuple] = {
         arg("--retry-failed", action="store_true", default=None, help="only films that failed for a passing reason"),
         arg("--sound", action="store_true", default=None, help="only the sound of films that have frames without it"),
         arg("--status", action="store_true", help="print how far the scrape is, also while it runs; changes nothing"),
-        figure("how many films came out how"),
-    ),
+        figure("how many films came out how")),
     "dataset": (
         "Turn images/ into dataset/.", "size=224", ROOT, SETTINGS,
         arg("--pickle", action="store_true", help="also write the original project's pickle"),
-        arg("--from-pickle", metavar="FILE", help="of the original project's pickle instead of images/"),
-    ),
+        arg("--from-pickle", metavar="FILE", help="of the original project's pickle instead of images/")),
     "train": (
         "Train on dataset/ into models/.", "backbone=vgg16 epochs=50", ROOT, SETTINGS,
-        arg("--resume", action="store_true", help="continue from models/last_model.pt"),
-    ),
+        arg("--resume", action="store_true", help="continue from models/last_model.pt")),
     "test": ("Score the test films with the model in models/, and count how often that was done.", "", ROOT),
     "compare": (
         "Train several schemes on the same films; one table.", "my_schemes.toml", ROOT,
-        arg(
-            "schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml",
-            help="a table a scheme; the library has schemes.toml and original.toml, the original's whole table",
-        ),
+        arg("schemes", nargs="?", metavar="SCHEMES.toml", default="schemes.toml", help="a table a scheme; there are"
+            " schemes.toml and original.toml, the original's whole table"),
         FOLDS, arg("--repeats", type=whole(1), metavar="R", default=1, help=REPEATS),
-        arg("--final", action="store_true", help="take in the test films, and count that they were scored"),
-    ),
+        arg("--final", action="store_true", help="take in the test films, and count that they were scored")),
     "evidence": (
         "Say what metadata and tables of features tell.", "--features sound.csv frames.npz", ROOT,
         arg("--features", metavar="FILE", nargs="+", action="extend", help=".npz, .csv or .tsv: a row a film, by an id,"
             " or title and year; of several files also stacked"),
-        FOLDS, arg("--repeats", type=whole(1), metavar="R", default=3, help=REPEATS), JSON, figure("the table"),
-    ),
+        FOLDS, arg("--repeats", type=whole(1), metavar="R", default=3, help=REPEATS), JSON, figure("the table")),
     "predict": (
         "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt",
         arg("trailer", metavar="TRAILER", help="a video, a folder of pictures, or a link to one; with --csv a folder of"
@@ -116,18 +105,15 @@ COMMANDS: dict[str, tuple] = {
         arg("--root", help="the project whose excels/ know films by an id, or title and year, in the trailer's name"),
         JSON, figure("the prediction"),
         arg("--csv", metavar="OUT.csv", help="score many trailers, a row each; resumes where it stopped"),
-        arg("--workers", type=whole(1), metavar="K", default=2, help="with --csv: trailers decoded at once"),
-    ),
+        arg("--workers", type=whole(1), metavar="K", default=2, help="with --csv: trailers decoded at once")),
     "app": (
         "Score trailers on a page in the browser.", "--model models/best_model.pt", MODEL,
         arg("--root", help="the project whose excels/ know films, and whose held_out/ has an example"),
         arg("--host", default="127.0.0.1", help="the address to serve at; 0.0.0.0 lets others in"),
-        arg("--port", type=whole(1, 65535), default=7860),
-    ),
+        arg("--port", type=whole(1, 65535), default=7860)),
     "export": (
         "Write a model as ONNX, to use without torch.", "--model models/best_model.pt --out model.onnx", MODEL,
-        arg("--out", required=True, metavar="FILE.onnx"),
-    ),
+        arg("--out", required=True, metavar="FILE.onnx")),
 }  # fmt: skip
 
 
@@ -150,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
-        getattr(commands, args.command.replace("filter", "filter_"))(args)
+        getattr(commands, f"run_{args.command}")(args)
         return 0
     except argparse.ArgumentError as error:
         parser().error(str(error))

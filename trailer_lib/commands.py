@@ -2,99 +2,84 @@
 
 import argparse
 import json
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from trailer_lib import files
+# What the rooms hand on loads when it is first used: torch takes seconds, and --help should not.
+from trailer_lib import catalog, dataset, evaluation, files, networks, predict, report, scrape, training, video
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import STAGES, ScrapeSettings
 
 FIGURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
 
-# What a command needs is imported in it: torch takes seconds, and --help should not.
 
-
-def samples(args: argparse.Namespace) -> None:
+def run_samples(args: argparse.Namespace) -> None:
     from trailer_lib.samples import render
 
     render(Path(args.root), args.films)
     print(f"{args.films} fictional films in {args.root}: next, python -m trailer_lib scrape --root {args.root}")
 
 
-def catalog(args: argparse.Namespace) -> None:
-    from trailer_lib.catalog import fetch, load
-
+def run_catalog(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     if args.fetch:
-        fetch(project)
-    table = load(project, args.min_votes, Path(args.dropped) if args.dropped else None)
+        catalog.fetch(project)
+    table = catalog.load(project, args.min_votes, Path(args.dropped) if args.dropped else None)
     print(table.summary())
     if args.csv:
         table.save(Path(args.csv))
 
 
-def frames(args: argparse.Namespace) -> None:
-    from trailer_lib.video import sample_informative, save_frames
-
+def run_frames(args: argparse.Namespace) -> None:
     out, path = Path(args.out), Path(args.video)
     if out.exists() and any(out.iterdir()) and not (out / "film.json").exists():
         raise TrailerError(f"{out} holds other files: name a new or empty folder")
-    rule = {"filter": "none"} if args.no_filter else {}
-    sample = sample_informative(path, path.stem, ScrapeSettings(count=args.count, seed=args.seed, **rule), args.height)
-    save_frames(out, sample.frames, sample.reasons, {"video": path.name})
+    settings = ScrapeSettings(count=args.count, seed=args.seed, **{"filter": "none"} if args.no_filter else {})
+    sample = video.sample_informative(path, path.stem, settings, args.height)
+    video.save_frames(out, sample.frames, sample.reasons, {"video": path.name})
     print(f"kept {sample.kept_frames} of {len(sample.reasons)} frames in {args.out}")
     if sample.remark:
         print(sample.remark)
 
 
-def filter_(args: argparse.Namespace) -> None:
-    from trailer_lib.video import judge_pictures, picture_paths
-
-    paths = picture_paths(Path(args.folder))
+def run_filter(args: argparse.Namespace) -> None:
+    paths = video.picture_paths(Path(args.folder))
     if not paths:
         raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
-    verdicts = zip(paths, judge_pictures(paths, args.alone))
+    verdicts = zip(paths, video.judge_pictures(paths, args.alone))
     rows = [{"file": path.name, "keep": not v.reason, "reason": v.reason, "score": v.score} for path, v in verdicts]
     lines = (f"{row['file']}  {row['reason'] or 'keep'}  {row['score']:.2f}" for row in rows)
     print(as_json({"pictures": rows}) if args.json else "\n".join(lines))
 
 
-def scrape(args: argparse.Namespace) -> None:
-    from trailer_lib import catalog, scrape
-
+def run_scrape(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     settings = project.settings("scrape", **_chosen(args, "films", "source", "workers", "retry_failed", "sound"))
     films = catalog.load(project).shuffled(settings.seed, settings.films)
     status = scrape.status(project, films) if args.status else scrape.scrape(project, films, settings)
-    print(scrape.summary(status).to_string(index=False))
-    print(scrape.sounds(status))
-    print(scrape.failures(status))
+    print(scrape.summary(status).to_string(index=False), scrape.sounds(status), scrape.failures(status), sep="\n")
     if args.figure:
-        from trailer_lib.report import plots
-
-        _save(plots.scrape_outcomes(status), args.figure)
+        _save(report.scrape_outcomes(status), args.figure)
     if not args.status and not (status.status == "ok").any():
         raise TrailerError(f"no film gave frames from {settings.source}: see the reasons above")
 
 
-def dataset(args: argparse.Namespace) -> None:
-    from trailer_lib.dataset import build, import_pickle, write_pickle
-
+def run_dataset(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     settings, pickled = project.settings("dataset", **_chosen(args)), args.from_pickle
-    card = (import_pickle(project, Path(pickled), settings) if pickled else build(project, settings)).card
+    data = dataset.import_pickle(project, Path(pickled), settings) if pickled else dataset.build(project, settings)
+    card = data.card
     print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out'] or 'none'}")
     if card["left_out_first"]:
         print(*card["left_out_first"], f"all of them: {project.dataset / 'left_out.csv'}", sep="\n")
     if args.pickle:
-        print(f"the original's pickle: {write_pickle(project)}")
+        print(f"the original's pickle: {dataset.write_pickle(project)}")
 
 
-def train(args: argparse.Namespace) -> None:
-    from trailer_lib import training
-
+def run_train(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     run = training.train(project, project.settings("train", **_chosen(args)), resume=args.resume)
     if training.process_place().rank > 0:
@@ -105,31 +90,24 @@ def train(args: argparse.Namespace) -> None:
     _write_card(project)
 
 
-def test(args: argparse.Namespace) -> None:
-    from trailer_lib import training
-    from trailer_lib.dataset import Dataset
+def run_test(args: argparse.Namespace) -> None:
 
     project = Project.open(args.root)
-    _print_scores(training.score_test_films(project, Dataset.open(project), project.models).results)
+    _print_scores(training.score_test_films(project, dataset.Dataset.open(project), project.models).results)
     _write_card(project)
 
 
 def _print_scores(results: dict[str, Any]) -> None:
-    from trailer_lib import evaluation
-
     print(f"{evaluation.metric_table(results).to_string()}\n{evaluation.verdict(results)}")
 
 
-def compare(args: argparse.Namespace) -> None:
-    from trailer_lib import evaluation, training
-    from trailer_lib.report import plots
+def run_compare(args: argparse.Namespace) -> None:
 
     project = Project.open(args.root)
     schemes = training.read_schemes(training.find_schemes(args.schemes))
     results = training.compare(project, schemes, args.folds, args.repeats, final=args.final)
     print("\n".join([evaluation.comparison_table(results).to_string(), *results["warnings"]]))
-    picture = project.models / "schemes.png"
-    _save(plots.scheme_table(results), str(picture))
+    _save(report.scheme_table(results), picture := str(project.models / "schemes.png"))
     print(f"picture: {picture}")
     if (project.models / training.RESULTS).exists():
         _write_card(project)
@@ -137,61 +115,47 @@ def compare(args: argparse.Namespace) -> None:
 
 def _write_card(project: Project) -> None:
     """The model card, or a line on why there is none: what it is of is done, whatever is wrong with the card."""
-    from trailer_lib.report import write_card
-
     try:
-        print(f"model card: {write_card(project)}")
+        print(f"model card: {report.write_card(project)}")
     except TrailerError as error:
         print(f"no model card: {error}")
 
 
-def evidence(args: argparse.Namespace) -> None:
-    from trailer_lib import evaluation
-
+def run_evidence(args: argparse.Namespace) -> None:
     films = evaluation.evidence_films(Project.open(args.root))
     features = evaluation.read_tables([*map(Path, args.features or [])], films)
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
     lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
     print(as_json(results) if args.json else "\n".join(lines))
     if args.figure:
-        from trailer_lib.report import plots
-
-        _save(plots.scheme_table(results), args.figure)
+        _save(report.scheme_table(results), args.figure)
 
 
-def predict(args: argparse.Namespace) -> None:
-    from trailer_lib.predict import Predictor, refuse_input
-
+def run_predict(args: argparse.Namespace) -> None:
     root = Project.open(args.root).root if args.root else None
     if not args.csv:
         if args.figure:
-            refuse_input(Path(args.figure), Path(args.trailer), Path(args.model))
+            predict.refuse_input(Path(args.figure), Path(args.trailer), Path(args.model))
         film = {"genres": args.genres, "runtime_minutes": args.runtime, "year": args.year}
-        prediction = Predictor.load(args.model, root).predict(args.trailer, film)
+        prediction = predict.Predictor.load(args.model, root).predict(args.trailer, film)
         if args.figure:
             _save(prediction.figure(), args.figure)
         print(as_json(prediction.to_dict()) if args.json else prediction)
         return
     if args.genres or args.runtime or args.year or args.json or args.figure:
         raise argparse.ArgumentError(None, "--genres, --runtime, --year, --json, --figure: for one trailer, not --csv")
-    from trailer_lib.predict import predict_many  # and with it pandas
-
-    counts = predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
+    counts = predict.predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
     print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
     if not counts["scored"] + counts["before"]:
         raise TrailerError(f"{args.csv}: no trailer could be scored: see its column reason")
 
 
-def app(args: argparse.Namespace) -> None:
-    from trailer_lib.report.app import run_app
-
-    run_app(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
+def run_app(args: argparse.Namespace) -> None:
+    report.run_app(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
 
 
-def export(args: argparse.Namespace) -> None:
-    from trailer_lib.networks import export_onnx
-
-    facts = export_onnx(Path(args.model), Path(args.out))
+def run_export(args: argparse.Namespace) -> None:
+    facts = networks.export_onnx(Path(args.model), Path(args.out))
     print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['sources']}")
 
 
@@ -207,18 +171,12 @@ def _save(figure: Any, name: str) -> None:
 
 def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:
     """The settings named on the command line: KEY=VALUE words, then the flags that were given."""
-    texts = {item.name for item in fields(STAGES[args.command]) if isinstance(item.default, str)}
-    words = dict(_setting(word, texts) for word in args.settings)
-    return words | {name: value for name in flags if (value := getattr(args, name)) is not None}
-
-
-def _setting(word: str, texts: set[str]) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
-    if not equals:
-        raise argparse.ArgumentError(None, f"{word!r}: expected KEY=VALUE, like epochs=5")
-    if name in texts:
-        return name, text
-    try:
-        return name, json.loads({"True": "true", "False": "false"}.get(text, text))
-    except ValueError:
-        return name, text
+    texts, chosen = {item.name for item in fields(STAGES[args.command]) if isinstance(item.default, str)}, {}
+    for word in args.settings:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise argparse.ArgumentError(None, f"{word!r}: expected KEY=VALUE, like epochs=5")
+        chosen[name] = text
+        with suppress(ValueError):
+            chosen[name] = text if name in texts else json.loads({"True": "true", "False": "false"}.get(text, text))
+    return chosen | {name: value for name in flags if (value := getattr(args, name)) is not None}

@@ -77,9 +77,8 @@ def download(
 ) -> Path:
     """Download `url` (https only) to `target` with the server's Last-Modified as its mtime; return `target`.
 
-    Broken connections, stalls, 429 and 5xx are tried again, `tries` times in all, after a growing random wait or the
-    server's longer Retry-After; then SourceError, as for over `limit` bytes. `check` gets the whole file before it is
-    in place and raises TrailerError when it is wrong. `title` names the progress bar; "" shows none.
+    SourceError after `tries`, with growing random waits between them, or the server's longer Retry-After, and for over
+    `limit` bytes. `check` gets the file before it is in place and raises TrailerError when it is wrong.
     """
     for failures in count(1):
         try:

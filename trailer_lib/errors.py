@@ -12,19 +12,11 @@ class TrailerError(Exception):
 
 
 class SourceError(TrailerError):
-    """A file or trailer that could not be fetched. `kind` is for the ledger; a permanent failure is not tried again.
-
-    `retry_after`: seconds that the server asked to wait, 0 if it did not.
-    """
+    """What could not be fetched. `kind` is for the ledger; `retry_after`: seconds, as the server asks."""
 
     def __init__(self, kind: str, text: str, permanent: bool, retry_after: float = 0.0) -> None:
         super().__init__(text)
         self.kind, self.permanent, self.retry_after = kind, permanent, retry_after
-
-    @property
-    def outcome(self) -> str:
-        """What the ledger says of a sound: the kind, or "later: KIND" for a passing failure."""
-        return self.kind if self.permanent else f"later: {self.kind}"
 
 
 class Stopped(KeyboardInterrupt):

@@ -23,8 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TEMPORARY = ".tmp-"
-LOCK = ".lock"
+TEMPORARY, LOCK = ".tmp-", ".lock"
 # Names of devices on Windows, whatever comes after a dot (learn.microsoft.com, "Naming Files, Paths, and Namespaces").
 RESERVED = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
 
@@ -41,18 +40,14 @@ def reporting_full_disk(path: Path, needed: Callable[[], int]) -> Iterator[None]
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        free = shutil.disk_usage(path.parent).free
-        raise DiskFull(
-            f"{path}: the disk is full: {needed():,} bytes are needed, {free:,} are free: make room, run it again"
-        ) from error
+        sizes = f"{needed():,} bytes are needed, {shutil.disk_usage(path.parent).free:,} are free"
+        raise DiskFull(f"{path}: the disk is full: {sizes}: make room, run it again") from error
 
 
 @contextmanager
 def single_run(place: Path) -> Iterator[None]:
-    """Hold a folder or a file for this process; TrailerError when another one holds it.
-
-    The lock ends with its process. A file may be replaced meanwhile, so its lock lies beside it.
-    """
+    """Hold a folder or a file for this process; TrailerError when another one holds it."""
+    # A file may be replaced meanwhile, so its lock lies beside it.
     lock = FileLock(place / LOCK if place.is_dir() else place.with_name(f".{place.name}{LOCK}"), blocking=False)
     try:
         lock.acquire()
@@ -76,10 +71,7 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path, for a file or a folder of files; it becomes `path` when the block ends well.
-
-    That is one step, and it outlives a power cut. When the block raises, `path` stays as it was.
-    """
+    """Yield a temporary path, for a file or a folder; in one step it becomes `path`, if the block does not raise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # By chance and not by process id: on two machines that share a disk, two processes may have the same one.
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[:200])

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 from trailer_lib.errors import TrailerError, suggestion
 
-USER = ("this cell", "code")  # layers whose settings are refused where they do not count
-
 
 class Condition(NamedTuple):
     """When a setting counts: in words, and as a function of all settings."""
@@ -28,6 +26,11 @@ def option(
     return field(default=default, metadata=facts)
 
 
+def choice(meaning: str, choices: tuple[str, ...], counts: Condition = ALWAYS) -> Any:
+    """An option of which the first choice is the default."""
+    return option(choices[0], meaning, choices, counts=counts)
+
+
 @dataclass(frozen=True)
 class Settings:
     """A stage's settings: checked on creation; `origins` says which layer each one came from that is no default."""
@@ -39,12 +42,8 @@ class Settings:
 
     @classmethod
     def layered(cls, layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]] | None = None) -> "Settings":
-        """Settings from named layers, the later over the earlier; an unknown name is an error.
-
-        Right below the last layer that names a `scheme` comes what the scheme means.
-        """
-        names = [item.name for item in fields(cls)]
-        values, origins = {}, {}
+        """Settings from named layers, the later over the earlier; an unknown name is an error."""
+        names, values, origins = [item.name for item in fields(cls)], {}, {}
         for origin, layer in _with_scheme(layers, schemes or {}).items():
             for name, value in layer.items():
                 if name not in names:
@@ -59,17 +58,15 @@ class Settings:
 
     def changed(self) -> dict[str, Any]:
         """The settings that differ from their defaults."""
-        return {
-            item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) != item.default
-        }
+        return {name: value for name, value in self.as_dict().items() if value != getattr(type(self), name)}
 
-    def idle(self, origins: tuple[str, ...] = USER) -> list[str]:
+    def idle(self, origins: tuple[str, ...] = ("this cell", "code")) -> list[str]:
         """A line for each condition that fails and the settings, set in `origins`, that count only where it holds."""
         reasons: dict[str, list[str]] = {}
-        for item in fields(self):
-            value, counts = getattr(self, item.name), item.metadata["counts"]
-            if value != item.default and self.origins.get(item.name, "code") in origins and not counts.holds(self):
-                reasons.setdefault(counts.words, []).append(f"{item.name} = {value!r}")
+        facts = {item.name: item.metadata["counts"] for item in fields(self)}
+        for name, value in self.changed().items():
+            if self.origins.get(name, "code") in origins and not facts[name].holds(self):
+                reasons.setdefault(facts[name].words, []).append(f"{name} = {value!r}")
         return [f"{', '.join(names)} has no effect here: it counts only {words}" for words, names in reasons.items()]
 
     def refuse_idle(self) -> None:
@@ -77,19 +74,17 @@ class Settings:
         if lines := self.idle():
             raise TrailerError("; ".join(lines))
 
-    def rows(self, everything: bool = True) -> list[tuple[str, str, str, str]]:
-        """(setting, value, where it came from, meaning), of all settings or of those that are not at their default."""
-        return [
-            (item.name, repr(getattr(self, item.name)), self.origins.get(item.name, "default"), meaning(item))
-            for item in fields(self)
-            if everything or getattr(self, item.name) != item.default
-        ]
-
     def table(self, everything: bool = True) -> Any:
-        """`rows` as a pandas table."""
+        """Value, origin and meaning of all settings, or of those that are not at their default: a pandas table."""
         import pandas as pd  # half a second, which --help should not take
 
-        return pd.DataFrame(self.rows(everything), columns=["setting", "value", "from", "meaning"]).set_index("setting")
+        values = self.as_dict() if everything else self.changed()
+        columns = {
+            "value": map(repr, values.values()),
+            "from": [self.origins.get(name, "default") for name in values],
+            "meaning": [meaning(item) for item in fields(self) if item.name in values],
+        }
+        return pd.DataFrame(columns, pd.Index(values, name="setting"))
 
     def _repr_html_(self) -> str:
         import pandas as pd
@@ -113,7 +108,7 @@ def _with_scheme(layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str,
 
 def meaning(item: Any) -> str:
     """What a setting means, and its choices."""
-    choices = " | ".join(repr(choice) for choice in item.metadata["choices"])
+    choices = " | ".join(map(repr, item.metadata["choices"]))
     return item.metadata["meaning"] + (f": {choices}" if choices else "")
 
 
@@ -133,9 +128,9 @@ def checked(item: Any, value: Any) -> Any:
         if choice not in meta["choices"] or (several and value.count(choice) > 1):
             raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(choice, map(str, meta['choices']))}")
     low, high = meta["low"], meta["high"]
-    span = f"at least {low}" if high is None else f"from {low} to {high}"
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):
+        span = f"at least {low}" if high is None else f"from {low} to {high}"
         raise TrailerError(f"setting {item.name} = {value!r}: expected {span}")
     if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
         raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")

@@ -24,8 +24,8 @@ class NotebookBar(tqdm):
 
 def bar(*args: Any, **options: Any) -> tqdm:
     """A tqdm over the arguments, gone when it is done."""
-    drawn_here = in_notebook() and not options.get("disable")
-    return (NotebookBar if drawn_here else tqdm)(*args, leave=False, **options)
+    kind = NotebookBar if in_notebook() and not options.get("disable") else tqdm
+    return kind(*args, leave=False, **options)
 
 
 def in_notebook() -> bool:

@@ -19,38 +19,22 @@ class Project:
     """The root folder and the four data folders in it; opening writes nothing, a stage makes the folder it fills."""
 
     root: Path
+    excels = property(lambda self: self.root / "excels")
+    images = property(lambda self: self.root / "images")
+    dataset = property(lambda self: self.root / "dataset")
+    models = property(lambda self: self.root / "models")
 
     @classmethod
     def open(cls, root: str | Path | None = None, drive: str | None = None) -> "Project":
         """Open `root`, else TRAILER_ROOT, else on Colab the Google Drive folder `drive`, else this repository."""
         chosen = root or os.environ.get("TRAILER_ROOT") or _drive(drive) or _repository()
         project = cls(Path(chosen).expanduser().resolve())
-        if not project.root.is_dir():
-            remedy = "make it, or name another (argument or TRAILER_ROOT)"
-            raise TrailerError(f"the root {project.root} is not a directory: {remedy}")
-        return project
-
-    @property
-    def excels(self) -> Path:
-        return self.root / "excels"
-
-    @property
-    def images(self) -> Path:
-        return self.root / "images"
-
-    @property
-    def dataset(self) -> Path:
-        return self.root / "dataset"
-
-    @property
-    def models(self) -> Path:
-        return self.root / "models"
+        if project.root.is_dir():
+            return project
+        raise TrailerError(f"the root {project.root} is not a directory: make it, or name another (or TRAILER_ROOT)")
 
     def settings(self, stage: str, chosen: Settings | None = None, **keywords: Any) -> Settings:
-        """The settings of "scrape", "dataset" or "train": defaults, below <root>/settings.toml, `chosen`, the keywords.
-
-        A setting that is at its default in `chosen` gives way to settings.toml and to the scheme; a keyword never does.
-        """
+        """The settings of "scrape", "dataset" or "train": defaults, <root>/settings.toml, `chosen`, the keywords."""
         if stage not in STAGES:
             raise TrailerError(f"unknown stage {stage!r}: {suggestion(stage, STAGES)}")
         path = self.root / "settings.toml"
@@ -58,6 +42,7 @@ class Project:
         for name, table in tables.items():
             if name not in STAGES or not isinstance(table, dict):
                 raise TrailerError(f"{path}: unknown table [{name}]: {suggestion(name, STAGES)}")
+        # What is at its default in `chosen` gives way to settings.toml and to the scheme; a keyword never does.
         cell = (chosen.changed() if chosen else {}) | keywords
         return STAGES[stage].layered({"settings.toml": tables.get(stage, {}), "this cell": cell}, SCHEMES)
 
@@ -78,6 +63,6 @@ def _drive(folder: str | None) -> Path | None:
 
 
 def _repository() -> Path:
+    """The clone that this file lies in; the current folder where pip installed the package without its data folders."""
     home = Path(__file__).resolve().parent.parent
-    # Installed without its repository (pip install git+...), the package has no data folders of its own.
     return home if (home / "notebooks").is_dir() else Path.cwd()

@@ -1,9 +1,8 @@
 """Fictional films with trailers like real ones, to try everything without a download.
 
-A film's score is the sum of four parts. `SampleFilm.seen` shows in its pictures alone: better films are cooler in hue,
-calmer in motion and smoother in line, with noise from film to film and from shot to shot. `SampleFilm.heard` is in its
-sound alone: the music of better films is darker and slower. The rest is the taste for its genres, and noise. Logos,
-rating cards, titles, fades, gaps, letterbox bars, voices, loudness and key say nothing. Every twelfth has no sound.
+A film's score is the sum of four parts. `seen` shows in its pictures alone: better films are cooler in hue, calmer in
+motion and smoother in line, with noise by film and shot. `heard` is in its sound alone: the music of better films is
+darker and slower. The rest is the taste for its genres, and noise. All else says nothing. Every twelfth has no sound.
 """
 
 import csv
@@ -11,9 +10,9 @@ import os
 import re
 import wave
 import zlib
-from collections.abc import Iterator
+from collections import namedtuple
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,34 +30,15 @@ WIDE = WIDTH + 64  # what the camera can pass in a shot
 RATE = 1000 * FPS  # samples of sound a second
 GOPS = (12, 48, 125)
 GENRE_SCORES = {"Action": -0.8, "Comedy": -0.7, "Drama": 1.6, "Horror": -1.7, "Romance": 0.4, "Sci-Fi": 0.8}
-ADJECTIVES = (
-    "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild".split()
-)
-NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter".split()
+ADJECTIVES = "Amber Broken Crimson Distant Electric Frozen Golden Hidden Iron Last Paper Quiet Restless Silver Wild"
+NOUNS = "Harbour Orchard Signal Canyon Letter Engine Garden River Station Winter"
 SETTINGS = Path(__file__).with_name("samples.toml")  # a run that a laptop finishes in a minute
-
-
-@dataclass(frozen=True)
-class SampleFilm:
-    """`seen`, `heard`: standard normal; `damage`: "missing", "truncated", "not a video", "no sound", "" for none."""
-
-    number: int
-    title: str
-    year: int
-    genres: tuple[str, ...]
-    seen: float
-    heard: float
-    score: float
-    imdb_id: str
-    youtube_id: str
-    damage: str
+# `seen`, `heard`: standard normal; `damage`: "missing", "truncated", "not a video", "no sound", "" for none.
+SampleFilm = namedtuple("SampleFilm", "number title year genres seen heard score imdb_id youtube_id damage")
 
 
 def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> None:
-    """Write excels/, trailers/, settings.toml and held_out/ under `root`: `films` films, of which three trailers fail.
-
-    The same arguments give the same spreadsheets, frames and sound. About a quarter of a second a film on two cores.
-    """
+    """Write excels/, trailers/, settings.toml and held_out/ under `root`; the same arguments give the same films."""
     if (root / "excels" / "movie_metadata.csv").exists() and not (root / "held_out" / "scores.csv").exists():
         raise TrailerError(f"{root} holds other films' tables, which samples would replace: name another folder")
     every_film = list(invent(films + held_out, seed))
@@ -75,12 +55,9 @@ def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> Non
 
 
 def invent(count: int, seed: int) -> Iterator[SampleFilm]:
-    """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video.
-
-    score = 6.4 + 1.1 * (0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise), clipped to 1.5 to 9.5.
-    """
+    """`count` made-up films; the fourth, seventh and tenth have a trailer that is missing, cut short, or no video."""
     rng = np.random.default_rng(seed)
-    names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
+    names = [f"{adjective} {noun}" for adjective in ADJECTIVES.split() for noun in NOUNS.split()]
     order = rng.permutation(len(names))
     for number in range(count):
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
@@ -96,17 +73,13 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         yield SampleFilm(number, title, year, genres, seen, heard, score, f"tt99{number:05d}", youtube_id, damage)
 
 
-def _metadata(films: list[SampleFilm]) -> list[list]:
+def _metadata(films: list[SampleFilm]) -> Iterator[list]:
     """Columns of the IMDB 5000 table, with its trailing no-break space and a duplicate row."""
-    columns = "duration,genres,movie_title,num_voted_users,movie_imdb_link,title_year,imdb_score".split(",")
-    rows = [
-        [
-            80 + 7 * film.number % 60, "|".join(film.genres), film.title + "\u00a0", 1000 + film.number,
-            f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1", film.year, film.score,
-        ]
-        for film in films
-    ]  # fmt: skip
-    return [columns, *rows, rows[-1]]
+    yield "duration,genres,movie_title,num_voted_users,movie_imdb_link,title_year,imdb_score".split(",")
+    for film in [*films, films[-1]]:
+        link = f"http://www.imdb.com/title/{film.imdb_id}/?ref_=fn_tt_tt_1"
+        facts = [80 + 7 * film.number % 60, "|".join(film.genres), film.title + "\u00a0", 1000 + film.number]
+        yield [*facts, link, film.year, film.score]
 
 
 def _trailer_list(films: list[SampleFilm]) -> list[list]:
@@ -117,7 +90,7 @@ def _trailer_list(films: list[SampleFilm]) -> list[list]:
     return [["youtubeId", "movieId", "title"], *rows, *odd]
 
 
-def _write_csv(path: Path, rows: list[list]) -> None:
+def _write_csv(path: Path, rows: Iterable[list]) -> None:
     with files.atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
@@ -125,10 +98,9 @@ def _write_csv(path: Path, rows: list[list]) -> None:
 def _render_trailer(film: SampleFilm, seed: int, path: Path) -> None:
     # Two B-frames: the order of decoding differs from the order shown, as in real trailers.
     coding = f"-g {GOPS[film.number % len(GOPS)]} -bf 2 -preset veryfast -crf 23 -f mp4".split()
+    if film.damage == "not a video":
+        return files.write_text(path, "<!DOCTYPE html><title>Video unavailable</title>")
     with files.atomic_path(path) as temporary, files.scratch_folder() as scratch:
-        if film.damage == "not a video":
-            temporary.write_text("<!DOCTYPE html><title>Video unavailable</title>")
-            return
         pictures, sound = list(_trailer(film, seed)), {}
         if film.damage != "no sound":
             sound = {"audio_path": str(scratch / "sound.wav"), "audio_codec": "aac"}
@@ -233,17 +205,15 @@ def _faded(picture: np.ndarray, length: int) -> Iterator[np.ndarray]:
 
 
 def _card(lines: list[str], ground: tuple[int, int, int]) -> np.ndarray:
-    card = Image.new("RGB", (WIDTH, HEIGHT), ground)
-    text = "\n".join(lines)
-    font = ImageFont.load_default(min(28, 300 // max(len(line) for line in lines), 110 // len(lines)))
-    ImageDraw.Draw(card).text((WIDTH // 2, HEIGHT // 2), text, "white", font, "mm", align="center")
+    card, middle = Image.new("RGB", (WIDTH, HEIGHT), ground), (WIDTH // 2, HEIGHT // 2)
+    font = ImageFont.load_default(min(28, 300 // max(map(len, lines)), 110 // len(lines)))
+    ImageDraw.Draw(card).text(middle, "\n".join(lines), "white", font, "mm", align="center")
     return np.asarray(card)
 
 
 def _logo(rng: np.random.Generator) -> np.ndarray:
     logo = Image.fromarray(_card(["FARAWAY PICTURES"], (4, 8, 40)))
-    draw = ImageDraw.Draw(logo)
     for radius in (26, 18, 10):
-        colour = tuple(int(c) for c in rng.integers(120, 255, 3))
-        draw.ellipse([WIDTH // 2 - radius, 34 - radius, WIDTH // 2 + radius, 34 + radius], outline=colour, width=3)
+        colour = tuple(rng.integers(120, 255, 3).tolist())
+        ImageDraw.Draw(logo).circle((WIDTH // 2, 34), radius, outline=colour, width=3)
     return np.asarray(logo)

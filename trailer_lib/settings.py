@@ -3,10 +3,9 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from trailer_lib.options import Condition, Settings, meaning, option
+from trailer_lib.options import Condition, Settings, choice, meaning, option
 
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
-# It read BGR from 0 to 255, replaced the first convolution by a random one, and trained with the absolute error.
 ORIGINAL = {
     "sources": ("frames",), "frames": 5, "aggregate": "channels", "first_conv": "random", "pixels": "raw",
     "freeze": "none", "depth": "last", "head": "linear", "other_frames": False, "reorder_frames": True, "flip": False,
@@ -30,22 +29,15 @@ class ScrapeSettings(Settings):
         "youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root) | 'links'"
     )
     count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=600)
-    filter: str = option(
-        "informative",
-        "which frames are dropped: black, blank, cards and repeats; or the original's darkest and flattest fifth",
+    filter: str = choice(
+        "drops black, blank, cards and repeats; or the darkest and flattest fifth, as the original",
         ("informative", "percentile", "none"),
     )
-    height: int = option(
-        360, "lines of the stream and of the pictures on disk; taller videos are shrunk", low=16, high=4320
-    )
+    height: int = option(360, "lines of the stream and the pictures; taller videos are shrunk", low=16, high=4320)
     workers: int = option(2, "trailers worked on at once, a process each", low=1, high=256)
     timeout: float = option(600.0, "seconds a trailer may take before it is given up", low=1.0)
-    attempts: int = option(
-        3, "tries of a trailer that fails for a passing reason (network), within one run", low=1, high=20
-    )
-    pause: float = option(
-        10.0, "seconds a worker waits between two downloads, out of politeness; none for a folder", low=0.0
-    )
+    attempts: int = option(3, "tries within a run of a trailer that fails for a passing reason", low=1, high=20)
+    pause: float = option(10.0, "seconds a worker waits between two downloads, out of politeness", low=0.0)
     cookies: str = option("", "a browser's cookies.txt for YouTube, from the root; '' for none")
     retry_failed: bool = option(False, "work only on films that failed for a passing reason")
     sound: bool = option(False, "fetch the sound again, only for films that have frames and may have a sound")
@@ -56,9 +48,7 @@ class DatasetSettings(Settings):
     """Stage 2: from folders of frames to one array and a table of films."""
 
     size: int = option(128, "pixels on each side of a stored frame; the original's size", low=8, high=1024)
-    fit: str = option(
-        "squash", "a wide frame is squashed (the original's way) or its middle cut out", ("squash", "crop")
-    )
+    fit: str = choice("a wide frame is squashed, as in the original, or its middle cut out", ("squash", "crop"))
     min_frames: int = option(15, "films with fewer frames are left out; the original needs 15", low=1)
     val: float = option(0.15, "share of the films that choose the best epoch", low=0.0, high=0.8)
     test: float = option(0.15, "share of the films that are scored once, at the end", low=0.0, high=0.8)
@@ -70,22 +60,19 @@ def trains(s: "TrainSettings") -> bool:
     return "frames" in s.sources and s.epochs > 0 and (s.head == "linear" or s.freeze != "backbone")
 
 
+SOURCES, STEPS = ("frames", "sound", "metadata"), ("step", "plateau")
 PICTURES = Condition("with 'frames' or 'sound' among the sources", lambda s: s.sources != ("metadata",))
 FRAMES = Condition("with 'frames' among the sources", lambda s: "frames" in s.sources)
-
-
 GRADIENTS = Condition("where weights are trained: scheme='finetune' or 'original', epochs above 0", trains)
-BACKBONE = Condition(
-    "where the backbone is trained: freeze other than 'backbone'", lambda s: trains(s) and s.freeze != "backbone"
-)
+BACKBONE = Condition("in training, with freeze other than 'backbone'", lambda s: trains(s) and s.freeze != "backbone")
 SEVERAL = Condition("with more than one epoch of training", lambda s: trains(s) and s.epochs > 1)
 SCHEDULED = Condition(
     "with more than one epoch of training, and 'step' or 'plateau' with more than step_size",
-    lambda s: trains(s) and s.epochs > (s.step_size if s.schedule in ("step", "plateau") else 1),
+    lambda s: trains(s) and s.epochs > (s.step_size if s.schedule in STEPS else 1),
 )
 FALLS = Condition(
     "with schedule='step' or 'plateau' and more epochs than step_size",
-    lambda s: trains(s) and s.schedule in ("step", "plateau") and s.epochs > s.step_size,
+    lambda s: s.schedule in STEPS and SCHEDULED.holds(s),
 )
 STOPS = Condition(
     "below the number of epochs that can follow the first",
@@ -121,110 +108,48 @@ RANDOM = Condition(
 class TrainSettings(Settings):
     """Stage 3: from a dataset to a model. The first thirteen are those that people change."""
 
-    scheme: str = option(
-        "finetune",
-        "what the others start from: a head fitted on frozen features, then all layers by gradients; that head alone"
-        " (seconds); or what the original did",
+    scheme: str = choice(
+        "a head fitted on frozen features, then all layers by gradients; that head alone (seconds); or the original",
         tuple(SCHEMES),
     )
-    backbone: str = option(
-        "resnet18",
-        "any torchvision classifier: 'resnet18', 'resnet50', 'vgg16', 'vgg19', ..., or 'timm:NAME'",
-        counts=PICTURES,
+    backbone: str = option("resnet18", "any torchvision classifier, like 'vgg16', or 'timm:NAME'", counts=PICTURES)
+    frames: int = option(5, "frames of a film that go in at once; originally 5 or 15", low=1, high=100, counts=FRAMES)
+    aggregate: str = choice(
+        "averages the frames' features; stacks frames into the first convolution; or weights features",
+        ("mean", "channels", "attention"),
+        POOLED,
     )
-    frames: int = option(
-        5, "frames of a film that go in at once; the original took 5 or 15", low=1, high=100, counts=FRAMES
-    )
-    aggregate: str = option(
-        "mean",
-        "frames seen one by one, their features averaged, or weighted first; or stacked into the first convolution",
-        ("mean", "channels", "attention"), counts=POOLED,
-    )  # fmt: skip
-    noise: float = option(
-        0.0, "sd of Gaussian noise added to training pictures, in sd of ImageNet pixels", low=0.0, counts=GRADIENTS
-    )
+    noise: float = option(0.0, "sd of Gaussian noise in training, in sd of ImageNet pixels", low=0.0, counts=GRADIENTS)
     other_frames: bool = option(True, "draw other frames of a film each epoch, not the same ones", counts=SEVERAL)
     flip: bool = option(True, "mirror half of the films left to right in training", counts=GRADIENTS)
-    crop: float = option(
-        1.0, "smallest share of the picture's area that a random crop keeps; 1 is off", low=0.1, high=1.0,
-        counts=GRADIENTS,
-    )  # fmt: skip
+    crop: float = option(1.0, "least share that a random crop keeps; 1 is off", low=0.1, high=1.0, counts=GRADIENTS)
     lr: float = option(1e-5, "learning rate of the backbone and of a fitted head", low=0.0, counts=BACKBONE)
-    epochs: int = option(
-        8, "passes over the training films, at most; 0 with a fitted head trains no further", low=0, counts=TO_TRAIN
-    )
+    epochs: int = option(8, "passes over the training films, at most; 0 only fits the head", low=0, counts=TO_TRAIN)
     batch: int = option(16, "films a step", low=1, counts=GRADIENTS)
     seed: int = option(0, "first weights, order of films, choice of frames, noise", low=0, counts=RANDOM)
-    sources: tuple = option(
-        ("frames", "sound", "metadata"),
-        "what the prediction is made of, as far as a film has it: its frames, its sound, its genres, running time, ...",
-        ("frames", "sound", "metadata"),
-    )
-    reorder_frames: bool = option(
-        False, "shuffle the frames' order; otherwise they stay in the film's order", counts=ORDERED
-    )
-    first_conv: str = option(
-        "repeat", "the pretrained kernel repeated over stacked frames, or the original's random one",
-        ("repeat", "random"), counts=STACKED,
-    )  # fmt: skip
-    weights: str = option(
-        "DEFAULT",
-        "'DEFAULT' (ImageNet, downloaded once), 'none' (random), a file of weights, or a best_model.pt",
-        counts=PICTURES,
-    )
-    pixels: str = option(
-        "imagenet",
-        "what the network sees: normalised RGB, or the original's BGR from 0 to 255",
-        ("imagenet", "raw"),
-        counts=PICTURES,
-    )
-    freeze: str = option(
-        "none", "what is not trained: 'none', the 'backbone', or a number of its first stages, like '2'", counts=EPOCHS
-    )
-    depth: str = option(
-        "stages",
-        "features the head sees: the backbone's last ones, or those of all its stages (means and sds of their maps)",
-        ("last", "stages"), counts=PICTURES,
-    )  # fmt: skip
-    head: str = option(
-        "ridge",
-        "the last layer: fitted first, as ridge regression on frozen features, or trained from random values",
-        ("ridge", "linear"), counts=FRAMES,
-    )  # fmt: skip
-    views: int = option(
-        8,
-        "test-time views: a film's prediction is the mean over so many random choices of its frames",
-        low=1,
-        high=100,
-        counts=FRAMES,
-    )
-    optimizer: str = option("adamw", "which optimiser", ("adam", "adamw", "sgd"), counts=GRADIENTS)
-    head_lr: float = option(
-        1e-3, "learning rate of a new layer: a linear head, the attention; 0 takes lr", low=0.0, counts=NEW_LAYER
-    )
+    sources: tuple = option(SOURCES, "what a prediction is made of, as far as a film has it", SOURCES)
+    reorder_frames: bool = option(False, "shuffle the frames, which else stay in the film's order", counts=ORDERED)
+    first_conv: str = choice("pretrained kernel, or the original's random one", ("repeat", "random"), STACKED)
+    weights: str = option("DEFAULT", "'DEFAULT' (ImageNet), 'none' (random), a file, a best_model.pt", counts=PICTURES)
+    pixels: str = choice("normalised RGB, or the original's BGR from 0 to 255", ("imagenet", "raw"), PICTURES)
+    freeze: str = option("none", "what is not trained: 'none', 'backbone', or a number of first stages", counts=EPOCHS)
+    depth: str = choice("features: means and sds of all stages, or the last ones", ("stages", "last"), PICTURES)
+    head: str = choice("last layer: ridge regression fitted first, or random values", ("ridge", "linear"), FRAMES)
+    views: int = option(8, "test-time views: random choices of frames, averaged", low=1, high=100, counts=FRAMES)
+    optimizer: str = choice("which optimiser", ("adamw", "adam", "sgd"), GRADIENTS)
+    head_lr: float = option(1e-3, "learning rate of a linear head or attention; 0 takes lr", low=0.0, counts=NEW_LAYER)
     betas: tuple = option((0.9, 0.999), "Adam's decay rates", counts=ADAM)
     eps: float = option(1e-8, "Adam's epsilon", low=0.0, counts=ADAM)
     momentum: float = option(0.9, "SGD's momentum", low=0.0, high=1.0, counts=SGD)
     l2: float = option(0.01, "L2: the optimiser's weight decay", low=0.0, counts=GRADIENTS)
-    schedule: str = option(
-        "cosine", "how the learning rate falls", ("cosine", "step", "plateau", "constant"), counts=SCHEDULED
-    )
-    step_size: int = option(
-        10, "epochs between two falls (step), or without progress before one (plateau)", low=1, counts=FALLS
-    )
+    schedule: str = choice("how the learning rate falls", ("cosine", "step", "plateau", "constant"), SCHEDULED)
+    step_size: int = option(10, "epochs until a fall (step), or without progress (plateau)", low=1, counts=FALLS)
     gamma: float = option(0.1, "what the rate is multiplied by at a fall", low=0.0, high=1.0, counts=FALLS)
-    loss: str = option("mse", "on standardised scores", ("mse", "l1"), counts=GRADIENTS)
-    patience: int = option(
-        3, "stop after so many epochs without a better validation loss; 0 never does", low=0, counts=STOPS
-    )
-    ema_decay: float = option(
-        0.9, "share that each step keeps of the moving average of the weights, which is validated and saved; 0 is off",
-        low=0.0, high=1.0, counts=GRADIENTS,
-    )  # fmt: skip
-    precision: str = option("32-true", "Lightning's precision; of speed alone", ("32-true", "16-mixed", "bf16-mixed"))
-    loader_workers: int = option(
-        0, "processes that read batches ahead, 0 reads in this one; of speed alone", low=0, high=64
-    )
+    loss: str = choice("on standardised scores", ("mse", "l1"), GRADIENTS)
+    patience: int = option(3, "epochs without a better validation loss until it stops; 0: never", low=0, counts=STOPS)
+    ema_decay: float = option(0.9, "decay of the weights' running mean; 0 is off", low=0.0, high=1.0, counts=GRADIENTS)
+    precision: str = choice("Lightning's precision; of speed alone", ("32-true", "16-mixed", "bf16-mixed"))
+    loader_workers: int = option(0, "processes that read batches; 0: none beside this one", low=0, high=64)
 
 
 STAGES: dict[str, type[Settings]] = {"scrape": ScrapeSettings, "dataset": DatasetSettings, "train": TrainSettings}

@@ -18,9 +18,9 @@ from sounds import folder_of as folder_in
 
 from trailer_lib import files
 from trailer_lib.catalog import load
-from trailer_lib.dataset import Dataset, build, builder, frames, sizes
+from trailer_lib.dataset import Dataset, arrays, build, builder, sizes
+from trailer_lib.dataset.arrays import HEADER, read_index
 from trailer_lib.dataset.dataset import card_hash
-from trailer_lib.dataset.film_array import HEADER, read_index
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
@@ -84,7 +84,7 @@ def test_the_files_agree_and_hold_every_films_frames_and_sound_in_order(frames_r
     assert data.films["first"].tolist() == [0, *data.films["count"].cumsum()[:-1]]
     assert {name: len(data.split(name)) for name in ("train", "val", "test")} == data.card["splits"]
     for row, film in data.films.iterrows():
-        expected = frames.load_film_frames(project.images / film.folder, DatasetSettings(size=32))
+        expected = arrays.load_film_frames(project.images / film.folder, DatasetSettings(size=32))
         assert np.array_equal(data.film_frames(row), expected)
         sound = load_sound(project.images / film.folder)
         clips = np.empty((0, 128, 128)) if sound is None else sound_clips(sound, 30)[0]
@@ -259,7 +259,7 @@ def test_what_changed_alone_is_decoded_and_goes_to_the_end(
 
 def stopped_at(number: int, monkeypatch: pytest.MonkeyPatch, project: Project) -> int:
     """A build of `project` that Ctrl-C ends at the film `number`; the films that are in the index after it."""
-    load_film_frames = frames.load_film_frames
+    load_film_frames = arrays.load_film_frames
 
     def interrupted(folder: Path, *rest: object) -> np.ndarray:
         if folder_id(folder.name) == film_id(number):
@@ -297,7 +297,7 @@ def test_a_dataset_of_the_version_before_sound_is_refused_and_its_frames_are_not
     for name in ("sound.npy", "sound.jsonl"):
         (project.dataset / name).unlink()
     entries = read_index(project.dataset / "frames.jsonl")
-    texts = [json.dumps(vars(entry)).replace('"source"', '"pictures"').encode() for entry in entries]
+    texts = [json.dumps(entry._asdict()).replace('"source"', '"pictures"').encode() for entry in entries]
     index = b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts)
     (project.dataset / "frames.jsonl").write_bytes(index)
     card = json.loads((project.dataset / "dataset.json").read_text())

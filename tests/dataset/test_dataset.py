@@ -17,7 +17,7 @@ from sounds import note_reads, with_dataset, with_sound
 from trailer_lib.catalog import trailer_keys
 from trailer_lib.dataset import SPLITS, Dataset, assign_folds, builder, fold_split, split_hash, split_of
 from trailer_lib.dataset import dataset as dataset_file
-from trailer_lib.dataset.film_array import ARRAYS, HEADER
+from trailer_lib.dataset.arrays import ARRAYS, HEADER
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings

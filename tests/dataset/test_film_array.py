@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trailer_lib.dataset.film_array import HEADER, FilmArray, damaged_films, header, read_index
+from trailer_lib.dataset.arrays import HEADER, FilmArray, damaged_films, header, read_index
 
 SHAPE = (8, 8, 3)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from trailer_lib import files
 from trailer_lib.dataset import build, evenly_spaced, resize_frame
-from trailer_lib.dataset.frames import load_film_frames
+from trailer_lib.dataset.arrays import load_film_frames
 from trailer_lib.project import Project
 from trailer_lib.settings import DatasetSettings
 

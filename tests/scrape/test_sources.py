@@ -7,7 +7,7 @@ import pytest
 import pytube
 from server import Answer, Site, file, status
 
-from trailer_lib import Project, TrailerError
+from trailer_lib import Project, TrailerError, scrape
 from trailer_lib.download import PERMANENT, STATUS_KINDS
 from trailer_lib.errors import SourceError
 from trailer_lib.scrape import fetch_trailer, sources, youtube
@@ -80,7 +80,7 @@ def follow(site: Site, scratch: Path, answer: Answer, path: str = "/film") -> Pa
 def test_a_link_gives_a_file_with_a_name_of_ours(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = follow(site, tmp_path, file(b"video", kind="video/mp4"), "/-rf.exe")
     assert list(tmp_path.iterdir()) == [fetched] == [tmp_path / "trailer.mp4"] and fetched.read_bytes() == b"video"
-    monkeypatch.setattr(youtube, "fetch_youtube", lambda video, scratch, *_, **__: scratch / video)  # without a link
+    monkeypatch.setattr(scrape, "fetch_youtube", lambda video, scratch, *_, **__: scratch / video)  # without a link
     assert fetch_trailer(VIDEO, "", ScrapeSettings(source="links"), tmp_path, tmp_path) == tmp_path / VIDEO
 
 

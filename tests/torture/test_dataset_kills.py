@@ -18,8 +18,8 @@ from sounds import add_sound, folder_of, with_dataset, with_sound
 
 from trailer_lib import Project, TrailerError
 from trailer_lib.dataset import builder
+from trailer_lib.dataset.arrays import HEADER
 from trailer_lib.dataset.dataset import Dataset
-from trailer_lib.dataset.film_array import HEADER
 from trailer_lib.video import SOUND
 
 KILLS = amount(100, 2)

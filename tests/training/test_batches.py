@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from trailer_lib.dataset.arrays import evenly_spaced
 from trailer_lib.dataset.dataset import Dataset
-from trailer_lib.dataset.frames import evenly_spaced
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, augmented_batch, film_loader, train_loader
 

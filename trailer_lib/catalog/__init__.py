@@ -1,7 +1,4 @@
-"""Which films: the tables in excels/ go in; films with a score and a trailer come out, and why rows were dropped.
-
-`catalog`: all of it, and the user's own table. `join`: score table and trailer list. `titles`: ids and titles.
-"""
+"""Which films: the tables in excels/ go in; films with a score and a trailer come out, and why rows were dropped."""
 
 import lazy_loader
 

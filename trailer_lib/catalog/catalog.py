@@ -19,8 +19,7 @@ from trailer_lib.project import Project
 
 COLUMNS = "imdb_id title year score youtube_id genres runtime_minutes votes url file joined_by shared".split()
 NUMBERS = {"year": "int64", "score": "float64", "runtime_minutes": "Int64", "votes": "Int64"}
-USER_TABLE = "films.csv"
-NEEDED = ["title", "year", "score"]
+USER_TABLE, NEEDED = "films.csv", ["title", "year", "score"]
 OPTIONAL = ["youtube_id", "url", "file", "imdb_id", "genres", "runtime_minutes", "votes"]
 TRAILER = OPTIONAL[:3]
 IMDB_LINK = re.compile(r"https?://(?:www\.|m\.)?imdb\.com/(?:[a-z]{2}/)?title/|(?<=\d)[/?#].*")
@@ -31,15 +30,11 @@ HTTPS = re.compile(r"https://[^\s/?#@:\[\]]+(:[0-9]{1,5})?([/?#]\S*)?")
 
 @dataclass(frozen=True)
 class Catalog:
-    """`films`: one row a film, columns COLUMNS, `imdb_id` unique. `dropped`: file, row, title, reason.
+    """The films, where they come from, and what was left out."""
 
-    `joined_by`: "id", "title and year", "first of several" of these in the list, "year off by one" or "own table".
-    `shared`: another row has the same trailer. `rows`: the rows of each spreadsheet, each of a film or in `dropped`.
-    """
-
-    films: pd.DataFrame
-    dropped: pd.DataFrame
-    rows: dict[str, int]
+    films: pd.DataFrame  # columns COLUMNS, `imdb_id` unique; `shared`: another row has the same trailer
+    dropped: pd.DataFrame  # file, row, title, reason
+    rows: dict[str, int]  # how many each spreadsheet has, each of a film or in `dropped`
     scores_from: str
     remarks: list[str]
     folder: Path
@@ -47,7 +42,7 @@ class Catalog:
     def reasons(self) -> pd.DataFrame:
         """How many rows of each file were dropped for each reason; a row may have several."""
         single = self.dropped.assign(reason=self.dropped.reason.str.split("; ")).explode("reason")
-        counts = single.groupby(["file", "reason"]).size().rename("rows").reset_index()
+        counts = single.groupby(["file", "reason"]).size().reset_index(name="rows")
         return counts.sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
 
     def summary(self) -> str:
@@ -73,10 +68,7 @@ class Catalog:
 
 
 def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -> Catalog:
-    """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none.
-
-    Films with fewer than `min_votes` votes, or an unknown number, are dropped. `dropped_to`: file of the dropped rows.
-    """
+    """The films of excels/films.csv where it is there, else of the joined tables; TrailerError where there is none."""
     folder = project.excels
     draft = read_user_table(folder / USER_TABLE) if (folder / USER_TABLE).is_file() else join_tables(folder)
     if min_votes:
@@ -162,7 +154,5 @@ def films_of_trailers(trailers: list[str], root: Path) -> list[dict[str, Any]]:
     excels = Project(root).excels
     # The tables take seconds to read: only for a name that may have a key of a film.
     keys = [key for key in chain(*map(name_keys, trailers)) if key[0] != "file" or (excels / USER_TABLE).is_file()]
-    if not (keys and excels.is_dir()):
-        return [{}] * len(trailers)
-    films = load(Project(root)).films
-    return [find_film(trailer, films) for trailer in trailers]
+    films = load(Project(root)).films if keys and excels.is_dir() else None
+    return [{} if films is None else find_film(trailer, films) for trailer in trailers]

@@ -18,8 +18,7 @@ SCORE_COLUMNS = {  # the last three may be missing
     "genres": "genres", "runtime_minutes": "duration", "votes": "num_voted_users"}  # fmt: skip
 BAD_ID = "the YouTube id is not 11 letters, digits, - or _"
 REPEATED = "the film is in another row"
-NO_LINK = f"its movieId is not in {LINKS}"
-NO_TRAILER = f"no trailer of this film in {TRAILERS}"
+NO_LINK, NO_TRAILER = f"its movieId is not in {LINKS}", f"no trailer of this film in {TRAILERS}"
 
 
 @dataclass
@@ -52,7 +51,7 @@ def read_facts(film: Row) -> list[str]:
     faults = ["" if film["title"] else "no title", number_fault("year", film["year"], 1870, 2100)]
     film["score_fault"] = number_fault("score", film["score"], 1, 10)
     film |= {name: parse(film[name]) for name, parse in PARSERS.items()}
-    return [fault for fault in faults if fault]
+    return [*filter(None, faults)]
 
 
 def number_fault(name: str, text: str, low: int, high: int) -> str:
@@ -91,9 +90,7 @@ def join_tables(folder: Path) -> Draft:
 
 def scored_films(folder: Path) -> list[Row]:
     """The films of movie_metadata.csv that have a score, with or without a trailer."""
-    draft = _score_table(folder)
-    draft.drop_films(itemgetter("score_fault"))
-    return draft.films
+    return [film for film in _score_table(folder).films if not film["score_fault"]]
 
 
 def _score_table(folder: Path) -> Draft:

@@ -4,9 +4,10 @@ import gzip
 import os
 import zipfile
 import zlib
+from collections import namedtuple
 from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from trailer_lib import files
 from trailer_lib.catalog.read_table import LONGEST_LINE, Row, dated_name
@@ -16,37 +17,23 @@ from trailer_lib.progress import bar
 from trailer_lib.project import Project
 
 GROUPLENS, IMDB = "https://files.grouplens.org/datasets/movielens", "https://datasets.imdbws.com"
-GROUPLENS_TERMS = (
-    "MovieLens tables (GroupLens, University of Minnesota): for research; acknowledge them in publications, imply no "
-    "endorsement, no commercial use without permission, pass them on only on the same conditions. "
-    "Full text: https://grouplens.org/datasets/movielens/"
-)
-IMDB_TERMS = (
-    "IMDb tables: for personal and non-commercial use only, not to be passed on; information courtesy of IMDb "
-    "(https://www.imdb.com), used with permission; terms: https://developer.imdb.com/non-commercial-datasets/"
-)
+GROUPLENS_TERMS = """\
+MovieLens tables (GroupLens, University of Minnesota): for research; acknowledge them in publications, imply no \
+endorsement, no commercial use without permission, pass them on only on the same conditions. \
+Full text: https://grouplens.org/datasets/movielens/"""
+IMDB_TERMS = """\
+IMDb tables: for personal and non-commercial use only, not to be passed on; information courtesy of IMDb \
+(https://www.imdb.com), used with permission; terms: https://developer.imdb.com/non-commercial-datasets/"""
 DOWNLOADED, UNPACKED = 4_000_000_000, 16_000_000_000  # bytes at most: ten times what the largest table has
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)  # errors of a compressed file
-
 BASICS, RATINGS = "title.basics.tsv.gz", "title.ratings.tsv.gz"
-BASICS_COLUMNS = ["tconst", "titleType", "primaryTitle", "startYear", "runtimeMinutes", "genres"]
-RATINGS_COLUMNS = ["tconst", "averageRating", "numVotes"]
 FACTS = {
     "title": "primaryTitle", "year": "startYear", "score": "averageRating", "genres": "genres",
     "runtime_minutes": "runtimeMinutes", "votes": "numVotes"}  # fmt: skip
 # Made for one evening, with a trailer of their own: no short, series, episode, special or game.
 FILM_KINDS = {"movie", "tvMovie", "video"}
-
-
-class OfficialTable(NamedTuple):
-    """A table of excels/: its file, where it comes from, how its first line begins, and its owner's terms."""
-
-    name: str
-    url: str
-    header: str
-    terms: str
-
-
+# A table of excels/: its file, where it comes from, how its first line begins, and its owner's terms.
+OfficialTable = namedtuple("OfficialTable", "name url header terms")
 TABLES = (
     OfficialTable("ml-youtube.csv", f"{GROUPLENS}/ml-20m-youtube.zip", "youtubeId,movieId,title", GROUPLENS_TERMS),
     OfficialTable(RATINGS, f"{IMDB}/{RATINGS}", "tconst\taverageRating\tnumVotes", IMDB_TERMS),
@@ -108,8 +95,8 @@ def imdb_path(folder: Path, name: str) -> Path:
 
 def imdb_facts(folder: Path, wanted: set[str]) -> dict[str, Row]:
     """For each of the IMDb ids `wanted` the columns FACTS as texts, and "fault": why it is no film, else ""."""
-    basics = _rows(imdb_path(folder, BASICS), BASICS_COLUMNS, wanted)
-    ratings = _rows(imdb_path(folder, RATINGS), RATINGS_COLUMNS, wanted)
+    basics = _rows(imdb_path(folder, BASICS), "titleType primaryTitle startYear runtimeMinutes genres".split(), wanted)
+    ratings = _rows(imdb_path(folder, RATINGS), ["averageRating", "numVotes"], wanted)
     facts = {imdb_id: {"fault": f"not in {BASICS}"} for imdb_id in wanted}
     for imdb_id, row in basics.items():
         row |= ratings.get(imdb_id, {}) | {"genres": row["genres"].replace(",", "|")}
@@ -127,7 +114,8 @@ def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
             lines = iter(lambda: file.readline(LONGEST_LINE), b"")
             heading = next(lines, b"").decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
             if heading[0] != "tconst" or not set(columns) <= set(heading):
-                raise TrailerError(f"{path}: expected a table with the columns {', '.join(columns)}: fetch it again")
+                names = ", ".join(["tconst", *columns])
+                raise TrailerError(f"{path}: expected a table with the columns {names}: fetch it again")
             for line in bar(lines, desc=path.name, unit="row", unit_scale=True):
                 if len(line) == LONGEST_LINE:  # which would fill the memory: a small gzip file may hold gigabytes
                     raise TrailerError(f"{path}: a line of over {LONGEST_LINE:,} bytes: fetch it again")

@@ -73,10 +73,8 @@ def dated_name(path: Path) -> str:
 
 
 def parse_number(text: str, grouped: bool = False) -> float | None:
-    """A number as spreadsheets write it: "7,5", "1.234.567,8", "1 234"; None for what is none, infinity and nan.
-
-    A single comma or point is the decimal mark; with `grouped`, it parts thousands where three digits follow.
-    """
+    """A number as spreadsheets write it: "7,5", "1.234.567,8", "1 234"; None for what is none, infinity and nan."""
+    # A single comma or point is the decimal mark; with `grouped`, it parts thousands where three digits follow.
     # NFKC makes no-break and thin spaces plain ones, and digits of full width too.
     text = unicodedata.normalize("NFKC", text).strip().translate(SIGNS)
     whole = rf"{PARTED}|\d+" if grouped else rf"\d+|{PARTED}"
@@ -140,9 +138,7 @@ def _decode(lines: list[bytes]) -> tuple[list[str], str]:
     return texts, f"not UTF-8, read as {CODE_PAGES[page]}: {word!r} {doubt}; if it is wrong, save the table as UTF-8"
 
 
-def _read_heading(
-    path: Path, line: str, marks: str, needed: list[str], optional: list[str] | None
-) -> tuple[str, int, dict[str, int]]:
+def _read_heading(path: Path, line: str, marks: str, needed: list[str], optional: list[str] | None) -> tuple:
     """The separator, how many columns there are, and each one's place; TrailerError where one is missing or twice."""
     line, wanted = line.replace("\0", ""), {name.casefold() for name in needed + (optional or [])}
     headings = {mark: [cell.strip() for cell in next(csv.reader([line.casefold()], delimiter=mark))] for mark in marks}

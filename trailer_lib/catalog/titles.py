@@ -30,7 +30,7 @@ ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|El|Los|Las|Die|Der|Das|Un|Une|Den|Det"
 LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "þ": "th"} | dict(zip("øłđðı¢", "olddic")))  # Unicode keeps them whole
 NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 LAST_YEAR_ROWS = 20  # rows of the list's last year; with fewer, it may not be the year when the list was made
-EXACT, NEAR, CHOSEN = "title and year", "year off by one", "first of several"
+EXACT = "title and year"
 SEVERAL = "several films have this title and year"
 DAMAGED = "the YouTube id of its trailer is damaged"
 MISSING = "no trailer of this title and year in the list"
@@ -68,8 +68,7 @@ def normal_title(title: str) -> str:
     if moved := re.fullmatch(rf"(.*), ({ARTICLES})", title, re.IGNORECASE):
         title = f"{moved[2]} {moved[1]}".replace("' ", "'")
     # An apostrophe joins ("Ocean's" is "oceans"), every other sign parts.
-    title = re.sub(r"['’‘`´\ufe0f]", "", title)
-    title = title.replace("½", " 1/2").replace("&", " and ")
+    title = re.sub(r"['’‘`´\ufe0f]", "", title).replace("½", " 1/2").replace("&", " and ")
     letters = unicodedata.normalize("NFKD", title).casefold().translate(LETTERS)
     # Latin and Greek accents go; in other scripts a mark may be a vowel, or make another letter.
     letters = re.sub(r"([a-zα-ω])[\u0300-\u036f]+", r"\1", letters)
@@ -92,8 +91,7 @@ def split_year(title: str) -> tuple[str, int | None]:
 def match_titles(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | None, str]], dict[int, str]]:
     """Match films (title, year) to `rows` of the trailer list (row, title, movieId, youtubeId).
 
-    For each film its row and how they were matched, or None and the reason; and by row number why a row that a film
-    matched is not its trailer. The year may be off by one where both are the only ones of their title.
+    For each film its row and how, or None and why not; by row number why a row that a film matched is not its trailer.
     """
     by_title, last_year = _by_title(rows)
     years = Counter((title_key(film["title"]), film["year"]) for film in films)
@@ -105,7 +103,7 @@ def match_titles(films: list[Row], rows: list[Row]) -> tuple[list[tuple[Row | No
         # The main title goes before one in brackets.
         candidates, how = [row for row, first in listed if first] or [row for row, _ in listed], EXACT
         if not candidates and titles[title] == 1 and year <= last_year:
-            candidates, how = _near(by_title[title], film["title"], year), NEAR
+            candidates, how = _near(by_title[title], film["title"], year), "year off by one"
         row, remark = (None, SEVERAL) if years[title, year] > 1 else _choose(candidates)
         reasons |= {other["row"]: SECOND if row else remark for other in candidates}
         matches.append((row, remark or how))
@@ -149,14 +147,12 @@ def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
     if not usable:
         return None, DAMAGED
     others = {row["youtubeId"] for row in candidates if row["movieId"] != first["movieId"]}
-    return usable[0], CHOSEN if others - {usable[0]["youtubeId"]} else ""
+    return usable[0], "first of several" if others - {usable[0]["youtubeId"]} else ""
 
 
 def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[str, str]]:
-    """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT.
-
-    In this order; "file" is the column of the user's table. Title and year match only where one film has them.
-    """
+    """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT."""
+    # "file" is the column of the user's table. Title and year match only where one film has them.
     index = {key: name for name in reversed(names) for key in name_keys(name)}  # the first of two names counts
     years, titles, matches = {key[1][1] for key in index if key[0] == EXACT}, Counter(), {}
     for film in films.itertuples():

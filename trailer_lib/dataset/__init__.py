@@ -1,7 +1,4 @@
-"""images/ -> dataset/: one array of all films' frames, a table of films with scores and splits, and a dataset card.
-
-`builder` makes it from images/, `original_pickle` from the original's file; `frames`: pictures; `dataset`: splits.
-"""
+"""images/ -> dataset/: one array of all films' frames, a table of films with scores and splits, and a dataset card."""
 
 import lazy_loader
 
@@ -9,10 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "builder": ["build", "match_folders"],
-        "dataset": [
-            "SPLITS", "Dataset", "assign_folds", "fold_split", "require_splits", "sizes", "split_hash", "split_of",
-        ],
-        "frames": ["evenly_spaced", "resize_frame"],
+        "dataset": "SPLITS Dataset assign_folds fold_split require_splits sizes split_hash split_of".split(),
+        "arrays": ["evenly_spaced", "resize_frame"],
         "original_pickle": ["import_pickle", "write_pickle"],
     },
-)  # fmt: skip
+)

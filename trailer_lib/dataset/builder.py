@@ -14,9 +14,8 @@ import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog import COLUMNS, load, normal_title, trailer_keys
+from trailer_lib.dataset.arrays import ARRAYS, CARD, VERSION, FilmArray, fingerprint, load_film_frames
 from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, sha256, split_facts, split_of
-from trailer_lib.dataset.film_array import ARRAYS, CARD, Entry, FilmArray, damaged_films, fingerprint
-from trailer_lib.dataset.frames import VERSION, load_film_frames
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -25,7 +24,6 @@ from trailer_lib.video import BANDS, CLIP, SOUND, folder_id, load_sound, picture
 
 CLIPS = 30  # of a film, at most
 SOUND_VERSION = 1  # of making clips from sound.png; a new number makes every film's again
-NO_ROWS = Entry("", 0, 0, "", "")
 MEMORY = 200_000_000  # bytes of frames or clips that are read at once
 Updated = tuple[FilmArray, dict[str, str]]  # an array, and folder -> error of what cannot be read
 PAGE_TEXT = """# Dataset card
@@ -37,15 +35,13 @@ PAGE_TEXT = """# Dataset card
 
 
 def match_folders(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """A row for each folder of images/: folder, pictures, imdb_id ("" when unmatched), reason, detail.
-
-    A folder is matched by the id in its name, else (the original's layout) by its title if only one film has it.
-    """
+    """A row for each folder of images/: folder, pictures, imdb_id ("" when unmatched), reason, detail."""
+    # By the id in its name, else (the original's layout) by its title if only one film has it.
     ids, by_title = set(films.imdb_id), defaultdict(list)
     for film in films.itertuples():
         by_title[normal_title(film.title)].append(film.imdb_id)
     rows = []
-    for folder in sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith(".")):
+    for folder in sorted(path for path in project.images.glob("[!.]*") if path.is_dir()):
         name = folder.name.encode(errors="replace").decode()
         matches = [folder_id(name)] if folder_id(name) else by_title[normal_title(name)]
         reason = "" if len(matches) == 1 and matches[0] in ids else "not in the catalogue"
@@ -76,22 +72,18 @@ def report_left_out(project: Project, folders: pd.DataFrame) -> dict[str, Any]:
 
 
 def build(project: Project, settings: DatasetSettings) -> Dataset:
-    """Bring dataset/ up to date with images/ and open it. Folders that can't be used are left out, with a reason.
-
-    It resumes a killed build with the same result; until it ends the dataset as it was can be opened.
-    """
-    catalogue = load(project)
+    """Bring dataset/ up to date with images/ and open it. A killed build is resumed; until then the old one stays."""
+    catalogue, few = load(project), settings.min_frames
     folders = match_folders(project, catalogue.films)
-    few = folders.reason.eq("") & (folders.pictures < settings.min_frames)
-    folders.loc[few, "reason"] = f"under {settings.min_frames} frames"
+    folders.loc[folders.reason.eq("") & (folders.pictures < few), "reason"] = f"under {few} frames"
     left_out = report_left_out(project, folders)
     films = folders[folders.reason == ""].merge(catalogue.films, on="imdb_id")
     if films.empty:
-        text = f"no folder with {settings.min_frames} frames of a film in it, {left_out['left_out'] or 'it is empty'}"
+        text = f"no folder with {few} frames of a film in it, {left_out['left_out'] or 'it is empty'}"
         raise TrailerError(f"{project.images}: {text}: scrape first, or lower min_frames")
     films["split"] = [split_of(key, settings) for key in trailer_keys(films)]
     require_splits(films.split)
-    scraped = _scrape_settings(project)
+    scraped = _scrape_settings(project.images / "settings.json")
     with files.single_run(project.dataset):
         files.remove_temporary(project.dataset)
         frames, damaged = _update_frames(project, films, settings, scraped.get("filter", ""))
@@ -100,14 +92,12 @@ def build(project: Project, settings: DatasetSettings) -> Dataset:
         if films.empty:
             raise TrailerError(f"{project.images}: all {len(damaged)} films have a damaged picture: scrape again")
         sound, without = _update_sound(project, films)
-        errors = damaged | without
-        folders["detail"] = [errors.get(name, text) for name, text in zip(folders.folder, folders.detail)]
+        folders["detail"] = [(damaged | without).get(*pair) for pair in zip(folders.folder, folders.detail)]
         facts = {"source": project.images.name, "scores_from": catalogue.scores_from, "scrape": scraped}
         return finish(project, [frames, sound], films, settings, facts | report_left_out(project, folders))
 
 
-def _scrape_settings(project: Project) -> dict[str, Any]:
-    path = project.images / "settings.json"
+def _scrape_settings(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
     except ValueError as error:
@@ -137,9 +127,7 @@ def _update_sound(project: Project, films: pd.DataFrame) -> Updated:
 
 def _update(array: FilmArray, folders: dict[str, Path], read: Callable[[str], np.ndarray], most: int) -> dict[str, str]:
     """Bring an array up to date, at most `most` rows a film; folder -> error of the films that cannot be read."""
-    repair = damaged_films(array.path, array.row, array.films.values())
-    built = {film: entry.source for film, entry in array.films.items() if film not in repair}
-    todo, damaged = [film for film, source in array.wanted.items() if built.get(film) != source], {}
+    todo, damaged = array.stale(), {}
 
     def attempt(film: str) -> np.ndarray:
         try:
@@ -164,8 +152,7 @@ def finish(
     require_splits(films.split)
     for array in arrays:
         array.close()
-        entries = [array.films.get(film, NO_ROWS) for film in films.imdb_id]
-        places = [(entry.first, entry.count, entry.sha256) for entry in entries]
+        places = [array.films.get(film, ("", 0, 0, "", ""))[1:4] for film in films.imdb_id]  # first, count, sha256
         films = films.assign(**dict(zip(ARRAYS[array.name], zip(*places))))
     columns = [*COLUMNS, "folder", *ARRAYS["frames"], *ARRAYS["sound"], "split"]
     table = films.sort_values("first").reindex(columns=columns)

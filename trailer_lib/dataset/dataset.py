@@ -13,15 +13,18 @@ import numpy as np
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.dataset.film_array import ARRAYS, CARD, HEADER, Entry, damaged_films, header
-from trailer_lib.dataset.frames import evenly_spaced
+from trailer_lib.dataset.arrays import ARRAYS, CARD, HEADER, Entry, damaged_films, evenly_spaced, header
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import COLAB_DRIVE, Project, on_colab
 from trailer_lib.settings import DatasetSettings
 from trailer_lib.video import BANDS, CLIP
 
-SPLITS = ("train", "val", "test")
 FEWEST = {"train": 2, "val": 1, "test": 2}  # films; one film alone has no standard deviation
+SPLITS = tuple(FEWEST)
+COLAB_DISK = Path("/content/trailer_dataset")
+FILMS, PAGE = "films.csv", "CARD.md"
+TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
+NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
 
 
 def sha256(data: bytes) -> str:
@@ -36,9 +39,7 @@ def hash_position(text: str) -> float:
 def split_of(key: str, settings: DatasetSettings) -> str:
     """The split of a `catalog.trailer_keys` key: films that share a trailer stay together, and adding moves none."""
     position = hash_position(f"{settings.salt}/{key}")
-    if position < settings.test:
-        return "test"
-    return "val" if position < settings.test + settings.val else "train"
+    return "test" if position < settings.test else "val" if position < settings.test + settings.val else "train"
 
 
 def assign_folds(keys: Iterable[str], k: int, repeat: int = 0, salt: str = "trailer") -> np.ndarray:
@@ -57,8 +58,7 @@ def fold_split(fold: np.ndarray, k: int, test_fold: int) -> list[str]:
 def require_splits(split: pd.Series) -> None:
     """TrailerError when a split has too few films to train and to be evaluated on."""
     for name, fewest in FEWEST.items():
-        count = int((split == name).sum())
-        if count < fewest:
+        if (count := int((split == name).sum())) < fewest:
             text = f"{count} of {len(split)} films fell into {name!r}, at least {fewest} are needed"
             raise TrailerError(f"{text}: scrape more films, raise its share, or try another salt")
 
@@ -74,18 +74,9 @@ def split_facts(films: pd.DataFrame) -> dict[str, Any]:
     return {"splits": {name: int((films.split == name).sum()) for name in SPLITS}, "split_hash": split_hash(films)}
 
 
-COLAB_DISK = Path("/content/trailer_dataset")
-FILMS, PAGE = "films.csv", "CARD.md"
-TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
-NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
-
-
 @dataclass(frozen=True)
 class Dataset:
-    """`frames` uint8 [frames, size, size, 3], on disk: a film's are rows first .. first + count, in its order.
-
-    `sound` uint8 [clips, 128, 128], on disk: rows sound_first .. sound_first + sound_count, see `video.sound_clips`.
-    """
+    """`frames` uint8 [n, size, size, 3] and `sound` [clips, 128, 128] are on disk; `films`: a film's rows in them."""
 
     frames: np.ndarray
     films: pd.DataFrame
@@ -94,10 +85,7 @@ class Dataset:
 
     @classmethod
     def open(cls, project: Project, verify: bool = True) -> "Dataset":
-        """The dataset of a project; TrailerError when there is none or a byte of it is not as it was built.
-
-        `verify` reads both arrays, at 0.8 GB a second and core, to check each film's rows by their hash.
-        """
+        """The dataset of a project; TrailerError where there is none, or with `verify` a byte has changed."""
         folder = _near(project.dataset)
         if not (folder / CARD).exists():
             command = f"python -m trailer_lib dataset --root {project.root}"
@@ -107,9 +95,8 @@ class Dataset:
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             text = " ".join(str(error).split())
             raise TrailerError(f"{folder}: damaged ({text}): build the dataset again") from error
-        for name in ARRAYS if verify else ():
-            if text := _damage(folder, name, data):
-                raise TrailerError(f"{folder}: {text}: build the dataset again, it repairs that alone")
+        for name in ARRAYS if verify else ():  # at 0.8 GB a second and core
+            _verify(folder, name, data)
         return data
 
     def split(self, name: str) -> pd.DataFrame:
@@ -149,25 +136,22 @@ def _read(folder: Path) -> Dataset:
     if sha256((folder / FILMS).read_bytes()) != card["hashes"][FILMS]:
         raise ValueError(f"{FILMS} is not as it was written")
     films = pd.read_csv(folder / FILMS, dtype=TEXTS, keep_default_na=False, na_values=NUMBERS)
-    arrays = {name: _map(folder / f"{name}.npy", card["shapes"][name]) for name in ARRAYS}
+    for name in ARRAYS:
+        if np.fromfile(folder / f"{name}.npy", np.uint8, HEADER).tobytes() != header(*card["shapes"][name]):
+            raise ValueError(f"the header of {name}.npy is not as it was written")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
     return Dataset(films=films, card=card, **arrays)
 
 
-def _map(path: Path, shape: list[int]) -> np.ndarray:
-    with open(path, "rb") as file:
-        if file.read(HEADER) != header(*shape):
-            raise ValueError(f"the header of {path.name} is not as it was written")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _damage(folder: Path, name: str, data: Dataset) -> str:
-    """Which films' rows in an array are not as they were built; "" when all are."""
+def _verify(folder: Path, name: str, data: Dataset) -> None:
+    """TrailerError when films' rows in an array are not as they were built."""
     films = data.films[data.films[ARRAYS[name][1]] > 0]
     entries = [Entry(*row, "") for row in films[["imdb_id", *ARRAYS[name]]].itertuples(index=False)]
     damaged = damaged_films(folder / f"{name}.npy", math.prod(data.card["shapes"][name][1:]), entries)
-    hit = [f"{film.title} ({film.imdb_id})" for film in films.itertuples() if film.imdb_id in damaged]
-    more = f" and {len(hit) - 1} more" if len(hit) > 1 else ""
-    return f"damaged {name} of {hit[0]}{more}" if hit else ""
+    if hit := [f"{film.title} ({film.imdb_id})" for film in films.itertuples() if film.imdb_id in damaged]:
+        more = f" and {len(hit) - 1} more" if len(hit) > 1 else ""
+        text = f"damaged {name} of {hit[0]}{more}: build the dataset again, it repairs that alone"
+        raise TrailerError(f"{folder}: {text}")
 
 
 def _near(folder: Path) -> Path:

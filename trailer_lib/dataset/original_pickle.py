@@ -16,10 +16,9 @@ import pandas as pd
 from PIL import Image
 
 from trailer_lib import files
+from trailer_lib.dataset.arrays import FilmArray, resize_frame
 from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
-from trailer_lib.dataset.film_array import FilmArray
-from trailer_lib.dataset.frames import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
@@ -130,17 +129,13 @@ def _array(value: Any) -> np.ndarray:
 
 
 def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Dataset:
-    """Make dataset/ of the original's pickle instead of images/, and open it. A file that is refused changes nothing.
-
-    It names no film: a film's key, which also decides its split, is the hash of its frames.
-    """
+    """Make dataset/ of the original's pickle instead of images/, and open it. A refused file changes nothing."""
     read = read_pickle(path)
-    # Keys like those of the catalogue's films without an IMDb id.
+    # It names no film: keys of their frames, like those of the catalogue's films without an IMDb id.
     keys = ["own-" + hashlib.sha256(frames.tobytes()).hexdigest()[:10] for frames, _ in read]
     films = pd.DataFrame({"imdb_id": keys, "score": [score for _, score in read]})
-    films["title"] = [f"film {number + 1}" for number in films.index]
-    films["split"] = [split_of(key, settings) for key in keys]
-    films = films.assign(year=0, shared=False, joined_by="the original's pickle")
+    titles, splits = [f"film {number + 1}" for number in films.index], [split_of(key, settings) for key in keys]
+    films = films.assign(title=titles, split=splits, year=0, shared=False, joined_by="the original's pickle")
     twice = films.imdb_id.duplicated()
     left_out = films[twice].assign(folder=films.title, reason="the same frames as an earlier film", detail="")
     films = films[~twice]

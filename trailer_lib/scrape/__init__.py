@@ -1,7 +1,4 @@
-"""Films with a trailer go in; a folder of frames for each film and the ledger of all attempts come out.
-
-`run` a scrape, `pool` worker processes, `ledger` the attempts, `sources` where trailers come from, `youtube` by yt-dlp.
-"""
+"""Films with a trailer go in; a folder of frames for each film and the ledger of all attempts come out."""
 
 import lazy_loader
 
@@ -12,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pool": ["worker_pool"],
         "run": ["scrape"],
         "sources": ["VIDEO_SUFFIXES", "fetch_trailer"],
-        "youtube": ["fetch_youtube"],
+        "youtube": ["fetch_youtube", "read_cookies"],
     },
 )

@@ -17,33 +17,27 @@ from trailer_lib.project import Project
 from trailer_lib.scrape.sources import LISTED, REMEDIES
 from trailer_lib.video import SOUND, folder_id, picture_paths, read_record
 
-LEDGER = "ledger.jsonl"
-FAILURES = "failures.csv"
+LEDGER, FAILURES = "ledger.jsonl", "failures.csv"
 RECORDED = {"detail": "remark", "bytes": "bytes", "sound": "sound"}  # field of an Entry: its name in film.json
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt at one film. `status`: "ok", "failed" (permanent) or "later" (temporary). `bytes` that were fetched.
-
-    `dropped_frames` counts by reason. `retry_after`: seconds that the server asked to wait. `trailer`: what failed, a
-    YouTube id, a link, or a file's name and size; "" where the film has none, None where that is not known. `sound`:
-    "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where it was never asked for.
-    """
+    """One attempt at one film."""
 
     imdb_id: str
     youtube_id: str
-    status: str
+    status: str  # "ok", "failed" (permanent) or "later" (temporary)
     reason: str = ""
     detail: str = ""
     seconds: float = 0.0
-    bytes: int = 0
+    bytes: int = 0  # that were fetched
     sampled_frames: int = 0
     kept_frames: int = 0
-    dropped_frames: dict[str, int] = field(default_factory=dict)
-    retry_after: float = 0.0
-    trailer: str | None = None
-    sound: str = ""
+    dropped_frames: dict[str, int] = field(default_factory=dict)  # by reason
+    retry_after: float = 0.0  # seconds that the server asked to wait
+    trailer: str | None = None  # what failed: YouTube id, link, or file's name and size; "" for none, None: not known
+    sound: str = ""  # "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where not asked for
 
 
 def append_entry(path: Path, entry: Entry) -> None:
@@ -75,7 +69,7 @@ def latest_entries(path: Path) -> dict[str, Entry]:
 
 def film_folders(project: Project) -> dict[str, Path]:
     """IMDb id -> folder, of every film with complete frames."""
-    folders = sorted(path for path in project.images.glob("*") if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in project.images.glob("[!.]*") if path.is_dir())
     return {imdb_id: folder for folder in folders if (imdb_id := folder_id(folder.name))}
 
 
@@ -97,40 +91,31 @@ def frame_counts(reasons: list[str | None]) -> dict[str, Any]:
 
 
 def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
-    """A row for each of `films`: imdb_id, title, status, reason, detail, kept_frames, seconds, bytes, sound.
-
-    The status is "ok", "failed" (permanently), "later" (to be tried again) or "open" (not tried yet); the sound is "ok"
-    or why there is none, "" where it was not asked for. Only reads, also while a scrape runs.
-    """
+    """A row a film: the status "ok", "failed", "later" or "open" (not tried yet), its sound "ok" or why none."""
     latest, folders, rows = latest_entries(project.images / LEDGER), film_folders(project), []
     for film in films.itertuples():
         entry = latest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")
         # The folder decides: a run may have been killed before it wrote the line, and a user may delete a folder.
         state = "ok" if film.imdb_id in folders else "open" if entry.status == "ok" else entry.status
-        if entry.status != state:
-            entry = Entry(film.imdb_id, film.youtube_id, state)
+        entry = entry if entry.status == state else Entry(film.imdb_id, film.youtube_id, state)
         heard = state == "ok" and (folders[film.imdb_id] / SOUND).exists()
-        sound = "ok" if heard else entry.sound.removeprefix("ok")
-        rows.append(vars(entry) | {"title": film.title, "sound": sound})
+        rows.append(vars(entry) | {"title": film.title, "sound": "ok" if heard else entry.sound.removeprefix("ok")})
     return pd.DataFrame(rows, columns="imdb_id title status reason detail kept_frames seconds bytes sound".split())
 
 
 def summary(status: pd.DataFrame) -> pd.DataFrame:
     """A row for each status and reason: films, seconds of their last attempts, MB fetched, frames, films with sound."""
     groups = status.assign(sound=status.sound == "ok").groupby(["status", "reason"], sort=False)
-    table = groups.agg(
-        films=("imdb_id", "size"), seconds=("seconds", "sum"), MB=("bytes", "sum"), frames=("kept_frames", "sum"),
-        sound=("sound", "sum"),
-    )  # fmt: skip
-    table["MB"] /= 1e6
-    return table.sort_values("films", ascending=False).reset_index().round(1)
+    sums = {"seconds": "seconds", "MB": "bytes", "frames": "kept_frames", "sound": "sound"}
+    table = groups.agg(films=("imdb_id", "size"), **{name: (column, "sum") for name, column in sums.items()})
+    return table.assign(MB=table.MB / 1e6).sort_values("films", ascending=False).reset_index().round(1)
 
 
 def sounds(status: pd.DataFrame) -> str:
     """How many of the films with frames have sound, and why the others have none, as a line."""
     counts = status.sound[status.status == "ok"].replace("", "not fetched yet").value_counts()
-    reasons = ", ".join(f"{films} {reason}" for reason, films in counts.drop("ok", errors="ignore").items())
     line = f"{counts.get('ok', 0)} of {counts.sum()} films with frames have sound"
+    reasons = ", ".join(f"{films} {reason}" for reason, films in counts.items() if reason != "ok")
     return f"{line}; the others: {reasons}" if reasons else line
 
 

@@ -101,15 +101,10 @@ def _start_worker(memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Without a handler, which would have to wait until C code returns to Python.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    Thread(target=_exit_with_parent, daemon=True).start()
+    # A main process that is killed cannot stop its workers; they would write while the next run begins.
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     if memory:
         import resource  # not on Windows
 
         # Not RLIMIT_AS: addresses that are only reserved or mapped cost no memory.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-
-
-def _exit_with_parent() -> None:
-    # A main process that is killed cannot stop its workers; they would write while the next run begins.
-    parent_process().join()
-    os._exit(1)

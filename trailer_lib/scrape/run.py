@@ -58,25 +58,16 @@ class Job:
 
 
 def scrape_film(job: Job) -> Entry:
-    """Download, sample, filter and write one film, or its sound alone; the entry says what came of it.
-
-    Raises what the next film would meet too: TrailerError for a wrong setting or a full disk, OSError.
-    """
+    """Download, sample, filter and write one film, or its sound alone. Raises what the next film would meet too."""
     start = time.monotonic()
     try:
-        with files.scratch_folder() as scratch:
-            trailer = _fetch(job, scratch)
+        with files.scratch_folder() as scratch, files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
+            local, facts = Path(job.video), (job.youtube_id, job.url, job.settings, job.project.root)
+            trailer = Fetched(local) if local.is_file() else sources.fetch_trailer(*facts, scratch)
             entry = _add_sound(job, trailer) if job.earlier else _save_film(job, trailer)
     except SourceError as error:
         entry = _entry(job, "failed" if error.permanent else "later", error.kind, error, retry_after=error.retry_after)
     return replace(entry, seconds=round(time.monotonic() - start, 2))
-
-
-def _fetch(job: Job, scratch: Path) -> Fetched:
-    if Path(job.video).is_file():
-        return Fetched(Path(job.video))
-    with files.reporting_full_disk(scratch, lambda: sources.SIZE_LIMIT):
-        return sources.fetch_trailer(job.youtube_id, job.url, job.settings, job.project.root, scratch)
 
 
 def _save_film(job: Job, trailer: Fetched) -> Entry:
@@ -89,25 +80,18 @@ def _save_film(job: Job, trailer: Fetched) -> Entry:
         short = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
         return _entry(job, "failed", "memory" if short else "decode", error)
     sound, outcome = sources.sound_of(trailer, sample.frames.start, sample.frames.duration)
-    size = sum(path.stat().st_size for path in (trailer.video, trailer.sound) if path)
-    facts = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "bytes": size, "remark": sample.remark}
-    facts |= {"sound": outcome, "settings": {name: getattr(settings, name) for name in SAMPLING}}
+    facts = {"bytes": sum(path.stat().st_size for path in (trailer.video, trailer.sound) if path), "sound": outcome}
+    record = {"imdb_id": job.imdb_id, "youtube_id": job.youtube_id, "remark": sample.remark, **facts}
+    record["settings"] = {name: getattr(settings, name) for name in SAMPLING}
     folder = job.project.images / folder_name(job.imdb_id, job.title, job.year)
-    save_frames(folder, sample.frames, sample.reasons, facts, sound)
-    return _entry(job, "ok", "", sample.remark, bytes=size, sound=outcome, **frame_counts(sample.reasons))
+    save_frames(folder, sample.frames, sample.reasons, record, sound)
+    return _entry(job, "ok", "", sample.remark, **facts, **frame_counts(sample.reasons))
 
 
 def _add_sound(job: Job, trailer: Fetched) -> Entry:
     sound, outcome = sources.sound_of(trailer)
     video.save_sound(ledger.film_folders(job.project)[job.imdb_id], sound, outcome)
     return _entry(job, "ok" if outcome == "ok" else "failed", outcome.removeprefix("ok"), "")
-
-
-def _ledger_entry(job: Job, entry: Entry) -> Entry:
-    """The line of an attempt. One at the sound alone leaves what is known of the film's frames."""
-    if not job.earlier:
-        return entry
-    return replace(job.earlier, sound={"ok": "ok", "later": f"later: {entry.reason}"}.get(entry.status, entry.reason))
 
 
 def _entry(job: Job, state: str, reason: str, detail: object, **facts: Any) -> Entry:
@@ -120,10 +104,8 @@ def scrape(
 ) -> pd.DataFrame:
     """Scrape the catalogue rows `films` into project.images and return their `status`.
 
-    Films that are done or failed permanently are skipped. Ctrl-C loses only the trailers in progress; the same call
-    resumes. An `executor` gets at most `workers` films at once; its machines must see the root under the same path, and
-    limits of time and memory are its own. TrailerError when another run fills project.images, when a disk is full, and
-    when a site refuses three films in a row.
+    The same call resumes. An `executor` gets `workers` films at once; its machines see the root under the same path,
+    and limits are its own. TrailerError: another run is in it, a disk is full, a site refuses three films in a row.
     """
     sources.check_source(settings, project.root)
     project.images.mkdir(exist_ok=True)
@@ -140,8 +122,8 @@ def scrape(
                     _run(project, jobs, submit, settings)
         except KeyboardInterrupt:
             done = (status(project, films).status == "ok").sum()
-            text = f"stopped with {done} of {len(films)} films done; to resume: {_resume_command(project, settings)}"
-            raise Stopped(text) from None
+            command = _resume_command(project, settings)
+            raise Stopped(f"stopped with {done} of {len(films)} films done; to resume: {command}") from None
         finally:
             if executor is None:  # what stopped workers left incomplete
                 files.remove_temporary(project.images)
@@ -152,26 +134,21 @@ def scrape(
 
 
 def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) -> list[Job]:
-    """The films that are open or failed temporarily, and those that failed permanently but have another trailer now.
-
-    A film without a trailer gets an entry that says so: it needs no worker and no pause. With the setting `sound` the
-    films that have frames and no sound, unless their trailer has none for good.
-    """
+    """The films that are open or failed temporarily, and those that failed permanently but have another trailer now."""
     videos = sources.match_folder(project, films, settings.source) if settings.source.startswith("folder:") else {}
     latest, now, jobs = ledger.latest_entries(project.images / LEDGER), status(project, films), []
     for film, state, sound in zip(films.itertuples(), now.status, now.sound):
         facts = film.imdb_id, film.youtube_id, film.url, film.title, film.year
         job = Job(*facts, project, settings, str(videos.get(film.imdb_id, "")))
-        if settings.sound:
+        if settings.sound:  # of those that have frames and no sound, unless their trailer has none for good
             if state == "ok" and job.trailer and (not sound or sound.startswith("later")):
                 jobs.append(replace(job, earlier=latest[film.imdb_id]))
             continue
         tried = latest[film.imdb_id].trailer if state == "failed" else None
         another_trailer = tried is not None and job.trailer not in ("", tried)
         if state == "later" or another_trailer or (state == "open" and not settings.retry_failed):
-            if job.trailer:
-                jobs.append(job)
-            else:
+            jobs += [job] * bool(job.trailer)
+            if not job.trailer:  # which needs no worker and no pause
                 entry = _entry(job, "failed", "missing", sources.explain_missing(settings.source))
                 append_entry(project.images / LEDGER, entry)
     return jobs
@@ -185,7 +162,9 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
     with closing(schedule.run(submit)) as attempts, bar(total=len(jobs), bar_format=BAR) as progress:
         for job, future in attempts:
             entry = _result(job, future)
-            append_entry(project.images / LEDGER, _ledger_entry(job, entry))
+            sound = {"ok": "ok", "later": f"later: {entry.reason}"}.get(entry.status, entry.reason)
+            # An attempt at the sound alone leaves what is known of the film's frames.
+            append_entry(project.images / LEDGER, replace(job.earlier, sound=sound) if job.earlier else entry)
             delay = retry_delay(job, entry)
             if delay is None:
                 outcomes[entry.reason or "kept"] += 1
@@ -197,8 +176,8 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
             refused = [*refused, entry.imdb_id] if entry.reason in sources.STOPPING else []
             if len(set(refused)) == IN_A_ROW:
                 text = f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost"
-                command = _resume_command(project, settings)
-                raise TrailerError(f"{text}: {sources.REMEDIES[entry.reason]}; then: {command}")
+                remedy = f"{sources.REMEDIES[entry.reason]}; then: {_resume_command(project, settings)}"
+                raise TrailerError(f"{text}: {remedy}")
 
 
 def _result(job: Job, future: Future) -> Entry:
@@ -223,25 +202,21 @@ def _result(job: Job, future: Future) -> Entry:
 
 
 def retry_delay(job: Job, entry: Entry) -> float | None:
-    """Seconds until the next attempt at a film in this run; None for no other attempt.
-
-    1, 2, 4, ... pauses, at least what the server asked for, times a random 1 to 1.5 that depends on film and attempt.
-    """
-    settings = job.settings
-    if entry.status != "later" or job.attempt >= settings.attempts or entry.reason == "timeout":
+    """Seconds until the next attempt in this run, None for no other: 1, 2, 4 pauses, or what the server asked for."""
+    if entry.status != "later" or job.attempt >= job.settings.attempts or entry.reason == "timeout":
         return None
     if entry.reason in ("crash", "killed", "error", sources.LOST):
         return 0.0
-    least = max(settings.pause * 2 ** (job.attempt - 1), entry.retry_after)
-    # Random, so that films that failed together do not return together.
+    least = max(job.settings.pause * 2 ** (job.attempt - 1), entry.retry_after)
+    # Random by film and attempt, so that films that failed together do not return together.
     delay = least * random.Random(f"{job.imdb_id}/{job.attempt}").uniform(1, 1.5)
     return delay if delay <= LONGEST_WAIT else None
 
 
 def _resume_command(project: Project, settings: ScrapeSettings) -> str:
     """The command that resumes a run of these settings; in a notebook, running the cell again does so too."""
-    usual = project.settings("scrape").as_dict()
-    changed = {name: value for name, value in settings.as_dict().items() if value != usual[name]}
-    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed.items()]
+    usual = project.settings("scrape").as_dict().items()
+    changed = [item for item in settings.as_dict().items() if item not in usual]
+    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed]
     command = shlex.join(["python", "-m", "trailer_lib", "scrape", "--root", str(project.root), *words])
     return f"run this cell again, or {command}" if in_notebook() else command

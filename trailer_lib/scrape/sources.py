@@ -1,12 +1,13 @@
 """A film -> its trailer as a file on disk: from YouTube, from a folder, or from the link in the user's own table."""
 
-import math
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from trailer_lib import files
+import numpy as np
+import pandas as pd
+
+from trailer_lib import files, scrape  # which loads yt-dlp when it is first used
 from trailer_lib.catalog import explain_files
 from trailer_lib.download import SIZE_LIMIT, Fetched, download
 from trailer_lib.errors import SourceError, TrailerError, suggestion
@@ -14,13 +15,8 @@ from trailer_lib.project import Project
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import VIDEO_SUFFIXES, NoSound, is_video_name, probe, read_sound
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
 LISTED = 10  # films or files in a message; thousands would bury the rest
-OTHERS = "unmatched_videos.txt"
-LOST = "worker lost"
+OTHERS, LOST = "unmatched_videos.txt", "worker lost"
 # The next film would meet these too: after some in a row the run stops.
 STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
 UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel
@@ -50,9 +46,7 @@ def check_source(settings: ScrapeSettings, root: Path) -> None:
     if source.startswith("folder:") and not folder.is_dir():
         raise TrailerError(f"{folder}: no such folder: correct the setting source")
     if settings.cookies and source == "youtube":
-        from trailer_lib.scrape.youtube import read_cookies
-
-        read_cookies(place_of(settings.cookies, root))
+        scrape.read_cookies(place_of(settings.cookies, root))
 
 
 def place_of(name: str, root: Path) -> Path:
@@ -60,7 +54,7 @@ def place_of(name: str, root: Path) -> Path:
     return root / Path(name).expanduser()
 
 
-def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[str, Path]:
+def match_folder(project: Project, films: pd.DataFrame, source: str) -> dict[str, Path]:
     """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film."""
     folder = place_of(source.removeprefix("folder:"), project.root)
     names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
@@ -70,8 +64,7 @@ def match_folder(project: Project, films: "pd.DataFrame", source: str) -> dict[s
     how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
     found = f"{len(matches)} of {len(films)} films have one ({how or 'none'})"
     print(f"{printable(folder.name)}: {len(names)} videos; {found}")
-    matched = {name for name, _ in matches.values()}
-    others = [printable(name) for name in names if name not in matched]
+    others = [printable(name) for name in names if name not in dict(matches.values())]
     if others:
         files.write_text(project.images / OTHERS, "\n".join(others))
         more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
@@ -92,11 +85,7 @@ def explain_missing(source: str) -> str:
 
 
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Fetched:
-    """Download the trailer, or with the setting `sound` its sound, into `scratch`, which the caller deletes.
-
-    `url` is the link in the user's own table, "" for none; only the source "links" follows it, and takes YouTube where
-    there is none. SourceError when the trailer is not available, TrailerError when a setting is wrong.
-    """
+    """Download the trailer, or with the setting `sound` its sound, into `scratch`; SourceError when that fails."""
     if settings.source == "links" and url:
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
         return Fetched(download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1))
@@ -104,19 +93,12 @@ def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Pat
         raise SourceError("missing", explain_missing(settings.source), permanent=True)
     if settings.source == "pytube":
         return _from_pytube(youtube_id, settings.height, scratch)
-    from trailer_lib.scrape.youtube import fetch_youtube  # yt-dlp is slow to import, and only downloads need it
-
     cookies = place_of(settings.cookies, root) if settings.cookies else None
-    return fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
+    return scrape.fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
 
 
-def sound_of(
-    trailer: Fetched, start: float | None = None, duration: float = math.inf
-) -> tuple["np.ndarray | None", str]:
-    """The spectrogram and "ok", or None and why there is no sound: no film is lost by it.
-
-    `start` and `duration` of the video in seconds, None where they are not known yet.
-    """
+def sound_of(trailer: Fetched, start: float | None = None, duration: float = 3600) -> tuple[np.ndarray | None, str]:
+    """The spectrogram and "ok", or None and why there is none; the video's `start` in seconds, None if not known."""
     if trailer.no_sound:
         return None, trailer.no_sound
     if start is None:

@@ -43,9 +43,8 @@ FAILURES = (
 )  # fmt: skip
 # Without a runtime yt-dlp only warns; then formats are missing, or their links do not work.
 RUNTIME_WARNING = r"No supported JavaScript runtime|challenge solving failed|Signature solving failed"
-COOKIE = re.compile(
-    r"\s*|#(?!HttpOnly_).*|([^\t]*\t){4}(\d+(\.\d+)?)?\t[^\t]*\t[^\t]*"
-)  # or an empty line or a comment
+# Of seven fields; or an empty line or a comment.
+COOKIE = re.compile(r"\s*|#(?!HttpOnly_).*|([^\t]*\t){4}(\d+(\.\d+)?)?\t[^\t]*\t[^\t]*")
 ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"  # for yt-dlp's command line
 
 
@@ -81,11 +80,7 @@ def fetch_youtube(
     youtube_id: str, scratch: Path, height: int, cookies: Path | None = None, longest: float = math.inf,
     sound_only: bool = False,
 ) -> Fetched:  # fmt: skip
-    """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available.
-
-    The picture is the smallest of at least `height` lines, else the tallest; with `sound_only` it is left out where the
-    sound is a stream of its own. More than `longest` seconds are refused.
-    """
+    """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available."""
     log, error, paths = Log(), None, {}
 
     def note(state: dict[str, Any]) -> None:
@@ -99,8 +94,8 @@ def fetch_youtube(
         try:
             downloader.extract_info(WATCH.format(youtube_id))
         except yt_dlp.utils.YoutubeDLError as caught:
-            if os.strerror(errno.ENOSPC) in str(caught):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from caught
+            if (full := os.strerror(errno.ENOSPC)) in str(caught):
+                raise OSError(errno.ENOSPC, full, str(scratch)) from caught
             error = failure(str(caught), log.warnings, downloader.retry_after)
         except SourceError as caught:
             error = caught
@@ -109,12 +104,11 @@ def fetch_youtube(
         text = f"{youtube_id}: no stream that can be read (mp4 or webm)"
         raise error or SourceError("no format", text, permanent=False)
     # The picture comes first: an error after it is of the sound.
-    return Fetched(video, sound, error.outcome if error and not sound else "")
+    no_sound = (error.kind if error.permanent else f"later: {error.kind}") if error and not sound else ""
+    return Fetched(video, sound, no_sound)
 
 
-def options(
-    scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False
-) -> dict[str, Any]:
+def options(scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False) -> dict:
     """yt-dlp's options: picture and sound as two files, nothing merged or converted, no program but for JavaScript."""
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
     # Without sound if there is such a stream; else with it; last, a file of which nothing is known.

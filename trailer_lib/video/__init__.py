@@ -1,9 +1,4 @@
-"""A video file or a folder of pictures -> frames, and which of them are informative.
-
-`container`: what a file says of itself. `decode`: pictures of chosen frames. `sampling`: frames at random times.
-`quality_filter`: letterbox, black, blank, duplicates. `title_cards`: the network that tells cards from scenes.
-`sound`: the spectrogram of the sound. `frame_folder`: a film's pictures on disk.
-"""
+"""A video file or a folder of pictures -> frames, and which of them are informative."""
 
 import lazy_loader
 
@@ -12,13 +7,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "container": ["VIDEO_SUFFIXES", "NoPicture", "is_video_name", "probe"],
         "decode": ["Frames"],
-        "frame_folder": (
-            "folder_id folder_name picture_paths read_dropped read_picture read_record save_frames save_sound".split()
-        ),
+        "frame_folder": "folder_id folder_name picture_paths read_dropped read_picture read_record save_frames"
+        " save_sound".split(),
         "quality_filter": ["LetterboxBox", "common_box", "drop_reasons", "judge_pictures", "measure_bars"],
-        "sound": (
-            "BANDS CLIP COLUMNS_PER_SECOND SOUND NoSound band_tops load_sound read_sound sound_clips sound_png".split()
-        ),
+        "sound": "BANDS CLIP COLUMNS_PER_SECOND SOUND NoSound band_tops encoded load_sound read_sound"
+        " sound_clips".split(),
         "sampling": ["NoInformativeFrames", "memory_needed", "sample_informative"],
     },
 )

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -16,9 +16,8 @@ from av.stream import Disposition
 from trailer_lib.errors import TrailerError
 
 # Suffixes of the files that are taken for videos. The first six are read; the others are refused with a remedy.
-VIDEO_SUFFIXES = tuple(
-    ".mp4 .m4v .mov .mkv .webm .avi .3gp .asf .divx .flv .m2ts .mpeg .mpg .mts .ogv .rm .rmvb .ts .vob .wmv".split()
-)
+SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .3gp .asf .divx .flv .m2ts .mpeg .mpg .mts .ogv .rm .rmvb .ts .vob .wmv"
+VIDEO_SUFFIXES = tuple(SUFFIXES.split())
 QUICKTIME_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"free", b"skip", b"pnot")  # that a file may begin with
 COMPLETE = 0.9  # of its claimed length, under which a video is cut short
 MAX_PIXELS = 36_000_000  # of a frame: 8K fits; a decoder holds some 20 of them
@@ -38,12 +37,8 @@ def is_video_name(name: str) -> bool:
     return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
 
 
-@dataclass(frozen=True)
-class Probe:
-    """The stored picture's size, the length in seconds, and the sorted pts, in units of `time_base` seconds.
-
-    `pts_at`: byte of the file -> pts of the packet there; after a seek FFmpeg may give another (fragmented mp4).
-    """
+class Probe(NamedTuple):
+    """The stored picture's size, the length in seconds, and the sorted pts, in units of `time_base` seconds."""
 
     width: int
     height: int
@@ -51,7 +46,7 @@ class Probe:
     time_base: float
     pts: list[int]
     keyframes: list[int]
-    pts_at: dict[int, int]
+    pts_at: dict[int, int]  # byte of the file -> pts of the packet there, which a seek may change (fragmented mp4)
 
     def group_by_keyframe(self, wanted: Iterable[int]) -> dict[int, list[int]]:
         """The pts `wanted`, by the keyframe from which each of them is decoded."""
@@ -61,8 +56,7 @@ class Probe:
         return groups
 
 
-@dataclass(frozen=True)
-class OpenVideo:
+class OpenVideo(NamedTuple):
     """A file that is open, and the stream of it that is the video."""
 
     path: Path
@@ -73,11 +67,11 @@ class OpenVideo:
 @contextmanager
 def open_container(path: Path) -> Iterator[InputContainer]:
     """Open a file of video or sound; VideoError, also for errors in the block."""
-    container_format = _container_format(path)
+    kind = _container_format(path)
     # "file:" keeps a name like "concat:a|b" a name; the whitelist keeps the file from opening anything else.
     options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
-        with av.open(f"file:{path.resolve()}", format=container_format, options=options) as container:
+        with av.open(f"file:{path.resolve()}", format=kind, options=options) as container:
             yield container
     except (av.FFmpegError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -89,7 +83,12 @@ def open_video(path: Path, index: int | None = None) -> Iterator[OpenVideo]:
     """Open `path` and choose its video stream, or take that of `index`; VideoError, also for errors in the block."""
     with open_container(path) as container:
         stream = _choose_stream(path, container) if index is None else container.streams[index]
-        _check_codec(path, stream)
+        codec = stream.codec_context
+        if codec is None:
+            raise VideoError(f"{path.name}: its video is in no codec that can be decoded here: convert it to H.264")
+        if max(codec.width * codec.height, codec.coded_width * codec.coded_height) > MAX_PIXELS:
+            raise VideoError(f"{path.name}: {codec.width}x{codec.height}: at most {MAX_PIXELS} pixels a frame are read")
+        codec.options = {"max_pixels": str(MAX_PIXELS)}  # a frame within may still claim another size
         yield OpenVideo(path, container, stream)
 
 
@@ -100,22 +99,16 @@ def _container_format(path: Path) -> str:
             head = file.read(16)
     except OSError as error:
         raise VideoError(f"{path}: {error.strerror}") from error
-    if head[4:8] in QUICKTIME_BOXES:
-        return "mov"
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "matroska"
-    if head[8:12] == b"AVI ":
-        return "avi"
+    matroska, avi = head.startswith(b"\x1aE\xdf\xa3"), head[8:12] == b"AVI "
+    if head[4:8] in QUICKTIME_BOXES or matroska or avi:
+        return "matroska" if matroska else "avi" if avi else "mov"
     remedy = f"ffmpeg -fflags +genpts -i {shlex.quote(path.name)} -c copy {shlex.quote(path.stem + '.mkv')}"
     begins = f"(mp4, mov, mkv, webm and avi are read; it begins with {head[:8]!r})"
     raise VideoError(f"{path.name}: not a video {begins}: if it is another kind of video, {remedy}")
 
 
 def _choose_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    """The stream that players choose: flagged as default, then of the largest picture, then of the most frames.
-
-    Cover pictures are no videos; thumbnails of one frame and what cannot be decoded are chosen last.
-    """
+    """The stream that players choose: one that can be decoded, no thumbnail, the default, the largest, the longest."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise NoPicture(f"{path.name}: no video stream in it, only {len(container.streams)} other")
@@ -132,22 +125,13 @@ def _choose_stream(path: Path, container: InputContainer) -> av.VideoStream:
     return max(streams, key=rank)
 
 
-def _check_codec(path: Path, stream: av.VideoStream) -> None:
-    codec = stream.codec_context
-    if codec is None:
-        raise VideoError(f"{path.name}: its video is in no codec that can be decoded here: convert it to H.264")
-    if max(codec.width * codec.height, codec.coded_width * codec.coded_height) > MAX_PIXELS:
-        raise VideoError(f"{path.name}: {codec.width}x{codec.height}: at most {MAX_PIXELS} pixels a frame are read")
-    codec.options = {"max_pixels": str(MAX_PIXELS)}  # a frame within may still claim another size
-
-
 def probe(path: Path) -> Probe:
-    """What the packets say, without decoding; VideoError when it is no video or is cut short."""
     with open_video(path) as video:
         return probe_open(video)
 
 
 def probe_open(video: OpenVideo) -> Probe:
+    """What the packets say, without decoding; VideoError when it is cut short."""
     stream, codec = video.stream, video.stream.codec_context
     _refuse_guessed_times(video)
     durations, keyframes, pts_at = _packets(video)

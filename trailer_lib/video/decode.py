@@ -28,24 +28,18 @@ MAX_THREADS = 8  # each holds a decoder's frames
 
 @dataclass(frozen=True)
 class Frames:
-    """`pixels` uint8 RGB [n, height, width, 3]; `seconds` float64 [n] of the frames, `duration` of the video.
+    """Frames of a video, whose `duration` is in seconds."""
 
-    `note` says how many of the requested frames are missing; "" where none are. `start`: second of the file's clock at
-    which the video's first frame is displayed, from which `seconds` count.
-    """
-
-    pixels: np.ndarray
-    seconds: np.ndarray
-    note: str = ""
+    pixels: np.ndarray  # uint8 RGB [n, height, width, 3]
+    seconds: np.ndarray  # float64 [n], from the video's first frame on
+    note: str = ""  # how many frames are missing, "" for none
     duration: float = 0.0
-    start: float = 0.0
+    start: float = 0.0  # the first frame's second by the file's clock
 
 
 def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Whether the frame is displayed with rows and columns swapped, then mirrored left to right, then top to bottom.
-
-    The nearest of the eight to its display matrix: x' = ax + cy, y' = bx + dy (ISO 14496-12, 8.3.2).
-    """
+    """Whether the frame is displayed with rows and columns swapped, then mirrored left to right, then top to bottom."""
+    # The nearest of the eight to its display matrix: x' = ax + cy, y' = bx + dy (ISO 14496-12, 8.3.2).
     side_data = frame.side_data.get(Type.DISPLAYMATRIX)
     if side_data is None:
         return False, False, False
@@ -54,10 +48,8 @@ def rotation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def cropping_of(stream: av.VideoStream) -> tuple[int, ...]:
-    """Pixels that the container crops from the top, bottom, left and right of each stored picture.
-
-    PyAV does not pass them on, but FFmpeg writes them into the header of a Matroska file (RFC 9559, 5.1.4.1.28.8).
-    """
+    """Pixels that the container crops from the top, bottom, left and right of each stored picture."""
+    # PyAV does not pass them on, but FFmpeg writes them into the header of a Matroska file (RFC 9559, 5.1.4.1.28.8).
     header = io.BytesIO()
     with suppress(av.FFmpegError, ValueError), av.open(header, "w", format="matroska") as container:
         container.add_stream_from_template(stream)
@@ -68,11 +60,7 @@ def cropping_of(stream: av.VideoStream) -> tuple[int, ...]:
 
 
 class Display:
-    """The pictures that a player makes of a stream's frames: cropped, upright, all of the size of the `first`.
-
-    They have at most `height` lines, 0 for no limit. They are never enlarged, except in width where pixels are wider
-    than high. VideoError for more than MAX_PIXELS.
-    """
+    """The pictures that a player makes of a stream's frames: cropped, upright, all of the size of the `first`."""
 
     def __init__(self, stream: av.VideoStream, first: av.VideoFrame, height: int) -> None:
         self.swap, self.mirror, self.flip = rotation_of(first)
@@ -81,6 +69,7 @@ class Display:
         if lines < 1 or columns < 1:
             top, left, lines, columns = 0, 0, first.height, first.width
         width = max(1, round(columns * (stream.sample_aspect_ratio or 1)))
+        # Of at most `height` lines, 0 for no limit; enlarged only in width, where pixels are wider than high.
         upright_lines = width if self.swap else lines
         scale = Fraction(height, upright_lines) if 0 < height < upright_lines else 1
         self.width, self.lines = max(1, round(width * scale)), max(1, round(lines * scale))

@@ -1,12 +1,9 @@
 """A film's folder of frames: images/<Title (Year) [ttid]>/<n>.jpg, film.json, and a strip of what was dropped."""
 
-import io
 import json
 import re
-import struct
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -15,7 +12,7 @@ from trailer_lib import files
 from trailer_lib.catalog import FILM_ID
 from trailer_lib.errors import TrailerError
 from trailer_lib.video.decode import Frames
-from trailer_lib.video.sound import SOUND, sound_png
+from trailer_lib.video.sound import PICTURE_ERRORS, SOUND, encoded
 
 RECORD, STRIP = "film.json", "dropped.jpg"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -24,8 +21,7 @@ STRIP_HEIGHT = 96  # a multiple of 16, so that neighbours in the strip share no 
 Image.MAX_IMAGE_PIXELS = 50_000_000  # pictures are other people's: no decompression bombs
 
 
-@dataclass(frozen=True)
-class DroppedFrame:
+class DroppedFrame(NamedTuple):
     """A small picture, uint8 [96, width, 3], of a frame that was dropped, its second and the reason."""
 
     pixels: np.ndarray
@@ -47,23 +43,20 @@ def folder_id(name: str) -> str | None:
 def save_frames(
     folder: Path, frames: Frames, reasons: list[str | None], facts: dict[str, Any], sound: np.ndarray | None = None
 ) -> None:
-    """Write the kept frames as 0.jpg, 1.jpg, ... in the film's order, whole or not at all, and `facts` in film.json.
-
-    `sound`: what `read_sound` returns, None for none; it becomes sound.png.
-    """
+    """Write the kept frames as 0.jpg, 1.jpg, ..., `facts` in film.json and the sound, if any: all or nothing."""
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
-    content = {f"{number}.jpg": _jpeg(frames.pixels[index], QUALITY) for number, index in enumerate(kept)}
+    jpegs = [encoded(frames.pixels[index], "JPEG", quality=QUALITY) for index in kept]
+    content = {f"{number}.jpg": jpeg for number, jpeg in enumerate(jpegs)}
     if dropped:
         size = max(1, round(frames.pixels.shape[2] * STRIP_HEIGHT / frames.pixels.shape[1])), STRIP_HEIGHT
         thumbnails = [Image.fromarray(frames.pixels[index]).resize(size, Image.Resampling.BOX) for index in dropped]
-        content[STRIP] = _jpeg(np.concatenate(thumbnails), 80)
+        content[STRIP] = encoded(np.concatenate(thumbnails), "JPEG", quality=80)
     if sound is not None:
-        content[SOUND] = sound_png(sound)
-    record = facts | {
-        "seconds": [round(float(frames.seconds[index]), 3) for index in kept],
-        "dropped": [[round(float(frames.seconds[index]), 3), reasons[index]] for index in dropped],
-    }
+        content[SOUND] = encoded(sound, "PNG")
+    seconds = np.round(frames.seconds, 3).tolist()
+    record = facts | {"seconds": [seconds[index] for index in kept]}
+    record["dropped"] = [[seconds[index], reasons[index]] for index in dropped]
     size = sum(map(len, content.values()))
     with files.reporting_full_disk(folder, lambda: size), files.atomic_path(folder) as temporary:
         temporary.mkdir()
@@ -78,21 +71,14 @@ def save_sound(folder: Path, sound: np.ndarray | None, outcome: str) -> None:
     if record := read_record(folder):
         files.write_json(folder / RECORD, record | {"sound": outcome})
     if sound is not None:  # last: as long as it is not there, it is fetched again
-        files.write_bytes(folder / SOUND, sound_png(sound))
-
-
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, "JPEG", quality=quality)
-    return data.getvalue()
+        files.write_bytes(folder / SOUND, encoded(sound, "PNG"))
 
 
 def picture_paths(folder: Path) -> list[Path]:
     """The pictures of a folder, 2.jpg before 10.jpg, then names that are no numbers; of a scraped film those kept."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
-    scraped = (folder / RECORD).exists()
     numbers = {path: path.stem.isdecimal() for path in paths if path.name not in (STRIP, SOUND)}
-    kept = [path for path, number in numbers.items() if number or not scraped]
+    kept = [path for path, number in numbers.items() if number or not (folder / RECORD).exists()]
     return sorted(kept, key=lambda path: (not numbers[path], path.stem.zfill(20 * numbers[path]), path.name))
 
 
@@ -108,10 +94,8 @@ def read_record(folder: Path) -> dict[str, Any]:
 def read_dropped(folder: Path) -> list[DroppedFrame]:
     """The strip of dropped frames, cut up again; [] where none were dropped."""
     dropped = read_record(folder).get("dropped", [])
-    if not dropped:
-        return []
-    strip = read_picture(folder / STRIP)
-    return [DroppedFrame(picture, *facts) for picture, facts in zip(np.split(strip, len(dropped)), dropped)]
+    pictures = np.split(read_picture(folder / STRIP), len(dropped)) if dropped else []
+    return [DroppedFrame(picture, *facts) for picture, facts in zip(pictures, dropped)]
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -122,6 +106,6 @@ def read_picture(path: Path) -> np.ndarray:
             if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+    except PICTURE_ERRORS as error:
         name = f"{path.parent.name}/{path.name}"
         raise TrailerError(f"{name}: not a readable picture: remove it or scrape the film again") from error

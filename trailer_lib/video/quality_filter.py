@@ -1,17 +1,24 @@
-"""Frames -> which of them are informative: for each one None to keep it, or the reason to drop it."""
+"""Frames -> which of them are informative: for each one None to keep it, or the reason to drop it.
 
-from collections.abc import Iterable
+A network knows cards (logos, ratings, titles, credits): half of SqueezeNet 1.1 (Iandola et al. 2016, ImageNet weights)
+and a logistic regression, by `benchmarks/train_filter.py`. In NumPy: importing torch takes two seconds and 200 MB.
+"""
+
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.video.decode import Frames
 from trailer_lib.video.frame_folder import read_picture
-from trailer_lib.video.title_cards import SHAPE, card_probabilities, thumbnail
 
 # Letterbox
 LIT = 24  # brightness of 255 above which a pixel belongs to the picture; bars carry coding noise of up to about 20
@@ -27,10 +34,15 @@ ALIKE = 0.90  # correlation of two frames of a shot; of 450,000 pairs of differe
 TILES = (16, 9)  # what is correlated: too few pixels for noise and small movements to count
 BLACK_MEAN = 8.0  # "percentile": mean brightness of 255 under which a frame is black, whatever the others are like
 ORIGINAL_SHARE = 20  # per cent of the darkest and of the flattest frames that the original dropped
+# The network that knows cards
+WEIGHTS = Path(__file__).with_name("cards.npz")
+SHAPE = (45, 80, 3)  # of the thumbnails; 54 x 96 tells cards no better and takes half as long again
+MEAN, SD = np.float32([0.485, 0.456, 0.406]) * 255, np.float32([0.229, 0.224, 0.225]) * 255  # of ImageNet's pixels
+THREADS = ThreadpoolController()
+BATCH = 2  # pictures at once: more do not fit the processor's cache and take longer
 
 
-@dataclass(frozen=True)
-class LetterboxBox:
+class LetterboxBox(NamedTuple):
     """What is left of a frame: rows top to bottom and columns left to right, as shares of its sides, 0 to 1."""
 
     top: float = 0.0
@@ -47,10 +59,7 @@ class LetterboxBox:
 
 
 def measure_bars(frame: np.ndarray) -> np.ndarray:
-    """The black bars of a uint8 frame [height, width, 3]: float [4], top, bottom, left, right, as shares of the side.
-
-    A dark frame seems to have wide bars; `common_box` lets the other frames overrule it.
-    """
+    """The black bars of a uint8 frame [height, width, 3]: float [4], top, bottom, left, right, shares of the side."""
     return np.concatenate([_margins(frame[:, ::12]), _margins(frame[::12].swapaxes(0, 1))])
 
 
@@ -62,17 +71,13 @@ def _margins(lines: np.ndarray) -> list[float]:
 
 def common_box(bars: list[np.ndarray], margin: float = 0.004) -> LetterboxBox:
     """The box within the bars that nearly all frames of a film have, less a `margin` for a bar's blurred edge."""
-    if not len(bars):
-        return LetterboxBox()
-    sides = np.percentile(bars, NARROWER, axis=0)
+    sides = np.percentile(bars, NARROWER, axis=0) if len(bars) else np.zeros(4)
     top, bottom, left, right = np.where(sides > 0, sides + margin, 0.0).tolist()
-    if max(top, bottom, left, right) > WIDEST:
-        return LetterboxBox()
-    return LetterboxBox(top, 1 - bottom, left, 1 - right)
+    wide = max(top, bottom, left, right) > WIDEST
+    return LetterboxBox() if wide else LetterboxBox(top, 1 - bottom, left, 1 - right)
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """None or the reason to drop a picture; the probability of a card, a duplicate's correlation, or 1."""
 
     reason: str | None
@@ -80,11 +85,10 @@ class Verdict:
 
 
 def drop_reasons(pictures: Iterable[np.ndarray], rule: str) -> list[str | None]:
-    """A reason or None for each picture, uint8 [height, width, 3] of any size; `rule` is ScrapeSettings.filter.
+    """A reason or None for each picture, uint8 [height, width, 3] of any size, of which one at a time is in memory.
 
     "informative" drops what is "black", "blank" (of one colour), a "card", or a "duplicate" of a more contrasty frame.
-    "percentile" is the original's: the 20 % of lowest mean are "dark", the 20 % of lowest standard deviation "flat";
-    and what is "black" goes. One picture at a time is in memory.
+    "percentile", the original's, what is "black", and the 20 % of lowest mean ("dark") and standard deviation ("flat").
     """
     if rule == "none":
         return [None for _ in pictures]
@@ -114,7 +118,6 @@ def judge_pictures(paths: list[Path], alone: bool = False) -> list[Verdict]:
 
 
 def _summarise(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A picture's thumbnail, uint8 [45, 80, 3], and its bars, float [4]."""
     return thumbnail(picture), measure_bars(picture)
 
 
@@ -167,3 +170,70 @@ def _duplicates(thumbnails: np.ndarray, indices: np.ndarray, box: LetterboxBox) 
             tiles[len(kept)] = tile  # in place of one that was compared already
             kept.append(index)
     return duplicates
+
+
+def thumbnail(picture: np.ndarray) -> np.ndarray:
+    """uint8 RGB [height, width, 3] squashed to uint8 [45, 80, 3], whatever its shape."""
+    rows = picture[:: max(1, len(picture) // (3 * SHAPE[0]))]  # three lines for one are enough
+    return np.asarray(Image.fromarray(rows).resize(SHAPE[1::-1], Image.Resampling.BOX, reducing_gap=1.0))
+
+
+def card_probabilities(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """How likely each thumbnail, uint8 [45, 80, 3], is a card: float64 [n] in [0, 1]."""
+    # On matrices this small threads wait for one another: on a busy machine a picture takes 15 times as long.
+    with THREADS.limit(limits=1):
+        logits = card_features(thumbnails) @ _weights()["head.weight"] + _weights()["head.bias"]
+    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -50, 50)))
+
+
+def card_features(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """float32 [n, 1024]: the mean, maximum and sd of each of 256 channels, and its mean in the picture's middle."""
+    features = [np.empty((0, 1024), np.float32)]
+    for start in range(0, len(thumbnails), BATCH):
+        maps = _trunk(np.stack(thumbnails[start : start + BATCH]))
+        middle = maps[:, 1:4, 2:7]  # where a card has its text
+        features.append(np.hstack([maps.mean((1, 2)), maps.max((1, 2)), maps.std((1, 2)), middle.mean((1, 2))]))
+    return np.concatenate(features)
+
+
+def _trunk(thumbnails: np.ndarray) -> np.ndarray:
+    """uint8 [n, 45, 80, 3] -> float32 [n, 5, 9, 256]: the first convolution and four Fire modules."""
+    maps = _max_pool(_convolve((thumbnails - MEAN) / SD, "0", stride=2, padding=0))
+    maps = _max_pool(_fire(_fire(maps, "3"), "4"))  # torchvision's numbers of the layers
+    return _fire(_fire(maps, "6"), "7")
+
+
+@cache
+def _weights() -> dict[str, np.ndarray]:
+    with np.load(WEIGHTS) as stored:
+        return {name: stored[name].astype(np.float32) for name in stored.files}
+
+
+def _fire(maps: np.ndarray, name: str) -> np.ndarray:
+    """SqueezeNet's module: 1 x 1 to few channels, then 1 x 1 and 3 x 3 side by side to many."""
+    squeezed = _linear(maps, f"{name}.squeeze")
+    return np.concatenate([_linear(squeezed, f"{name}.expand1x1"), _convolve(squeezed, f"{name}.expand3x3")], axis=3)
+
+
+def _linear(maps: np.ndarray, name: str) -> np.ndarray:
+    """A linear layer and its ReLU on the last axis: a 1 x 1 convolution."""
+    product = maps.reshape(-1, maps.shape[-1]) @ _weights()[f"{name}.weight"]
+    product += _weights()[f"{name}.bias"]
+    return np.maximum(product, 0, out=product).reshape(*maps.shape[:-1], -1)
+
+
+def _convolve(maps: np.ndarray, name: str, stride: int = 1, padding: int = 1) -> np.ndarray:
+    """A 3 x 3 convolution and its ReLU: a linear layer on the nine neighbours of every position, zeros outside."""
+    padded = np.pad(maps, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    count, height, width, channels = padded.shape
+    # With the channels in the row, a patch is three runs of 3 * channels numbers.
+    windows = sliding_window_view(padded.reshape(count, height, width * channels), (3, 3 * channels), axis=(1, 2))
+    windows = windows[:, ::stride, :: stride * channels]
+    return _linear(windows.reshape(*windows.shape[:3], -1), name)
+
+
+def _max_pool(maps: np.ndarray) -> np.ndarray:
+    """The maximum of 3 x 3, stride 2, what sticks out included (ceil_mode); after a ReLU zeros change nothing."""
+    padded = np.pad(maps, [(0, 0), (0, 1), (0, 1), (0, 0)])
+    rows = np.maximum(np.maximum(padded[:, :-2:2], padded[:, 1:-1:2]), padded[:, 2::2])
+    return np.maximum(np.maximum(rows[:, :, :-2:2], rows[:, :, 1:-1:2]), rows[:, :, 2::2])

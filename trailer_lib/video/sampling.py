@@ -3,8 +3,8 @@
 import hashlib
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ class NoInformativeFrames(TrailerError):
         self.reasons = reasons
 
 
-@dataclass(frozen=True)
-class FrameSample:
+class FrameSample(NamedTuple):
     """Sampled frames in the film's order, for each one None (kept) or why it is dropped, and how many were wanted."""
 
     frames: Frames
@@ -44,7 +43,7 @@ class FrameSample:
     def size(self) -> str:
         """'300 frames', or '300 frames, 24 of them different' of a video with so few."""
         different, count = len(np.unique(self.frames.seconds)), len(self.reasons)
-        return f"{count} frames" + (f", {different} of them different" if different < count else "")
+        return f"{count} frames" + f", {different} of them different" * (different < count)
 
     @property
     def remark(self) -> str:
@@ -60,11 +59,7 @@ def random_times(seed: int, key: str, duration: float, count: int) -> np.ndarray
 
 
 def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, threads: int = 0) -> Frames:
-    """The frames displayed at `count` random times of `path`, in the film's order, upright and with square pixels.
-
-    A frame that two of the times fall into is returned twice. Pictures of more than `height` lines are scaled down to
-    it; 0 keeps them. `threads` decode, at most 8, 0 for all cores; the pictures do not depend on it.
-    """
+    """The frames displayed at `count` random times, in order, of at most `height` lines, by `threads`; 0: no limit."""
     with open_video(path) as video:
         info = probe_open(video)
         start, pts = info.pts[0], info.pts
@@ -80,10 +75,7 @@ def sample_frames(path: Path, count: int, seed: int, key: str, height: int = 0, 
 
 
 def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: int, threads: int = 0) -> FrameSample:
-    """Sample `count` frames of `path`, then twice and three times as many while fewer than half of `count` are kept.
-
-    `height` and `threads` are those of `sample_frames`. NoInformativeFrames when not one is kept.
-    """
+    """Sample `count` frames of `path`, then two and three times as many while fewer than half of `count` are kept."""
     if height < 0:
         raise TrailerError(f"height {height}: give a number of lines, or 0 to keep them all")
     wanted = max(1, round(ENOUGH * settings.count))

@@ -28,6 +28,8 @@ SILENCE = round(255 * (1 - 80 / DECIBELS))  # brightest value, of -80 dB, up to 
 JITTER = 0.01  # seconds that a packet's time may be off: Matroska rounds to milliseconds
 BATCH = 64  # frames that are resampled in one go: each go takes longer than a frame
 BLOCK = 256  # columns that are computed at once
+# What Pillow raises for a damaged or hostile picture.
+PICTURE_ERRORS = OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError
 
 
 class NoSound(TrailerError):
@@ -41,9 +43,8 @@ class NoSound(TrailerError):
 def read_sound(path: Path, start: float = 0.0, longest: float = LONGEST) -> np.ndarray:
     """The spectrogram of the file's default sound track, uint8 [128, columns], 31.25 columns a second.
 
-    Column 0 begins at second `start` of the file's clock, for a video that of its frames (`Frames.start`); at most
-    `longest` seconds, and an hour, are read. A packet that cannot be decoded leaves silence and moves nothing. NoSound
-    for under 4.1 s, for silence, or where there is none.
+    Column 0 begins at second `start` of the file's clock, for a video that of its frames. At most `longest` seconds and
+    an hour are read. A damaged packet leaves silence. NoSound for under 4.1 s, for silence, or where there is none.
     """
     try:
         samples = _read_samples(path, start, min(longest, LONGEST))
@@ -88,10 +89,7 @@ def _decoded(packets: Iterable[av.Packet], counts: Counter[str]) -> Iterator[av.
 
 
 def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[tuple[float, int, np.ndarray]]:
-    """Pieces of the sound, int16 [n] mono at 16 kHz, by runs of frames without a gap.
-
-    Each with the second at which its run begins and the number of samples in the run before it.
-    """
+    """Pieces of the sound: the second at which a run without a gap begins, place in it, int16 [n] mono at 16 kHz."""
     graph, kind, begun, due, done = None, None, 0.0, 0.0, 0
     for count, frame in enumerate(chain(frames, [None])):
         new_kind = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -127,21 +125,14 @@ def _pull(graph: av.filter.Graph, ends: bool) -> Iterator[np.ndarray]:
 
 
 def band_tops() -> np.ndarray:
-    """Hz of 0, of the middles of the 128 bands from low to high, and of 8 kHz: even on Slaney's mel scale.
-
-    It is linear up to 1 kHz and logarithmic above (Slaney 1998, Auditory Toolbox).
-    """
+    """Hz of 0, the middles of the 128 bands, and 8 kHz: even on the mel scale of Slaney 1998, Auditory Toolbox."""
     mels = np.linspace(0, 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4), BANDS + 2)
     return np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
 
 
 @cache
 def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
-    """The bands as triangles of height 1 that reach to their neighbours' middles.
-
-    Returns the first bin between two middles, int [129], and for each bin, float64 [513], its weight in the triangle
-    that rises there; the rest of 1 is its weight in the one that falls.
-    """
+    """The first bin between two bands' middles, int [129]; each bin's weight in the one that rises there, [513]."""
     tops = band_tops()
     bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
     between = np.minimum(np.searchsorted(tops, bins, "right") - 1, BANDS)
@@ -150,11 +141,8 @@ def mel_triangles() -> tuple[np.ndarray, np.ndarray]:
 
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:
-    """int16 [n] at 16 kHz -> uint8 [128, n // 512], the highest band in row 0.
-
-    A value is round(255 * clip(1 + dB / 96, 0, 1)), dB of the band's power relative to a full-scale sine's. Column k is
-    of the Hann window around the middle of samples 512 k to 512 k + 511.
-    """
+    """int16 [n] at 16 kHz -> uint8 [128, n // 512], the highest band in row 0: round(255 * clip(1 + dB / 96, 0, 1))."""
+    # dB: the power to a full-scale sine's; column k: the window around the middle of samples 512 k to 512 k + 511.
     columns = len(samples) // HOP
     padded = np.pad(samples, (WINDOW - HOP) // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:columns]
@@ -172,10 +160,10 @@ def spectrogram(samples: np.ndarray) -> np.ndarray:
     return sound
 
 
-def sound_png(sound: np.ndarray) -> bytes:
-    """A spectrogram as the bytes of a PNG, 8-bit grey."""
+def encoded(picture: np.ndarray, kind: str, **options: int) -> bytes:
+    """The file of a picture or spectrogram, uint8 [height, width, 3] or [height, width]."""
     data = io.BytesIO()
-    Image.fromarray(sound).save(data, "PNG")
+    Image.fromarray(picture).save(data, kind, **options)
     return data.getvalue()
 
 
@@ -189,7 +177,7 @@ def load_sound(folder: Path) -> np.ndarray | None:
             if picture.mode != "L" or picture.height != BANDS or picture.width > LONGEST * COLUMNS_PER_SECOND:
                 raise ValueError
             return np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+    except PICTURE_ERRORS as error:
         text = f"{folder.name}/{SOUND}: not a spectrogram (8-bit grey, {BANDS} rows)"
         raise TrailerError(f"{text}: remove it, then scrape --sound") from error
 

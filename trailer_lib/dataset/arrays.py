@@ -1,7 +1,4 @@
-"""frames.npy and sound.npy: an array of all films' frames or clips of sound, written film by film, with its index.
-
-The index, frames.jsonl, has one line per film, written after its rows: a CRC-32, then an `Entry` as JSON.
-"""
+"""A film's pictures as frames of one size; frames.npy and sound.npy, the arrays of all films, each with its index."""
 
 import hashlib
 import io
@@ -11,22 +8,26 @@ import os
 import zlib
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from trailer_lib import files
 from trailer_lib.progress import bar
+from trailer_lib.settings import DatasetSettings
+from trailer_lib.video import LetterboxBox, common_box, measure_bars, picture_paths, read_picture
 
 CARD = "dataset.json"
 # The arrays, and the columns of films.csv that say which rows are a film's, and their SHA-256.
 ARRAYS = {"frames": ["first", "count", "sha256"], "sound": ["sound_first", "sound_count", "sound_sha256"]}
+VERSION = 2  # of making frames from pictures; a new number makes every film again
+BAR_FRAMES, FEWEST_BAR_FRAMES = 15, 8  # whose black bars are measured; fewer may all be dark where there are no bars
 HEADER = 128  # bytes, of NumPy's format 1.0; it leaves room for the number of rows to grow
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """Rows first .. first + count of the array are a film's; `source` is the fingerprint of the files they are of."""
 
     film: str
@@ -36,10 +37,35 @@ class Entry:
     source: str
 
 
+def evenly_spaced(available: int, count: int) -> np.ndarray:
+    """`count` indices spread evenly over 0 .. available - 1, in order; some repeat when there are too few."""
+    return ((np.arange(count) + 0.5) * available / count).astype(int)
+
+
+def load_film_frames(folder: Path, settings: DatasetSettings, crop_bars: bool = False) -> np.ndarray:
+    """The pictures of a folder, with or without the black bars they share, uint8 [n, size, size, 3]."""
+    paths = picture_paths(folder)
+    measured = evenly_spaced(len(paths), BAR_FRAMES) if crop_bars and len(paths) >= FEWEST_BAR_FRAMES else []
+    box = common_box([measure_bars(read_picture(paths[index])) for index in measured])
+    return np.stack([resize_frame(Image.fromarray(read_picture(path)), settings, box) for path in paths])
+
+
+def resize_frame(picture: Image.Image, settings: DatasetSettings, box: LetterboxBox | None = None) -> np.ndarray:
+    """The part of a picture within `box`, by default all of it, as uint8 [size, size, 3]."""
+    box = box or LetterboxBox()
+    left, right, top, bottom = np.repeat(picture.size, 2) * (box.left, box.right, box.top, box.bottom)
+    if settings.fit == "crop":  # the middle square
+        side = min(right - left, bottom - top)
+        left, top = left + (right - left - side) // 2, top + (bottom - top - side) // 2
+        right, bottom = left + side, top + side
+    size = (settings.size, settings.size)
+    return np.asarray(picture.resize(size, Image.Resampling.BOX, box=(left, top, right, bottom)))
+
+
 def fingerprint(paths: Iterable[Path], *facts: object) -> str:
     """A hash of what a film's rows depend on: `facts`, and the names, sizes and times of its files."""
-    stats = {path.name: path.stat() for path in paths}
-    text = json.dumps([*facts, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()]])
+    stats = [(path.name, path.stat()) for path in paths]
+    text = json.dumps([*facts, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -66,8 +92,7 @@ def damaged_films(path: Path, row: int, entries: Collection[Entry]) -> set[str]:
 class FilmArray:
     """An array and its index while a build writes them; a new build resumes what a killed one left.
 
-    `films` are the entries of those that are wanted, film -> fingerprint. New rows are appended; the rows of films that
-    changed or are gone stay unused. When under half of the rows are as they are wanted, the array is begun anew.
+    `wanted`: film -> fingerprint. New rows are appended. With under half of the rows as wanted it is begun anew.
     """
 
     def __init__(self, folder: Path, name: str, shape: tuple[int, ...], wanted: dict[str, str]) -> None:
@@ -86,11 +111,14 @@ class FilmArray:
             self.path.write_bytes(header(0, *shape))
             self.films, self.rows = {}, 0
 
-    def put(self, film: str, source: str, rows: np.ndarray) -> None:
-        """Write a film's rows, uint8 [n, *shape]: over the same ones (to repair them), else at the end.
+    def stale(self) -> list[str]:
+        """The films wanted whose rows are missing, of other files than now, or damaged."""
+        repair = damaged_films(self.path, self.row, self.films.values())
+        built = {film: entry.source for film, entry in self.films.items() if film not in repair}
+        return [film for film, source in self.wanted.items() if built.get(film) != source]
 
-        Without rows it is no longer in the array.
-        """
+    def put(self, film: str, source: str, rows: np.ndarray) -> None:
+        """Write a film's rows, uint8 [n, *shape], over the same ones (a repair), else at the end; none removes it."""
         if not len(rows):
             self.films.pop(film, None)
             return
@@ -119,12 +147,12 @@ class FilmArray:
 
 
 def read_index(path: Path) -> list[Entry]:
-    """The undamaged lines of an index, oldest first."""
+    """The undamaged lines of an index, oldest first: each a CRC-32 and an `Entry` as JSON, written after its rows."""
     lines = [line.partition(b" ") for line in path.read_bytes().split(b"\n")] if path.exists() else []
     whole = [text for checksum, _, text in lines if text and checksum == b"%08x" % zlib.crc32(text)]
     return [Entry(*json.loads(text).values()) for text in whole]  # by place: `source` was named `pictures`
 
 
 def _line(entry: Entry) -> bytes:
-    text = json.dumps(asdict(entry)).encode()
+    text = json.dumps(entry._asdict()).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
