@@ -94,7 +94,7 @@ def test_every_room_says_what_goes_in_and_hands_on_what_exists() -> None:
 
 def test_the_library_is_small() -> None:
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert len(FILES) <= 65 and sum(lines.values()) <= 9000
+    assert len(FILES) <= 68 and sum(lines.values()) <= 9700
     odd = {path.name: count for path, count in lines.items() if count > 250 or (count < 30 and path.stem != "__init__")}
     assert odd == {}
 
