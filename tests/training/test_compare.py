@@ -125,7 +125,9 @@ def test_fewer_films_are_tried_with_the_same_features(dataset_root: Path, copy_o
     assert table.groupby("films").size().to_dict() == {10: 3, 20: 1}
     assert table[table.films == 10].val_loss.nunique() == 3
     assert comparison.films_sentence(table).startswith("From 10 to 20 train films the validation loss went from ")
-    assert "too few" in comparison.films_sentence(table[table.films == 20])
+    assert "20 train films are too few" in comparison.films_sentence(table[table.films == 20])
+    table.attrs["val_films"] = 4
+    assert comparison.films_sentence(table).startswith("4 validation films are too few")
 
 
 def test_only_what_is_new_or_changed_is_trained_and_a_line_says_so(

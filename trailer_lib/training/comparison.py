@@ -213,12 +213,16 @@ def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws:
             with torch.inference_mode():
                 predicted = head(torch.from_numpy(features[len(train) :])).squeeze(1).numpy()
             rows.append((count, draw, float(((predicted - target[len(train) :]) ** 2).mean())))
-    return pd.DataFrame(rows, columns=["films", "draw", "val_loss"])
+    table = pd.DataFrame(rows, columns=["films", "draw", "val_loss"])
+    table.attrs["val_films"] = len(val)
+    return table
 
 
 def films_sentence(table: pd.DataFrame) -> str:
     """Whether more films would help, from `fewer_films`: what the last doubling of the train films changed."""
     groups = table.groupby("films").val_loss
+    if (count := table.attrs["val_films"]) < MIN_FILMS:
+        return f"{count} validation films are too few to tell whether more films would help."
     if len(groups) < 2:
         return f"{table.films.max()} train films are too few to leave some out."
     (half, before), (films, after) = groups.mean().iloc[-2:].items()
