@@ -37,7 +37,7 @@ SETTINGS = Path(__file__).with_name("samples.toml")  # a run that a laptop finis
 SampleFilm = namedtuple("SampleFilm", "number title year genres seen heard score imdb_id youtube_id damage")
 
 
-def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 0) -> None:
+def render(root: Path, films: int = 72, held_out: int = 2, seed: int = 2) -> None:
     """Write excels/, trailers/, settings.toml and held_out/ under `root`; the same arguments give the same films."""
     if (root / "excels" / "movie_metadata.csv").exists() and not (root / "held_out" / "scores.csv").exists():
         raise TrailerError(f"{root} holds other films' tables, which samples would replace: name another folder")
@@ -63,7 +63,7 @@ def invent(count: int, seed: int) -> Iterator[SampleFilm]:
         genres = tuple(sorted(rng.choice(list(GENRE_SCORES), size=rng.integers(1, 3), replace=False)))
         taste = np.mean([GENRE_SCORES[genre] for genre in genres])
         seen, heard, noise = rng.standard_normal(3).tolist()
-        quality = 0.5 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise
+        quality = 0.7 * taste + 0.6 * seen + 0.7 * heard + 0.1 * noise
         title = names[order[number % len(names)]] + f" {number // len(names) + 1}" * (number >= len(names))
         title = {0: "The " + title, 1: "Heist: " + title, 2: title + " 50/50"}.get(number, title)
         damage = {3: "missing", 6: "truncated", 9: "not a video"}.get(number, "no sound" * (number % 12 == 5))
