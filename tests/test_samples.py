@@ -26,7 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def invented(count: int = FILMS, seed: int = 0) -> list[samples.SampleFilm]:
+def invented(count: int = FILMS, seed: int = 2) -> list[samples.SampleFilm]:
     return list(samples.invent(count, seed))
 
 
@@ -60,7 +60,7 @@ def test_every_twelfth_trailer_has_no_sound_and_the_others_are_quiet_at_black_fr
     with pytest.raises(NoSound):
         read_sound(trailer(root, WITHOUT_SOUND))
     columns = read_sound(trailer(root, 0)).mean(0)
-    black = [not picture.any() for picture in samples._trailer(invented()[0], 0)]
+    black = [not picture.any() for picture in samples._trailer(invented()[0], 2)]
     quiet = np.repeat(black, 1000)[::768][: len(columns)]  # samples of 24 kHz a frame and a column
     assert np.median(columns[quiet]) < 5 < 50 < np.median(columns[~quiet])
 
