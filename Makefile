@@ -58,7 +58,8 @@ notebooks-test: samples
 notebooks: samples
 	$(BIN)/python notebooks/run.py $(SAMPLES) notebooks
 	$(BIN)/python -m trailer_lib predict $(SAMPLES)/held_out/sample00072.mp4 --model $(SAMPLES)/models/best_model.pt \
-		--genres "$$(sed -n 2p $(SAMPLES)/held_out/scores.csv | cut -d, -f5)" --figure notebooks/prediction.png
+		--genres "$$(sed -n 2p $(SAMPLES)/held_out/scores.csv | cut -d, -f5)" --runtime 105 \
+		--year "$$(sed -n 2p $(SAMPLES)/held_out/scores.csv | cut -d, -f3)" --figure notebooks/prediction.png
 
 clean:
 	rm -rf $(VENV) demo build
