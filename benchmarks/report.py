@@ -16,7 +16,8 @@ TEXT = """# Benchmarks
 
 Made by `frames.py` from `frames.json`; do not edit.
 What trailers and metadata tell of a score is in [EVIDENCE.md](EVIDENCE.md); which schemes learn from few films is
-in [RECIPES.md](RECIPES.md) (made films, best possible error known) and [POSTERS.md](POSTERS.md) (real pictures); what each source adds in [SOURCES.md](SOURCES.md).
+in [RECIPES.md](RECIPES.md) (made films, best possible error known) and [POSTERS.md](POSTERS.md) (real pictures); what
+each source adds in [SOURCES.md](SOURCES.md).
 `training.py`, `predict.py`, `app.py` and `sound.py` time a training step, an answer, the page, and a trailer's sound.
 
 ```
