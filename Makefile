@@ -42,7 +42,7 @@ floors:
 
 torture: $(VENV)/installed
 	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/catalog tests/dataset \
-		tests/training tests/predict tests/evaluation
+		tests/training tests/predict tests/evaluation tests/networks tests/test_notebooks.py
 
 docs: $(VENV)/installed
 	$(BIN)/python -c "from trailer_lib.settings import markdown; print(markdown(), end='')" > docs/settings.md
