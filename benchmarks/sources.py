@@ -1,6 +1,6 @@
 """Train on made films whose best possible error is known for each subset of the sources, and tabulate the distances.
 
-    python benchmarks/sources.py [NAME ...] [--seeds 1] [--films 2000] [--rendered]
+    python benchmarks/sources.py [NAME ...] [--seeds 1] [--films 4000] [--rendered]
 
 Three sets of made films, each of `seeds` seeds: with something in every source; with a sound in which there is nothing;
 and with other shares, on other seeds. Trained runs are stored in build/sources: a stopped run continues, and sets that
@@ -195,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=list(SETS), metavar="NAME", help=" | ".join(SETS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--films", type=int, default=2000)
+    parser.add_argument("--films", type=int, default=4000)
     parser.add_argument("--rendered", action="store_true", help="rendered scenes, also where there are real ones")
     args = parser.parse_args()
     real = [] if args.rendered else sorted((trials.SHARED / "real" / "trailer_frames").glob("*.jpg"))
