@@ -33,11 +33,8 @@ SETS: dict[str, dict[str, float]] = {
     "nothing in the sound": {"frames": 0.22, "metadata": 0.18},
     "other shares": {"frames": 0.3, "sound": 0.1, "metadata": 0.25},
 }
-NEAR, NEAR_ALONE, NOTHING = (
-    0.08,
-    0.10,
-    0.01,
-)  # wanted: distances of "all" and of a source alone, a useless source's harm
+NEAR, NEAR_ALONE = 0.08, 0.10  # wanted: the distances of "all" and of a source alone
+NOTHING = 0.01  # wanted: the harm of a useless source
 TEXT = """# What each source adds, on films whose best possible error is known
 
 Made by `sources.py` from `sources.json`; do not edit.

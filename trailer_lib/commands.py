@@ -91,7 +91,6 @@ def run_train(args: argparse.Namespace) -> None:
 
 
 def run_test(args: argparse.Namespace) -> None:
-
     project = Project.open(args.root)
     _print_scores(training.score_test_films(project, dataset.Dataset.open(project), project.models).results)
     _write_card(project)
@@ -102,7 +101,6 @@ def _print_scores(results: dict[str, Any]) -> None:
 
 
 def run_compare(args: argparse.Namespace) -> None:
-
     project = Project.open(args.root)
     schemes = training.read_schemes(training.find_schemes(args.schemes))
     results = training.compare(project, schemes, args.folds, args.repeats, final=args.final)

@@ -15,7 +15,6 @@ from trailer_lib.evaluation.metrics import HIGHEST, LOWEST
 
 TRAILER = ("frames", "sound")
 METADATA_PARTS = ("genre only", "genre + runtime + year", "all metadata")  # levels, from the poorest to the richest
-SOURCES = (*TRAILER, "metadata")
 FOLDS = 10
 PRIOR = 3.0  # films' worth of doubt: 0.8 (variance that no source explains) over 0.5 squared (sd of a weight), rounded
 Case = tuple[str, ...]

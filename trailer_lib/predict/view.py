@@ -1,7 +1,6 @@
 """A prediction as HTML and as a matplotlib figure: two renderings of one PredictionView."""
 
 import base64
-import io
 import textwrap
 from dataclasses import dataclass
 from html import escape
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from trailer_lib.video import CLIP, COLUMNS_PER_SECOND
+from trailer_lib.video import CLIP, COLUMNS_PER_SECOND, encoded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,9 +158,8 @@ def _svg_sound(view: PredictionView) -> str:
 def _html_frames(title: str, frames: list[CaptionedFrame]) -> str:
     figures = []
     for frame in frames:
-        data = io.BytesIO()
-        _shrink(frame.picture).save(data, "JPEG", quality=80)
-        picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}">'
+        jpeg = encoded(np.asarray(_shrink(frame.picture)), "JPEG", quality=80)
+        picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
         style = f"width:{abs(frame.bar):.0%};background:{_colour(frame.bar)}"
         bar = f'<div class="bar" style="{style}"></div>' if frame.bar else ""
         figures.append(f"<figure>{picture}{bar}<figcaption>{escape(frame.caption)}</figcaption></figure>")

@@ -1,7 +1,6 @@
-"""A network's predictions on a split, the scores of the best model, and the index of similar films."""
+"""The scores of the best model on a split, and the index of similar films."""
 
 import hashlib
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from trailer_lib.project import Project
 from trailer_lib.training.batches import process_place
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
 from trailer_lib.training.sources import Parts, cached, case_errors, film_parts, fit_sound, look
+from trailer_lib.video import encoded
 
 TESTS = "tests.json"  # a hash of the test films -> how many times they have been scored
 PREDICTED = ["imdb_id", "title", "year", "score", "predicted"]  # of predictions.csv; then each row of the result
@@ -140,7 +140,7 @@ def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
     standardised = ((features - mean) / sd).astype(np.float16)
     near, exact = NearestNeighbors(n_neighbors=min(2, len(films))), standardised.astype(np.float32)
     far = np.quantile(near.fit(exact).kneighbors(exact)[0][:, -1], FAR) / np.sqrt(features.shape[1])
-    jpegs = [_jpeg(data.film_frames(row, 3)[1]) for row in films.index]
+    jpegs = [encoded(_reduced(data.film_frames(row, 3)[1]), "JPEG", quality=80) for row in films.index]
     return films[["imdb_id", "title", "year", "score"]].to_dict("list") | {
         "features": torch.from_numpy(standardised), "mean": torch.from_numpy(mean), "sd": torch.from_numpy(sd),
         "far": float(far), "pictures": torch.from_numpy(np.frombuffer(b"".join(jpegs), np.uint8).copy()),
@@ -148,7 +148,5 @@ def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(picture).resize(PICTURE, Image.Resampling.BICUBIC).save(data, "JPEG", quality=80)
-    return data.getvalue()
+def _reduced(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize(PICTURE, Image.Resampling.BICUBIC))

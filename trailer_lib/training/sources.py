@@ -12,7 +12,7 @@ from trailer_lib.evaluation import Stack
 from trailer_lib.networks import FilmRegressor, ModelFile
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.batches import evaluation_films, film_loader
-from trailer_lib.training.frozen import Features, fit_ridge, frozen_features
+from trailer_lib.training.frozen import MIN_FILMS, Features, fit_ridge, frozen_features
 from trailer_lib.training.module import TrailerModule
 
 Parts = dict[str, np.ndarray]
@@ -69,12 +69,11 @@ def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
         return
     train = data.split("train")
     rows = train.index[[len(data.film_sound(row)) > 0 for row in train.index]]
-    target = (train.score[rows].to_numpy(np.float64) - model.facts["score_mean"]) / model.facts["score_sd"]
-    try:
-        head, facts = fit_ridge(sound_features(model.network, data, rows, cache), target, model.network.blocks)
-    except TrailerError:
+    if len(rows) < MIN_FILMS:
         model.facts["no_sound"] = f"{len(rows)} of {len(train)} train films have sound, too few to learn from"
         return
+    target = (train.score[rows].to_numpy(np.float64) - model.facts["score_mean"]) / model.facts["score_sd"]
+    head, facts = fit_ridge(sound_features(model.network, data, rows, cache), target, model.network.blocks)
     model.network.to("cpu")
     model.facts["sound"] = {"weight": head.weight.detach()[0], "bias": head.bias.item(), "films": len(rows), **facts}
 
