@@ -173,7 +173,7 @@ def test_a_table_that_the_others_need_is_named(folder: Path, name: str) -> None:
     (RATINGS, gzip.compress(b"tconst\tother\n1\t5\n"), "expected a table with the columns tconst"),
     (BASICS, gzip.compress(b"\t".join([b"tconst titleType primaryTitle"] * 9))[:-9], "damaged"),
     (RATINGS, gzip.compress(b"tconst\taverageRating\tnumVotes\n" + bytes(300_000)), "a line of over 100,000 bytes"),
-])  # fmt: skip
+], ids=["empty", "other columns", "cut short", "an endless line"])  # fmt: skip  # ids of gzip bytes would hold the time
 def test_a_damaged_table_is_refused_in_one_line(folder: Path, name: str, content: bytes, message: str) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(TrailerError, match=f"{name}: {message}.*: fetch it again") as caught:
