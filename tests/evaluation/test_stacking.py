@@ -59,6 +59,14 @@ def test_a_film_is_predicted_from_what_is_there() -> None:
     assert predicted[3] == MEAN and predicted[0] not in (new["frames"][0], new["sound"][0])
 
 
+def test_the_prediction_of_one_film_is_the_mean_and_its_contributions_within_the_scale() -> None:
+    stack, case = stack_of(300), ("frames", "sound")
+    score, contributions = stack.combine(case, {"frames": 6.5, "sound": 5.0})
+    assert score == pytest.approx(MEAN + sum(contributions.values())) and [*contributions] == [*case]
+    assert score == pytest.approx(stack.predict({"frames": np.array([6.5]), "sound": np.array([5.0])}, case)[0])
+    assert stack.combine(case, {"frames": 1.0, "sound": 1.0})[0] == 1.0
+
+
 def test_the_prediction_of_a_validation_film_does_not_know_its_score() -> None:
     truth, parts = films(30)
     other = truth.copy()

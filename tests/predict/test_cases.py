@@ -73,11 +73,6 @@ def test_each_case_has_its_own_weights_intervals_and_error_and_says_what_is_miss
     assert re.match(r"Higher than \d+ % of the 18 films", prediction.standing)
 
 
-def test_a_prediction_at_the_scales_end_is_clipped(predictor: Predictor, trailers: dict) -> None:
-    whole, alone = predictor.combine(-99.0, np.nan, {})
-    assert whole.score == alone.score == 1.0 and whole.sources == {"frames": pytest.approx(1.0 - predictor.info.mean)}
-
-
 def test_a_model_without_a_head_on_sound_takes_no_notice_of_it(trained_root: Path, trailers: dict) -> None:
     predictor = Predictor.load(trained_root / "models" / BEST)
     mute, whole = (predictor.predict(trailers[there]).to_dict() for there in (("frames",), ("frames", "sound")))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trailer_lib.dataset import Dataset
 from trailer_lib.networks import FilmRegressor, read_model
 from trailer_lib.networks.backbone import Trunk, widen_stem
-from trailer_lib.predict.explanation import PICTURE, Index, attribute, view_features
+from trailer_lib.predict.explanation import PICTURE, Index, attribute, predict_views
 from trailer_lib.project import Project
 from trailer_lib.training import BEST
 
@@ -79,7 +79,9 @@ def test_prediction_features_and_contributions_are_the_networks(aggregate: str) 
     assert explained.prediction == pytest.approx(float(network(film)), abs=1e-5)
     assert explained.features == pytest.approx(features, abs=1e-5)
     assert not any(module._forward_hooks for module in network.modules()) and not network(film).requires_grad
-    assert view_features(network, film[0], ONE_VIEW)[0].numpy() == pytest.approx(features, abs=1e-5)
+    quick = predict_views(network, film[0], ONE_VIEW)
+    assert quick.prediction == pytest.approx(explained.prediction, abs=1e-5)
+    assert quick.features == pytest.approx(features, abs=1e-5) and len(quick.contributions) == 0
     if aggregate != "channels":  # a contribution is the prediction minus that without the frame
         normal = network.normalise(film)
         without = torch.cat([network.score(normal[:, np.arange(FRAMES) != frame]) for frame in range(FRAMES)])
@@ -95,7 +97,7 @@ def test_views_are_averaged(aggregate: str) -> None:
     both, single = attribute(network, film, views), [attribute(network, film, view[None]) for view in views]
     assert both.prediction == pytest.approx(np.mean([part.prediction for part in single]), abs=1e-5)
     assert both.contributions == pytest.approx(np.mean([part.contributions for part in single], 0), abs=1e-5)
-    assert both.features == pytest.approx(view_features(network, film, views).mean(0).numpy(), abs=1e-5)
+    assert both.features == pytest.approx(predict_views(network, film, views).features, abs=1e-5)
     assert single[1].contributions[3] == single[1].contributions[4] == 0
     assert attribute(network, film[:1], np.zeros((1, FRAMES), int)).contributions.tolist() == [0.0]  # its only frame
 

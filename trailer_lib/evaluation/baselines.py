@@ -22,12 +22,8 @@ PEOPLE = ["director", "actor_1", "actor_2", "actor_3"]
 NUMBERS = ["budget", "aspect_ratio", "poster_faces"]
 COLUMNS = [*CATEGORIES, *PEOPLE, *NUMBERS]
 IN_TABLE = {"colour": "color", "poster_faces": "facenumber_in_poster"} | {name: f"{name}_name" for name in PEOPLE}
-BASELINES = {  # and the columns of the films that each needs
-    "mean baseline": [],
-    "genre only": ["genres"],
-    "genre + runtime + year": ["genres", "runtime_minutes", "year"],
-    "all metadata": ["genres", "runtime_minutes", "year", *COLUMNS],
-}
+FACTS = ["genres", "runtime_minutes", "year"]
+BASELINES = {"mean baseline": []} | dict(zip(METADATA_PARTS, [FACTS[:1], FACTS, [*FACTS, *COLUMNS]]))  # their columns
 ALPHAS = np.logspace(-1, 4, 16)
 FOLDS = 5
 BOOSTING_FILMS = 60  # train films from which boosting is tried beside ridge
@@ -158,14 +154,14 @@ def metadata_table(films: pd.DataFrame) -> pd.DataFrame:
     return table.astype({name: np.float64 if name in numbers else object for name in present})
 
 
-def known_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.ndarray:
+def has_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.ndarray:
     """bool [films]: whether a film has what a level of metadata needs, a genre among those of the train films first."""
     genres = set().union(*(genre_terms(text, pairs=False) for text in train.genres))
-    known = np.array([bool(genres & {*genre_terms(text)}) for text in films.genres], bool)
-    for column in BASELINES[name][1:3]:
-        known &= films[column].notna().to_numpy() if column in films else False
-    others = films[films.columns.intersection(COLUMNS)]
-    return known & (others.notna() & (others != "")).any(axis=1).to_numpy() if name == "all metadata" else known
+    complete = films.genres.map(lambda text: not genres.isdisjoint(genre_terms(text))).astype(bool)
+    complete &= films.reindex(columns=BASELINES[name][1:3]).notna().all(axis=1)
+    if name == "all metadata":
+        complete &= films.reindex(columns=COLUMNS).replace("", np.nan).notna().any(axis=1)
+    return complete.to_numpy()
 
 
 def fit_metadata(train: pd.DataFrame) -> dict[str, Any]:
@@ -174,19 +170,18 @@ def fit_metadata(train: pd.DataFrame) -> dict[str, Any]:
     So a model file holds no program. The kinds are chosen by cross-validation within `train`.
     """
     table = metadata_table(train)
-    levels, scores = [name for name in METADATA_PARTS if name not in missing_baselines(table)], table.score.to_numpy()
-    kinds = {name: best_predictions(candidates(table, name), table, scores, table[:0]).model for name in levels}
-    return {"films": table.to_dict("list"), "kinds": kinds}
+    fitted = fit_baselines(table, table[:0], METADATA_PARTS)
+    return {"films": table.to_dict("list"), "kinds": {name: chosen.model for name, chosen in fitted.items()}}
 
 
 def metadata_levels(fitted: dict[str, Any], films: pd.DataFrame) -> dict[str, np.ndarray]:
     """What each level of what fit_metadata returned predicts of `films`: float [films], nan where a film lacks it."""
     train, films, levels = pd.DataFrame(fitted["films"]), metadata_table(films), {}
     for name, kind in fitted["kinds"].items():
-        known, model = known_metadata(train, films, name), candidates(train, name)[kind]
+        complete, model = has_metadata(train, films, name), candidates(train, name)[kind]
         levels[name] = np.full(len(films), np.nan)
-        if known.any():
-            levels[name][known] = model.fit(train, train.score.to_numpy()).predict(films[known])
+        if complete.any():
+            levels[name][complete] = model.fit(train, train.score.to_numpy()).predict(films[complete])
     return levels
 
 

@@ -164,18 +164,20 @@ def evaluate_features(films: pd.DataFrame, features: Mapping | None = None, fold
     baselines alone. Each table's head and the weights are chosen within the train films of each fold. "trailer": all
     tables stacked; "trailer minus": its paired difference of nMSE to each of several tables.
     """
-    features, differences = features or {}, {}
+    features = features or {}
     for table in features.values():
         films = films[films.imdb_id.isin(table.index)]
     films, several = films.reset_index(drop=True), len(features) > 1
     rows, heads = _predict_out_of_fold(films, features, folds, repeats)
     truth, median = films.score.to_numpy(), rows.pop("median")
-    for row in list(rows)[1:]:
-        than = EXTENDED.get(row, "mean baseline")
-        differences[row] = {"than": than} | asdict(paired_difference(truth, rows[row], rows[than]))
+
+    def minus(row: str, than: str) -> dict:
+        return asdict(paired_difference(truth, rows[row], rows[than]))
+
+    than = {row: EXTENDED.get(row, "mean baseline") for row in rows if row != "mean baseline"}
+    differences = {row: {"than": other} | minus(row, other) for row, other in than.items()}
     results = {"films": len(films), "metrics": evaluate_all(truth, rows, median), "nMSE minus": differences}
-    minus = {name: asdict(paired_difference(truth, rows["trailer"], rows[name])) for name in features if several}
-    results |= {"trailer minus": minus} if several else {}
+    results |= {"trailer minus": {name: minus("trailer", name) for name in features}} if several else {}
     facts = {"folds": folds, "repeats": repeats, "left out": baselines.missing_baselines(films), "chosen": heads}
     remarks = [(name, remark) for name, table in features.items() for remark in table.attrs.get("remarks", [])]
     return results | facts | {"remarks": [f"{name}: {remark}" if several else remark for name, remark in remarks]}

@@ -129,23 +129,23 @@ def comparison_table(results: dict) -> pd.DataFrame:
     The last columns: nMSE minus that of the best scheme with the same sources, what a source adds to frames or to
     metadata, seconds, a remark.
     """
-    table, seconds = metric_table(results), results["seconds"]
-    schemes = {row: row.split(": ")[0] for row in table.index}
-    last = {scheme: row for row, scheme in schemes.items()}
+    table = metric_table(results)
+    last = {row.split(": ")[0]: row for row in table.index}  # of each scheme's rows
 
     def minus(row: str, than: str) -> str:
         gain = difference(results, row, than)
         return f"{gain:+.2f}" if gain else ""
 
-    table["nMSE minus the best's"] = [
-        minus(row, row.replace(name, results["best"], 1)) for row, name in schemes.items()
-    ]
-    table["minus frames' or metadata's"] = [
-        minus(row, "metadata") or minus(row, f"{scheme}: frames") for row, scheme in schemes.items()
-    ]
-    table["seconds"] = [seconds.get(name) or "" if last[name] == row else "" for row, name in schemes.items()]
-    table["remark"] = [_remark(results, row) if name in seconds else "" for row, name in schemes.items()]
-    return table
+    def beside(row: str) -> dict[str, str | float]:
+        scheme = row.split(": ")[0]
+        return {
+            "nMSE minus the best's": minus(row, row.replace(scheme, results["best"], 1)),
+            "minus frames' or metadata's": minus(row, "metadata") or minus(row, f"{scheme}: frames"),
+            "seconds": (row == last[scheme] and results["seconds"].get(scheme)) or "",
+            "remark": _remark(results, row) if scheme in results["seconds"] else "",
+        }
+
+    return table.join(pd.DataFrame([beside(row) for row in table.index], table.index))
 
 
 def _remark(results: dict, row: str) -> str:

@@ -14,7 +14,11 @@ import numpy as np
 from trailer_lib.evaluation.metrics import HIGHEST, LOWEST
 
 TRAILER = ("frames", "sound")
-METADATA_PARTS = ("genre only", "genre + runtime + year", "all metadata")  # levels, from the poorest to the richest
+METADATA_PARTS = {  # the levels, from the poorest to the richest, and what each uses, in words
+    "genre only": "genres",
+    "genre + runtime + year": "genres, running time and year",
+    "all metadata": "all of it",
+}
 FOLDS = 10
 PRIOR = 3.0  # films' worth of doubt: 0.8 (variance that no source explains) over 0.5 squared (sd of a weight), rounded
 Case = tuple[str, ...]
@@ -87,9 +91,11 @@ class Stack:
                 best, least = weights, loss
         return best
 
-    def contributions(self, case: Case, parts: Mapping[str, float]) -> dict[str, float]:
-        """What each part of a case adds to the mean, in IMDb points."""
-        return {name: float(weight * (parts[name] - self.mean)) for name, weight in zip(case, self.fit(case).weights)}
+    def combine(self, case: Case, parts: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+        """The prediction for one film, and what each part of its case adds to the mean, in IMDb points."""
+        weights = zip(case, self.fit(case).weights)
+        contributions = {name: float(weight * (parts[name] - self.mean)) for name, weight in weights}
+        return float(np.clip(self.mean + sum(contributions.values()), LOWEST, HIGHEST)), contributions
 
     def predict_case(self, parts: Mapping[str, np.ndarray], case: Case) -> tuple[np.ndarray, np.ndarray]:
         """The films that have all parts of a case, int [n], and their predictions by it, float64 [n] in IMDb points."""

@@ -15,13 +15,12 @@ AT_ONCE = 16  # pictures that go through a backbone together
 COARSE = 8  # cells on the shorter side of a heat map of stacked frames
 FINE = 16  # cells on each side of a heat map of all stages
 NEIGHBOURS = 5
-FILM = {"imdb_id": str, "title": str, "year": int, "score": float}
 PICTURE = (160, 90)  # width and height of a training film's picture
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """A standardised prediction, what the head saw, float32 [n], and what each frame adds, float32 [frames].
+    """A standardised prediction, the head's input, float32 [n], and what each frame adds, float32 [frames].
 
     `maps`: float32 [frames, rows, columns], how much each cell matters; None for a backbone without feature maps.
     """
@@ -57,13 +56,16 @@ def attribute(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> Attr
         return explain(network, network.to_float(frames), views)
 
 
-def view_features(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> Tensor:
-    """The head's input for each view, float32 [views, n], without gradients; arguments as of `attribute`."""
+def predict_views(network: FilmRegressor, frames: Tensor, views: np.ndarray) -> Attribution:
+    """`attribute` without its gradients: no contributions and no maps."""
     with torch.inference_mode():
         pictures = network.to_float(frames)
         if network.aggregate == "channels":
-            return torch.cat([network.features(pictures[view][None]) for view in views])
-        return network.joined(torch.cat([network.unpooled(part[None])[0] for part in pictures.split(AT_ONCE)])[views])
+            features = torch.cat([network.features(pictures[view][None]) for view in views])
+        else:
+            rows = torch.cat([network.unpooled(part[None])[0] for part in pictures.split(AT_ONCE)])
+            features = network.joined(rows[views])
+        return Attribution(float(network.head(features).mean()), features.mean(0).numpy(), np.empty(0), None)
 
 
 def attribute_sound(network: FilmRegressor, clips: np.ndarray, sound: dict[str, Any]) -> tuple[float, np.ndarray]:
@@ -196,8 +198,8 @@ class Index:
         """The index of a model file, as training writes it; ValueError, KeyError, ... when it is damaged."""
         ends = facts["ends"].tolist()
         jpegs = [facts["pictures"].numpy()[start:end].tobytes() for start, end in zip([0, *ends], ends)]
-        columns = (map(kind, facts[name]) for name, kind in FILM.items())
-        films = list(zip(*columns, strict=True))
+        kinds = {"imdb_id": str, "title": str, "year": int, "score": float}
+        films = list(zip(*(map(kind, facts[name]) for name, kind in kinds.items()), strict=True))
         mean, sd, features = (facts[name].float().numpy() for name in ("mean", "sd", "features"))
         if not (features.shape == (len(films), len(mean)) and mean.shape == sd.shape and len(jpegs) == len(films) > 0):
             raise ValueError("the index of similar films is damaged")

@@ -11,11 +11,6 @@ from trailer_lib.predict.trailer_input import film_id, one_line
 from trailer_lib.project import Project
 
 BETWEEN = {"runtime_minutes": (1, 1000), "year": (1880, 2100)}
-WORDS = {  # for the levels of metadata
-    "genre only": "genres",
-    "genre + runtime + year": "genres, running time and year",
-    "all metadata": "all of it",
-}
 FEWEST = 20  # training films of a genre among which a film's place says something
 
 

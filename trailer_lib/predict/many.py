@@ -11,14 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from trailer_lib import __version__, files
 from trailer_lib.catalog import LINK, read_rows
 from trailer_lib.errors import Stopped, TrailerError
 from trailer_lib.predict import trailer_input
-from trailer_lib.predict.explanation import view_features
 from trailer_lib.predict.film import film_levels, find_metadata
 from trailer_lib.predict.predictor import Predictor
 from trailer_lib.predict.trailer_input import Prepared, TrailerFrames
@@ -27,10 +23,11 @@ from trailer_lib.scrape import worker_pool
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import is_video_name, memory_needed, picture_paths
 
-ENDS = {"low80": (80, 0), "high80": (80, 1), "low95": (95, 0), "high95": (95, 1)}  # column: interval, end
-COLUMNS = ["trailer", "imdb_id", "score", *ENDS, "sources", "trailer_score", "mean_baseline", "warnings", "reason"]
 GIVEN = ["imdb_id", "genres", "runtime_minutes", "year"]  # columns of a list that tell of the films
-COLUMNS += ["sampled_frames", "kept_frames", "seconds", "model", "version"]
+COLUMNS = (
+    "trailer imdb_id score low80 high80 low95 high95 sources trailer_score mean_baseline warnings reason"
+    " sampled_frames kept_frames seconds model version"
+).split()
 TIMEOUT = ScrapeSettings().timeout  # seconds a trailer: a matter of this machine, not of the model file
 AHEAD = 8  # trailers that may wait for the network
 
@@ -50,13 +47,13 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
         done = open_table(out, predictor.model_hash)
         fresh = {name: film for name, film in trailers.items() if trailer_input.printable(name) not in done}
         films = find_metadata(fresh, root)
-        known = dict(zip(fresh, zip(films, film_levels(predictor.info.metadata, films))))
+        metadata = dict(zip(fresh, zip(films, film_levels(predictor.info.metadata, films))))
         counts = {"scored": 0, "failed": 0, "before": len(trailers) - len(fresh)}
         try:
             with bar(total=len(trailers), initial=counts["before"], desc="predicting", unit="trailer") as progress:
                 for name, (frames, seconds) in _prepared([*fresh], predictor, workers):
-                    film, levels = known[name]
-                    row = _prediction(predictor, film, levels, frames) | {"seconds": f"{seconds:.2f}"}
+                    film, levels = metadata[name]
+                    row = _row(predictor, frames, film, levels) | {"seconds": f"{seconds:.2f}"}
                     append_row(out, row | {"trailer": trailer_input.printable(name), "imdb_id": film["imdb_id"]})
                     counts["scored" if "score" in row else "failed"] += 1
                     progress.update()
@@ -88,28 +85,23 @@ def _result(future: Future) -> Prepared:
         return trailer_input.one_line(error), 0.0
 
 
-def _prediction(
-    predictor: Predictor, film: dict[str, Any], levels: dict[str, float], frames: TrailerFrames | str
+def _row(
+    predictor: Predictor, frames: TrailerFrames | str, film: dict[str, Any], levels: dict[str, float]
 ) -> dict[str, Any]:
     """What a row of the table says of a prepared trailer, or of the reason why there is no prediction."""
     made_by = {"model": predictor.model_hash, "version": __version__}
     if isinstance(frames, str):
         return made_by | {"reason": frames}
-    network, info, seen, similar = predictor.model.network, predictor.info, np.nan, []
-    if len(frames.pixels):
-        features = view_features(network, torch.from_numpy(frames.pixels).permute(0, 3, 1, 2), frames.views)
-        seen = float(network.head(features).mean())
-        similar = info.index.nearest(features.mean(0).numpy()) if info.index else []
     try:
-        whole, alone = predictor.combine(seen, predictor.hear(frames)[0], levels)
+        found = predictor.predict_frames(frames, film, levels, explain=False)
     except TrailerError as error:
         return made_by | {"reason": trailer_input.one_line(error)}
-    warnings = [*info.warnings(whole.case), *frames.warnings, *predictor.film_warnings(similar, film)]
-    points = {name: whole.intervals[share][end] for name, (share, end) in ENDS.items() if share in whole.intervals}
-    points |= {"score": whole.score, "mean_baseline": info.mean} | ({"trailer_score": alone.score} if alone else {})
-    counts = {"sampled_frames": frames.sampled_frames, "kept_frames": frames.kept_frames}
-    words = {"sources": " + ".join(whole.case), "warnings": " ".join(warnings)}
-    return made_by | counts | words | {name: f"{value:.3f}" for name, value in points.items()}
+    points = {"score": found.score, "trailer_score": found.trailer_score, "mean_baseline": found.mean_baseline}
+    for level, (low, high) in found.intervals.items():
+        points |= {f"low{level}": low, f"high{level}": high}
+    counts = {"sampled_frames": found.sampled_frames, "kept_frames": found.kept_frames}
+    words = {"sources": " + ".join(found.sources), "warnings": " ".join(found.warnings)}
+    return made_by | counts | words | {name: f"{value:.3f}" for name, value in points.items() if value is not None}
 
 
 def open_table(path: Path, model: str) -> set[str]:

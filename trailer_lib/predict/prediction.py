@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trailer_lib.evaluation import METADATA_PARTS
 from trailer_lib.predict import view
 from trailer_lib.predict.explanation import Neighbour
-from trailer_lib.predict.film import WORDS
 from trailer_lib.predict.view import CaptionedFrame, PredictionView
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Prediction:
 
 
 def _words(source: str) -> str:
-    return f"metadata ({WORDS[source]})" if source in WORDS else source
+    return f"metadata ({METADATA_PARTS[source]})" if source in METADATA_PARTS else source
 
 
 def _bars(points: Sequence[float] | np.ndarray, full: float) -> np.ndarray:

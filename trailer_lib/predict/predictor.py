@@ -1,9 +1,9 @@
 """A model file and a trailer -> a score in IMDb points, with what it comes from and how good the model is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +11,7 @@ import torch
 from trailer_lib import __version__
 from trailer_lib.errors import TrailerError
 from trailer_lib.evaluation import (
-    HIGHEST,
-    LOWEST,
+    METADATA_PARTS,
     TRAILER,
     Case,
     Stack,
@@ -22,15 +21,15 @@ from trailer_lib.evaluation import (
     trailer_row,
 )
 from trailer_lib.networks import ModelFile, fingerprint, read_model
-from trailer_lib.predict.explanation import Attribution, Index, Neighbour, attribute, attribute_sound
-from trailer_lib.predict.film import WORDS, film_levels, find_metadata, genre_names, standing
+from trailer_lib.predict.explanation import Attribution, Index, Neighbour, attribute, attribute_sound, predict_views
+from trailer_lib.predict.film import film_levels, find_metadata, genre_names, standing
 from trailer_lib.predict.prediction import Prediction
 from trailer_lib.predict.trailer_input import TrailerFrames, choose_views, one_line, read_trailer, resize_frames
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 
 STRONGEST = 3  # frames with a heat map
 Progress = Callable[[float, str], object]  # called with the share done, from 0 to 1, and the step that begins
-STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7, "similar": 0.95}  # the progress at which each begins
+STEPS = {"fetch": 0.0, "frames": 0.1, "network": 0.7}  # the progress at which each begins
 
 
 @dataclass(frozen=True)
@@ -101,17 +100,6 @@ class ModelInfo:
         return errors | {"scored_films": int(found["films"]), "split": str(self.results["split"])}
 
 
-class Combined(NamedTuple):
-    """A prediction in IMDb points, its intervals, and what each part of its case adds to the mean."""
-
-    case: Case
-    weights: dict[str, float]
-    score: float
-    intervals: dict[int, tuple[float, float]]
-    no_interval: str
-    sources: dict[str, float]
-
-
 @dataclass
 class Predictor:
     """A model ready to predict. `root`: the project whose spreadsheets describe films, None for none."""
@@ -149,26 +137,9 @@ class Predictor:
         frames = read_trailer(trailer, self.info.scrape, lambda step: progress(STEPS[step], step))
         frames = choose_views(frames, self.info.settings)
         progress(STEPS["network"], "network")
-        seen, (heard, clips) = self._explain(frames), self.hear(frames)
-        strongest = np.argsort(-np.abs(seen.contributions), kind="stable")[:STRONGEST]
-        progress(STEPS["similar"], "similar")
         (levels,) = film_levels(self.info.metadata, [film])
-        whole, alone = self.combine(seen.prediction, heard, levels)
-        similar = self.info.index.nearest(seen.features) if self.info.index and len(seen.features) else []
-        warnings = [*self.info.warnings(whole.case), *frames.warnings, *self.film_warnings(similar, film), *failure]
-        return Prediction(
-            trailer=frames.name, score=whole.score, intervals=whole.intervals, no_interval=whole.no_interval,
-            sources=whole.sources, missing=self.missing(whole.case, frames), trailer_score=alone and alone.score,
-            mean_baseline=self.info.mean, genre=levels.get("genre only"),
-            standing=standing(self.info.metadata, film, whole.score), frames=frames.pixels, seconds=frames.seconds,
-            contributions=self._in_points(seen.contributions, whole, "frames"), strongest=strongest,
-            heat=seen.heat(strongest, *frames.pixels.shape[1:3], self.info.dataset.fit),
-            clip_seconds=frames.clip_seconds[: len(clips)],
-            clip_contributions=self._in_points(clips, whole, "sound"), similar=similar, warnings=warnings,
-            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames,
-            **self.info.errors(whole.case), verdict=self.info.results["verdict"], train_films=self.info.train_films,
-            model=self.model_hash, version=__version__,
-        )  # fmt: skip
+        prediction = self.predict_frames(frames, film, levels)
+        return replace(prediction, warnings=[*prediction.warnings, *failure])
 
     def _film(self, trailer: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """What is known of a trailer's film, and a warning if it could not be looked up."""
@@ -177,53 +148,67 @@ class Predictor:
         except TrailerError as error:  # unreadable spreadsheets must not cost the prediction
             return find_metadata({trailer: given}, None)[0], [f"The film could not be looked up: {error}."]
 
-    def _explain(self, frames: TrailerFrames) -> Attribution:
+    def predict_frames(
+        self, frames: TrailerFrames, film: dict[str, Any], levels: dict[str, float], explain: bool = True
+    ) -> Prediction:
+        """The prediction for a trailer after `choose_views`; `levels`: the predictions of film_levels.
+
+        Without `explain` it is quicker, and has no contributions of frames and no heat. TrailerError when it has
+        nothing that the model learnt from.
+        """
+        info, scale = self.info, self.model.facts["score_sd"]
+        explained, (sound, clips) = self._explain_frames(frames, explain), self._explain_sound(frames)
+        parts = dict(zip(TRAILER, map(float, self.model.points(np.array([explained.prediction, sound])))))
+        case, trailer = case_of(parts | levels, info.settings.sources), case_of(parts, TRAILER)
+        if not case:
+            sources = ", ".join(info.settings.sources)
+            raise TrailerError(f"nothing in it that the model predicts from ({sources}): name another")
+        fit, (score, contributions) = info.stack.fit(case), info.stack.combine(case, parts | levels)
+        intervals, no_interval = conformal_intervals(score, info.stack.truth[fit.films], fit.predicted)
+        scales = {name: scale * weight for name, weight in zip(case, fit.weights)}  # of standardised contributions
+        strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
+        similar = info.index.nearest(explained.features) if info.index and len(explained.features) else []
+        return Prediction(
+            trailer=frames.name, score=score, intervals=intervals, no_interval=no_interval, sources=contributions,
+            missing=self._missing(case, frames.no_sound),
+            trailer_score=info.stack.combine(trailer, parts)[0] if trailer else None,
+            mean_baseline=info.mean, genre=levels.get("genre only"), standing=standing(info.metadata, film, score),
+            frames=frames.pixels, seconds=frames.seconds,
+            contributions=explained.contributions * scales.get("frames", 0.0), strongest=strongest,
+            heat=explained.heat(strongest, *frames.pixels.shape[1:3], info.dataset.fit),
+            clip_seconds=frames.clip_seconds[: len(clips)], clip_contributions=clips * scales.get("sound", 0.0),
+            similar=similar, warnings=[*info.warnings(case), *frames.warnings, *self._film_warnings(similar, film)],
+            sampled_frames=frames.sampled_frames, kept_frames=frames.kept_frames, **info.errors(case),
+            verdict=info.results["verdict"], train_films=info.train_films, model=self.model_hash, version=__version__,
+        )  # fmt: skip
+
+    def _explain_frames(self, frames: TrailerFrames, explain: bool) -> Attribution:
         if not len(frames.pixels):
             return Attribution(np.nan, np.empty(0), np.empty(0), None)
         pictures = torch.from_numpy(resize_frames(frames.pixels, self.info.dataset)).permute(0, 3, 1, 2)
-        return attribute(self.model.network, pictures, frames.views)
+        return (attribute if explain else predict_views)(self.model.network, pictures, frames.views)
 
-    def hear(self, frames: TrailerFrames) -> tuple[float, np.ndarray]:
+    def _explain_sound(self, frames: TrailerFrames) -> tuple[float, np.ndarray]:
         """`attribute_sound` of the trailer's clips; (nan, empty) without any, or without a head on sound."""
         if self.info.sound is None or not len(frames.clips):
             return np.nan, np.empty(0)
         return attribute_sound(self.model.network, frames.clips, self.info.sound)
 
-    def _in_points(self, contributions: np.ndarray, whole: Combined, source: str) -> np.ndarray:
-        """Standardised contributions to a source's prediction in points of the combined one."""
-        return contributions * self.model.facts["score_sd"] * whole.weights.get(source, 0.0)
-
-    def combine(self, seen: float, heard: float, levels: dict[str, float]) -> tuple[Combined, Combined | None]:
-        """The prediction from all sources, and from the trailer alone: of the standardised predictions from frames and
-        sound, nan without, and of the levels of metadata in points. TrailerError without any source of the model.
-        """
-        parts = {name: float(self.model.points(np.float64(value))) for name, value in zip(TRAILER, (seen, heard))}
-        sources = self.info.settings.sources
-        whole, alone = case_of(parts | levels, sources), case_of(parts, TRAILER)
-        if not whole:
-            raise TrailerError(f"nothing in it that the model predicts from ({', '.join(sources)}): name another")
-        return self._combined(whole, parts | levels), self._combined(alone, parts) if alone else None
-
-    def _combined(self, case: Case, parts: dict[str, float]) -> Combined:
-        fit, contributions = self.info.stack.fit(case), self.info.stack.contributions(case, parts)
-        score = float(np.clip(self.info.mean + sum(contributions.values()), LOWEST, HIGHEST))
-        intervals = conformal_intervals(score, self.info.stack.truth[fit.films], fit.predicted)
-        return Combined(case, dict(zip(case, fit.weights.tolist())), score, *intervals, contributions)
-
-    def missing(self, case: Case, frames: TrailerFrames) -> list[str]:
+    def _missing(self, case: Case, no_sound: str) -> list[str]:
         """A sentence for each source of the model that the prediction does without."""
-        lines, levels = [], [name for name in self.info.stack.parts if name in WORDS]
+        lines, levels = [], [name for name in METADATA_PARTS if name in self.info.stack.parts]
         if "frames" in self.info.stack.parts and "frames" not in case:
             lines.append("Predicted without frames: none passed the filter.")
         if "sound" in self.info.stack.parts and "sound" not in case:
-            lines.append(f"Predicted without sound: {frames.no_sound or 'unknown'}.")
+            lines.append(f"Predicted without sound: {no_sound or 'unknown'}.")
         if levels and case[-1] not in levels:
             lines.append("Predicted without metadata: no genre that the model knows was given.")
         elif levels and case[-1] != levels[-1]:
-            lines.append(f"Of metadata it uses {WORDS[case[-1]]}; with more known it could use {WORDS[levels[-1]]}.")
+            used, richest = METADATA_PARTS[case[-1]], METADATA_PARTS[levels[-1]]
+            lines.append(f"Of metadata it uses {used}; with more known it could use {richest}.")
         return lines
 
-    def film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:
+    def _film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:
         """A warning if the film is a training film, or is like none: `similar` are the nearest."""
         index = self.info.index
         if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -15,15 +14,14 @@ from trailer_lib.catalog import FILM_ID, LINK, youtube_id
 from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
-from trailer_lib.video import BANDS, CLIP, NoInformativeFrames, NoSound
+from trailer_lib.video import BANDS, NoInformativeFrames, NoSound
 
 FEW = 5  # frames: the fewest that the original took
 SHORTEST, LONGEST = 10.0, 600.0  # seconds of a trailer
 MOST_SECONDS = 1800.0  # of a video from a link or an upload
 MOST_PICTURES = 600  # of a folder: as many as a scrape may draw
 MOST_BYTES = 4e9  # of the frames that a model file may ask for
-
-NO_CLIPS = {"clips": np.empty((0, BANDS, CLIP), np.uint8), "clip_seconds": np.empty(0)}
+NO_SOUND = np.empty((BANDS, 0), np.uint8)  # a spectrogram of no columns
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class TrailerFrames:
     warnings: tuple[str, ...]
     clips: np.ndarray
     clip_seconds: np.ndarray
-    no_sound: str = ""
+    no_sound: str
     views: np.ndarray | None = None
 
 
@@ -66,8 +64,8 @@ def read_trailer(
         frames = _from_link(str(trailer), settings, begin, threads)
     else:
         begin("frames")
-        folder = path.is_dir()
-        frames = _from_folder(path, settings) if folder else _from_video(path, path, path.name, settings, threads)
+        file = download.Fetched(path)
+        frames = _from_folder(path, settings) if path.is_dir() else _from_video(file, path.name, settings, threads)
     if frames.kept_frames >= FEW or not frames.kept_frames:
         return frames
     few = f"Only {frames.kept_frames} of {frames.sampled_frames} frames passed the filter: too few to say much."
@@ -90,8 +88,7 @@ def _from_link(link: str, settings: ScrapeSettings, begin: Callable[[str], objec
             raise SourceError("refused", f"{name}: leads to a private address: give a public one", True)
         begin("frames")
         refuse_long_video(fetched.video, name)
-        sound = None if fetched.no_sound else fetched.sound or fetched.video
-        return _from_video(fetched.video, sound, name, settings, threads, fetched.no_sound)
+        return _from_video(fetched, name, settings, threads)
 
 
 def refuse_long_video(path: Path, name: str) -> None:
@@ -101,48 +98,50 @@ def refuse_long_video(path: Path, name: str) -> None:
         raise TrailerError(f"{name}: {minutes:.0f} minutes long: at most {most:.0f} are taken from a link or an upload")
 
 
-def _from_video(
-    path: Path, sound: Path | None, name: str, settings: ScrapeSettings, threads: int, no_sound: str = ""
-) -> TrailerFrames:
-    """Of the video in `path` and the sound in the file `sound`, which may be the same."""
+def _from_video(fetched: download.Fetched, name: str, settings: ScrapeSettings, threads: int) -> TrailerFrames:
     warnings = []
     try:
-        sample = video.sample_informative(path, "predict", settings, settings.height, threads)
+        sample = video.sample_informative(fetched.video, "predict", settings, settings.height, threads)
         frames, kept = sample.frames, np.array([reason is None for reason in sample.reasons])
         pixels, seconds = frames.pixels[kept], frames.seconds[kept]
         warnings = [frames.note] if frames.note else []
     except (NoInformativeFrames, video.NoPicture) as error:
         frames, kept, failure = None, np.zeros(len(getattr(error, "reasons", [])), bool), error
         pixels, seconds = np.empty((0, 1, 1, 3), np.uint8), np.empty(0)
-    heard = _hear(sound, frames, no_sound)
+    sound, no_sound = _read_sound(fetched, frames)
     if frames is None:
-        if not len(heard["clips"]):
+        if no_sound:
             raise failure
         warnings.append(f"{one_line(failure)}.")
     elif frames.duration < SHORTEST:
         warnings.append(f"The video is {frames.duration:.1f} s long: too short for a trailer.")
     elif frames.duration > LONGEST:
         warnings.append(f"The video is {frames.duration / 60:.0f} minutes long: is it the whole film?")
-    return TrailerFrames(printable(name), pixels, seconds, len(kept), len(pixels), tuple(warnings), **heard)
+    clips = video.sound_clips(sound)
+    return TrailerFrames(printable(name), pixels, seconds, len(kept), len(pixels), tuple(warnings), *clips, no_sound)
 
 
-def _hear(path: Path | None, frames: video.Frames | None, no_sound: str) -> dict[str, Any]:
-    """The fields of TrailerFrames on the sound in a file, of the time of the frames."""
-    if path is None:
-        return NO_CLIPS | {"no_sound": no_sound}
+def _read_sound(fetched: download.Fetched, frames: video.Frames | None) -> tuple[np.ndarray, str]:
+    """The spectrogram of a trailer's sound, of the time of its frames, uint8 [128, columns]; and why it has none."""
+    if fetched.no_sound:
+        return NO_SOUND, fetched.no_sound
     start, longest = (frames.start, frames.duration) if frames else (0.0, LONGEST)
     try:
-        clips, seconds = video.sound_clips(video.read_sound(path, start, longest))
+        return video.read_sound(fetched.sound or fetched.video, start, longest), ""
     except NoSound as error:
-        return NO_CLIPS | {"no_sound": error.kind}
-    return {"clips": clips, "clip_seconds": seconds}
+        return NO_SOUND, error.kind
 
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     """The pictures and the sound of a folder. Pictures of a scrape have passed the filter already."""
-    heard, warnings = _hear_folder(folder)
+    sound, no_sound, warnings = None, f"no {video.SOUND} in its folder", []
+    try:
+        sound = video.load_sound(folder)
+    except TrailerError as error:
+        no_sound, warnings = "damaged", [f"{error}."]
+    clips, clip_seconds = video.sound_clips(NO_SOUND if sound is None else sound)
     record, paths = video.read_record(folder), video.picture_paths(folder)
-    if not paths and not len(heard["clips"]):
+    if not paths and not len(clips):
         videos = any(video.is_video_name(path.name) for path in folder.iterdir())
         remedy = "its videos are for --csv" if videos else "name a video, or a folder of frames"
         raise TrailerError(f"{folder}: no pictures (.jpg, .png, .webp) in it: {remedy}")
@@ -150,7 +149,7 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     pixels, damaged = _read_pictures(chosen, settings.height)
     reasons = [None] * len(pixels) if record or not len(pixels) else video.drop_reasons(pixels, settings.filter)
     kept = np.array([reason is None for reason in reasons], bool)
-    if not kept.any() and not len(heard["clips"]):
+    if not kept.any() and not len(clips):
         raise TrailerError(f"{folder.name}: the filter kept none of {len(kept)} pictures: all black or cards?")
     times = record.get("seconds")
     timed = isinstance(times, list) and len(times) == len(kept)
@@ -158,17 +157,7 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     if damaged:
         warnings.append(f"{len(damaged)} of {len(chosen)} pictures left out: {damaged[0]}.")
     name, counts = printable(folder.name), (len(chosen), int(kept.sum()))
-    return TrailerFrames(name, pixels[kept], seconds[kept], *counts, tuple(warnings), **heard)
-
-
-def _hear_folder(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The fields of TrailerFrames on the sound in a scraped film's folder, and a warning if it is damaged."""
-    try:
-        if (sound := video.load_sound(folder)) is not None:
-            return dict(zip(("clips", "clip_seconds"), video.sound_clips(sound))), []
-        return NO_CLIPS | {"no_sound": f"no {video.SOUND} in its folder"}, []
-    except TrailerError as error:
-        return NO_CLIPS | {"no_sound": "damaged"}, [f"{error}."]
+    return TrailerFrames(name, pixels[kept], seconds[kept], *counts, tuple(warnings), clips, clip_seconds, no_sound)
 
 
 def _read_pictures(paths: list[Path], height: int) -> tuple[np.ndarray, list[TrailerError]]:

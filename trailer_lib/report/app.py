@@ -25,7 +25,7 @@ WAITING = 8  # visitors at most
 KEPT_SECONDS = 3600  # after which an upload without a prediction is deleted
 FOLDERS = re.compile(r"(?<![\w:/.])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\"]+[/\\])+")  # before a file's name
 UNEXPECTED = "This machine could not predict the score, and its console says why: try another trailer."
-STEPS = {"fetch": "fetching", "frames": "sampling frames", "network": "running the network", "similar": "comparing"}
+STEPS = {"fetch": "fetching", "frames": "sampling frames", "network": "running the network"}
 TITLE = "A trailer's IMDb score"
 LIMITS = (
     f"Up to {LARGEST // 1_000_000} MB and {MOST_SECONDS / 60:.0f} minutes; links: YouTube's, and https ones to a video."
