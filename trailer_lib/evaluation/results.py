@@ -142,14 +142,12 @@ def comparison_table(results: dict) -> pd.DataFrame:
             "nMSE minus the best's": minus(row, row.replace(scheme, results["best"], 1)),
             "minus frames' or metadata's": minus(row, "metadata") or minus(row, f"{scheme}: frames"),
             "seconds": (row == last[scheme] and results["seconds"].get(scheme)) or "",
-            "remark": _remark(results, row) if scheme in results["seconds"] else "",
+            "remark": remark(row) if scheme in results["seconds"] else "",
         }
 
+    def remark(row: str) -> str:
+        if row in results["collapsed"]:
+            return "collapsed: nearly the same prediction for all films"
+        return "" if difference(results, row).high < 0 else "not shown to be better than the mean baseline"
+
     return table.join(pd.DataFrame([beside(row) for row in table.index], table.index))
-
-
-def _remark(results: dict, row: str) -> str:
-    if row in results["collapsed"]:
-        return "collapsed: nearly the same prediction for all films"
-    better = difference(results, row, "mean baseline").high < 0
-    return "" if better else "not shown to be better than the mean baseline"

@@ -4,10 +4,8 @@ import csv
 import io
 import os
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from trailer_lib.predict.film import film_levels, find_metadata
 from trailer_lib.predict.predictor import Predictor
 from trailer_lib.predict.trailer_input import Prepared, TrailerFrames
 from trailer_lib.progress import bar
-from trailer_lib.scrape import worker_pool
+from trailer_lib.scrape import Schedule, worker_pool
 from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import is_video_name, memory_needed, picture_paths
 
@@ -65,24 +63,17 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
 
 def _prepared(names: list[str], predictor: Predictor, workers: int) -> Iterator[tuple[str, Prepared]]:
     """The trailers with what `prepare` returned of them, as they end."""
-    info, waiting, running = predictor.info, iter(names), {}
+    info = predictor.info
     work = partial(trailer_input.prepare, scrape=info.scrape, dataset=info.dataset, train=info.settings)
     with worker_pool(work, workers, memory_needed(info.scrape), TIMEOUT) as submit:
-        while True:
-            running |= {submit(name): name for name in islice(waiting, workers + AHEAD - len(running))}
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), _result(future)
-
-
-def _result(future: Future) -> Prepared:
-    try:
-        return future.result()
-    except FutureTimeout:
-        return f"given up after {TIMEOUT:.0f} s", TIMEOUT
-    except Exception as error:  # a worker that died, or an unexpected error: record it and continue
-        return trailer_input.one_line(error), 0.0
+        for name, future in Schedule(names, workers + AHEAD, pause=0.0).run(submit):
+            try:
+                prepared = future.result()
+            except FutureTimeout:
+                prepared = f"given up after {TIMEOUT:.0f} s", TIMEOUT
+            except Exception as error:  # a worker that died, or an unexpected error: record it and continue
+                prepared = trailer_input.one_line(error), 0.0
+            yield name, prepared
 
 
 def _row(
@@ -145,7 +136,9 @@ def find_trailers(place: Path) -> dict[str, dict[str, str]]:
     Relative paths start where the list lies; a line that begins with # is a comment. TrailerError when there is none.
     """
     if place.is_dir():
-        trailers = {str(path): {} for path in sorted(place.iterdir()) if _is_trailer(path)}
+        paths = [path for path in sorted(place.iterdir()) if not path.name.startswith(".")]
+        found = [path for path in paths if (picture_paths(path) if path.is_dir() else is_video_name(path.name))]
+        trailers = {str(path): {} for path in found}
     elif place.suffix.lower() in (".csv", ".tsv"):
         rows = [row for row in read_rows(place, ["trailer"], GIVEN).rows if row["trailer"]]
         trailers = {_located(place, row["trailer"]): {name: row[name] for name in GIVEN} for row in rows}
@@ -154,12 +147,6 @@ def find_trailers(place: Path) -> dict[str, dict[str, str]]:
     if not trailers:
         raise TrailerError(f"{place}: no trailers in it: name a folder of videos, or a list of paths and links")
     return trailers
-
-
-def _is_trailer(path: Path) -> bool:
-    if path.is_dir():
-        return not path.name.startswith(".") and bool(picture_paths(path))
-    return is_video_name(path.name)
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,18 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trailer_lib import __version__
+from trailer_lib import __version__, evaluation
 from trailer_lib.errors import TrailerError
-from trailer_lib.evaluation import (
-    METADATA_PARTS,
-    TRAILER,
-    Case,
-    Stack,
-    case_of,
-    conformal_intervals,
-    is_better,
-    trailer_row,
-)
+from trailer_lib.evaluation import METADATA_PARTS, TRAILER, Case, Stack, case_of
 from trailer_lib.networks import ModelFile, fingerprint, read_model
 from trailer_lib.predict.explanation import Attribution, Index, Neighbour, attribute, attribute_sound, predict_views
 from trailer_lib.predict.film import film_levels, find_metadata, genre_names, standing
@@ -89,9 +80,9 @@ class ModelInfo:
 
     def warnings(self, case: Case) -> list[str]:
         """What belongs before each prediction from the sources of `case`."""
-        row = self.results["row"] if {*case} - {*TRAILER} else trailer_row(self.results["metrics"])
+        row = self.results["row"] if {*case} - {*TRAILER} else evaluation.trailer_row(self.results["metrics"])
         doubt = f"{self.results['verdict']} Always predicting {self.mean:.1f} may do as well."
-        return [] if is_better(self.results, row) else [doubt]
+        return [] if evaluation.is_better(self.results, row) else [doubt]
 
     def errors(self, case: Case) -> dict[str, Any]:
         """The fields of a Prediction on the model's mean absolute errors with the sources of `case`."""
@@ -164,7 +155,7 @@ class Predictor:
             sources = ", ".join(info.settings.sources)
             raise TrailerError(f"nothing in it that the model predicts from ({sources}): name another")
         fit, (score, contributions) = info.stack.fit(case), info.stack.combine(case, parts | levels)
-        intervals, no_interval = conformal_intervals(score, info.stack.truth[fit.films], fit.predicted)
+        intervals, no_interval = evaluation.conformal_intervals(score, info.stack.truth[fit.films], fit.predicted)
         scales = {name: scale * weight for name, weight in zip(case, fit.weights)}  # of standardised contributions
         strongest = np.argsort(-np.abs(explained.contributions), kind="stable")[:STRONGEST]
         similar = info.index.nearest(explained.features) if info.index and len(explained.features) else []
@@ -211,9 +202,9 @@ class Predictor:
     def _film_warnings(self, similar: list[Neighbour], film: dict[str, Any]) -> list[str]:
         """A warning if the film is a training film, or is like none: `similar` are the nearest."""
         index = self.info.index
-        if index and film.get("imdb_id") in [imdb_id for imdb_id, *_ in index.films]:
+        if index and film["imdb_id"] in [imdb_id for imdb_id, *_ in index.films]:
             return ["The film is one of those that the model learnt from: its prediction proves nothing."]
-        if index and similar and similar[0].distance > index.far:
+        if similar and similar[0].distance > index.far:
             ratio = similar[0].distance / index.far
             return [f"Nothing like the training films: {ratio:.1f} times as far from them as 99 % of them are at most."]
         return []

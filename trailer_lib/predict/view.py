@@ -173,11 +173,13 @@ def prediction_figure(view: PredictionView) -> "Figure":
     """The view on white; not one of pyplot's figures, so that any thread may draw it."""
     from matplotlib.figure import Figure  # takes a third of a second
 
-    sections = (("", view.frames), (HEAT, view.heat), (SIMILAR, view.similar))
-    starts = [(title, frames, start) for title, frames in sections for start in range(0, len(frames), COLUMNS)]
+    rows = []  # of pictures, each with its section's title if it is the first
+    for title, frames in (("", view.frames), (HEAT, view.heat), (SIMILAR, view.similar)):
+        for start in range(0, len(frames), COLUMNS):
+            rows.append(("" if start else title, frames[start : start + COLUMNS]))
     alerts = "\n".join(textwrap.fill(alert, 120) for alert in view.alerts)
     top = [1.0 + 0.15 * len(view.marks), 0.3 + 0.2 * len(view.sources), *[1.0] * bool(view.clips)]
-    heights = [*top, *(1.6 if title and not start else 1.35 for title, _, start in starts)]
+    heights = [*top, *(1.6 if title else 1.35 for title, _ in rows)]
     notes = "\n".join(textwrap.fill(note, 150) for note in view.notes)
     texts = 0.2 * (5 + len(alerts.splitlines()) + len(notes.splitlines()))
     figure = Figure(figsize=(10, sum(heights) + texts), layout="constrained")
@@ -187,10 +189,9 @@ def prediction_figure(view: PredictionView) -> "Figure":
     _draw_sources(figure.add_subplot(grid[1, :]), view, notes)
     if view.clips:
         _draw_sound(figure.add_subplot(grid[2, :]), view)
-    for line, (title, frames, start) in enumerate(starts, len(top)):
-        for column, frame in enumerate(frames[start : start + COLUMNS]):
-            first = bool(title) and start == column == 0
-            _draw_frame(figure.add_subplot(grid[line, column]), frame, f"{title}\n" if first else "")
+    for line, (title, frames) in enumerate(rows, len(top)):
+        for column, frame in enumerate(frames):
+            _draw_frame(figure.add_subplot(grid[line, column]), frame, f"{title}\n" if title and not column else "")
     return figure
 
 

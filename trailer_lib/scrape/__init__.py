@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "ledger": ["LEDGER", "failures", "first_folder", "latest_entries", "sounds", "status", "summary"],
-        "pool": ["worker_pool"],
+        "pool": ["Schedule", "worker_pool"],
         "run": ["scrape"],
         "sources": ["VIDEO_SUFFIXES", "fetch_trailer"],
         "youtube": ["fetch_youtube", "read_cookies"],
