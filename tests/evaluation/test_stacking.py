@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from trailer_lib.evaluation import Stack, case_of, conformal_intervals, rows_of
+from trailer_lib.evaluation import Stack, case_of, conformal_intervals
 from trailer_lib.evaluation.metrics import nmse
 
 MEAN, GENRES, BEST = 6.0, "genre only", "genre + runtime + year"
@@ -13,11 +13,11 @@ NOISE = 0.5
 
 
 def films(count: int, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Scores that are the mean, what is seen, heard and known, and noise; parts that each say one of them."""
+    """Scores that are the sum of the mean, three parts that each say one of its terms, and noise."""
     rng = np.random.default_rng(seed)
-    seen, heard, known = rng.normal(0, 0.5, (3, count))
-    truth = MEAN + seen + heard + known + rng.normal(0, NOISE, count)
-    return truth, {"frames": MEAN + seen, "sound": MEAN + heard, GENRES: MEAN + known}
+    terms = rng.normal(0, 0.5, (3, count))
+    truth = MEAN + terms.sum(0) + rng.normal(0, NOISE, count)
+    return truth, dict(zip(("frames", "sound", GENRES), MEAN + terms))
 
 
 def stack_of(count: int, seed: int = 0) -> Stack:
@@ -96,7 +96,12 @@ def test_the_richest_level_of_metadata_is_taken_and_rows_are_those_of_the_source
     parts = {"frames": 6.0, "sound": np.nan, GENRES: 6.1, BEST: 6.2}
     assert case_of(parts, ("frames", "sound", "metadata")) == ("frames", BEST)
     assert case_of(parts, ("sound",)) == () and case_of(parts | {BEST: np.nan}, ("metadata",)) == (GENRES,)
-    everything = rows_of(("frames", "sound", "metadata"), parts)
-    assert [*everything] == ["frames", "sound", "frames + sound", "metadata", "all"]
-    assert [*rows_of(("frames", "metadata"), ["frames"])] == ["frames"]
-    assert [*rows_of(("sound", "metadata"), parts)] == ["sound", "metadata", "all"]
+    stack, (_, new) = stack_of(20), films(3, seed=1)
+    for sources, rows in (
+        (["frames", "sound", "metadata"], ["frames", "sound", "frames + sound", "metadata", "all"]),
+        (["sound", "metadata"], ["sound", "metadata", "all"]),
+        (["metadata"], ["metadata"]),
+    ):
+        assert [*stack.rows(new, sources)] == rows
+    without = Stack(stack.truth, {"frames": stack.parts["frames"]}, MEAN)
+    assert [*without.rows(new, ["frames", "sound", "metadata"])] == ["frames"]

@@ -127,7 +127,11 @@ def test_a_table_has_the_scores_of_single_predictions_and_fits_the_metadata_once
         single = with_tables.predict(row["trailer"], given)
         assert float(row["score"]) == pytest.approx(single.score, abs=1e-3)
         assert float(row["trailer_score"]) == pytest.approx(single.trailer_score, abs=1e-3)
-        assert row["sources"] == " + ".join(single.sources)
+        assert (row["sources"], row["warnings"]) == (" + ".join(single.sources), " ".join(single.warnings))
+        assert (row["model"], row["version"]) == (single.model, single.version)
+        assert (int(row["sampled_frames"]), int(row["kept_frames"])) == (single.sampled_frames, single.kept_frames)
+        ends = [float(row[name]) for name in ("low80", "high80", "low95", "high95") if row[name]]
+        assert ends == pytest.approx([end for interval in single.intervals.values() for end in interval], abs=1e-3)
     assert sum("genre + runtime + year" in row["sources"] for row in table) == 2  # one was looked up
     (tmp_path / "list.csv").write_text(f"trailer,year\n{names[0]},19\n")
     with pytest.raises(TrailerError, match=r"year = '19': expected a number from 1880 to 2100"):

@@ -12,7 +12,7 @@ from conftest import pictures
 from trailer_lib import files
 from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
-from trailer_lib.predict import Predictor, many, predict_many
+from trailer_lib.predict import many, predict_many
 from trailer_lib.predict.many import COLUMNS, append_row, find_trailers, open_table
 
 
@@ -52,21 +52,6 @@ def test_every_trailer_has_a_row_and_only_bad_ones_lack_a_score(table: tuple[Pat
     assert "not a video" in rows["bad.mp4"]["reason"] and "all black" in rows["black.mp4"]["reason"]
     assert counts == {"scored": 3, "failed": 2, "before": 0}
     assert rows["two tt8800003.mp4"]["imdb_id"] == "tt8800003"
-
-
-def test_the_rows_are_those_of_single_predictions(table: tuple[Path, dict], best: Path) -> None:
-    predictor = Predictor.load(best)
-    for row in rows_of(table[0]).values():
-        if not row["score"]:
-            continue
-        single = predictor.predict(row["trailer"], {"imdb_id": row["imdb_id"]})
-        assert float(row["score"]) == pytest.approx(single.score, abs=1e-3)
-        assert row["warnings"] == " ".join(single.warnings)
-        assert (row["model"], row["version"]) == (single.model, single.version)
-        assert (int(row["sampled_frames"]), int(row["kept_frames"])) == (single.sampled_frames, single.kept_frames)
-        ends = [end for share in (80, 95) for end in single.intervals.get(share, (None, None))]
-        in_row = [float(row[name]) if row[name] else None for name in ("low80", "high80", "low95", "high95")]
-        assert in_row == pytest.approx(ends, abs=1e-3)
 
 
 def test_a_second_run_does_what_has_no_score(

@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         " paired_difference trailer_row".split(),
         "results": "compare_schemes compare_with_baselines comparison_table difference_table error_table metric_table"
         " result_warnings verdict".split(),
-        "stacking": "METADATA_PARTS TRAILER Case Stack case_of rows_of".split(),
+        "stacking": "METADATA_PARTS TRAILER Case Stack case_of".split(),
     },
 )

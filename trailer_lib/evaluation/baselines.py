@@ -147,11 +147,11 @@ def _columns(train: pd.DataFrame, name: str) -> compose.ColumnTransformer:
 
 
 def metadata_table(films: pd.DataFrame) -> pd.DataFrame:
-    """The columns of `films` that the baselines use, as plain floats and texts, which a model file can hold."""
-    numbers = ["score", "year", "runtime_minutes", *NUMBERS]
-    present = [name for name in ("genres", *CATEGORIES, *PEOPLE, *numbers) if name in films]
-    table = films[present].reset_index(drop=True)
-    return table.astype({name: np.float64 if name in numbers else object for name in present})
+    """The columns of `films` that the baselines use, as a model file can hold them: texts, floats (nan: unknown)."""
+    films = films.reset_index(drop=True)
+    texts = films[films.columns.intersection(["genres", *CATEGORIES, *PEOPLE])].astype(object).fillna("")
+    numbers = films[films.columns.intersection(["score", "year", "runtime_minutes", *NUMBERS])]
+    return texts.join(numbers.apply(pd.to_numeric, errors="coerce").astype(np.float64))
 
 
 def has_metadata(train: pd.DataFrame, films: pd.DataFrame, name: str) -> np.ndarray:

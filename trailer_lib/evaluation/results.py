@@ -15,7 +15,7 @@ Rows = dict[str, np.ndarray]
 def compare_with_baselines(
     train: pd.DataFrame, test: pd.DataFrame, rows: Rows, levels: Rows, split: str = "test"
 ) -> dict:
-    """The `rows` of a result (stacking.rows_of) on the films of `split` as plain numbers, beside the baselines.
+    """The `rows` of a result (Stack.rows) on the films of `split` as plain numbers, beside the baselines.
 
     `levels`: the baselines' predictions, of `metadata_levels`. None in the result is what is undefined.
     """

@@ -31,15 +31,6 @@ def case_of(parts: Mapping[str, float], sources: Collection[str]) -> Case:
     return (*(name for name in TRAILER if name in known and name in sources), *levels)
 
 
-def rows_of(sources: Collection[str], parts: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The rows of a result, each with its `sources` that have `parts`: frames, ..., all; a single source is one row."""
-    trailer = tuple(name for name in TRAILER if name in sources and name in parts)
-    rows = {name: (name,) for name in trailer} | ({"frames + sound": trailer} if len(trailer) > 1 else {})
-    if "metadata" in sources and {*parts} & {*METADATA_PARTS}:
-        rows |= {"metadata": ("metadata",)} | ({"all": (*trailer, "metadata")} if trailer else {})
-    return rows
-
-
 class Fit(NamedTuple):
     weights: np.ndarray  # float64 [parts of the case]
     films: np.ndarray  # int [n]: the validation films that have all parts
@@ -116,8 +107,12 @@ class Stack:
         return predicted
 
     def rows(self, parts: Mapping[str, np.ndarray], sources: Collection[str]) -> dict[str, np.ndarray]:
-        """`predict` by the sources of each row of a result."""
-        return {name: self.predict(parts, chosen) for name, chosen in rows_of(sources, self.parts).items()}
+        """The rows of a result, frames, ..., all: `predict` by the `sources` that have parts, alone and together."""
+        trailer = [name for name in TRAILER if name in sources and name in self.parts]
+        rows = {name: [name] for name in trailer} | ({"frames + sound": trailer} if len(trailer) > 1 else {})
+        if "metadata" in sources and self.parts.keys() & METADATA_PARTS.keys():
+            rows |= {"metadata": ["metadata"]} | ({"all": [*trailer, "metadata"]} if trailer else {})
+        return {name: self.predict(parts, chosen) for name, chosen in rows.items()}
 
     def possible_cases(self) -> list[Case]:
         """Every case that a film can be of, by the parts that there are."""

@@ -30,9 +30,9 @@ def find_metadata(trailers: dict[str, dict[str, Any]], root: Path | None) -> lis
         if any(found):
             import pandas as pd
 
-            rows = pd.DataFrame([film for film in found if film])
-            rows = iter(add_metadata(Project(root), rows).to_dict("records"))
-            found = [next(rows) if film else film for film in found]
+            table = pd.DataFrame([{"imdb_id": ""} | film for film in found])
+            rows = add_metadata(Project(root), table).to_dict("records")
+            found = [row if film else {} for film, row in zip(found, rows)]
     return [{"imdb_id": film_id(name)} | film | own for name, film, own in zip(trailers, found, given)]
 
 
@@ -66,14 +66,11 @@ def film_levels(fitted: dict[str, Any], films: list[dict[str, Any]]) -> list[dic
     from trailer_lib.evaluation import metadata_levels
 
     try:
-        table = pd.DataFrame(films, columns=[*fitted["films"]])
-        for name, values in fitted["films"].items():
-            column, text = table[name].astype(object), isinstance(values[0], str)
-            table[name] = column.where(column.notna(), "") if text else pd.to_numeric(column, errors="coerce")
-        levels = pd.DataFrame(metadata_levels(fitted, table), index=table.index).to_dict("records")
+        levels = metadata_levels(fitted, pd.DataFrame(films, columns=[*fitted["films"]]))
+        rows = pd.DataFrame(levels).to_dict("records")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise TrailerError(f"the model file's metadata are damaged ({one_line(error)[:99]}): train again") from error
-    return [{name: points for name, points in row.items() if not math.isnan(points)} for row in levels]
+    return [{name: points for name, points in row.items() if not math.isnan(points)} for row in rows]
 
 
 def standing(fitted: dict[str, Any], film: dict[str, Any], score: float) -> str:

@@ -72,7 +72,6 @@ class Prediction:
         return _plain(vars(self))
 
     def __str__(self) -> str:
-        sources = ", ".join(f"{_words(name)} {_signed(points)}" for name, points in self.sources.items())
         frames = [f"{caption} {_signed(points)}" for caption, points in zip(self._captions(), self.contributions)]
         clips = [
             f"{second:.0f} s {_signed(points)}" for second, points in zip(self.clip_seconds, self.clip_contributions)
@@ -83,7 +82,7 @@ class Prediction:
             "by clip of sound: ": ", ".join(clips),
             "most similar training films: ": "; ".join(similar),
         }
-        lines = [self._title(), f"{self._baseline()}: {sources}", *self._notes()]
+        lines = [self._title(), f"{self._baseline()}: {', '.join(self._source_captions())}", *self._notes()]
         return "\n".join([*self.warnings, *lines, *(name + text for name, text in parts.items() if text)])
 
     def _repr_html_(self) -> str:
@@ -97,21 +96,20 @@ class Prediction:
         """What the HTML and the figure show."""
         captions, points = self._captions(), self.contributions
         most = np.sort(np.argsort(-np.abs(points), kind="stable")[:MOST_FRAMES])
-        texts = [f"{caption}: {_signed(value)}" for caption, value in zip(captions, points)]
         bars = np.where(np.abs(points) < LEAST_BAR, 0.0, _bars(points, FULL_BAR))
-        frames = [CaptionedFrame(self.frames[n], texts[n], float(bars[n])) for n in most]
+        frames = [CaptionedFrame(self.frames[n], f"{captions[n]}: {_signed(points[n])}", float(bars[n])) for n in most]
         hottest = zip(self.strongest, self.heat)
         heat = [CaptionedFrame(view.overlay(self.frames[n], heat), captions[n]) for n, heat in hottest]
         similar = [CaptionedFrame(f.picture, f"{f.title} ({f.year}): {f.score:.1f}") for f in self.similar]
         marks = {"mean baseline": self.mean_baseline, "trailer alone": self.trailer_score, "genres alone": self.genre}
         marks = {name: value for name, value in marks.items() if value not in (None, self.score)}
-        captions, notes = (f"{_words(name)} {_signed(points)}" for name, points in self.sources.items()), self._notes()
         clips, loudest = self.clip_contributions, max([LEAST_BAR, *np.abs(self.clip_contributions)])
+        notes = self._notes()
         if len(self.frames) > MOST_FRAMES:
             notes.append(f"Of {len(self.frames)} frames the {MOST_FRAMES} with the largest contributions are shown.")
         return PredictionView(
             self._title(), self.warnings, self.score, self.intervals, marks, f"{self._baseline()}, in points",
-            dict(zip(captions, _bars([*self.sources.values()], FULL_BAR))), notes,
+            dict(zip(self._source_captions(), _bars([*self.sources.values()], FULL_BAR))), notes,
             f"Sound and the contributions of its clips, in points; a full bar is {loudest:.2f}",
             dict(zip(self.clip_seconds, _bars(clips, LEAST_BAR))), frames, heat, similar,
         )  # fmt: skip
@@ -127,6 +125,10 @@ class Prediction:
 
     def _captions(self) -> list[str]:
         return [f"frame {n}" if np.isnan(second) else f"{second:.1f} s" for n, second in enumerate(self.seconds, 1)]
+
+    def _source_captions(self) -> list[str]:
+        words = {name: f"metadata ({used})" for name, used in METADATA_PARTS.items()}
+        return [f"{words.get(name, name)} {_signed(points)}" for name, points in self.sources.items()]
 
     def _notes(self) -> list[str]:
         """Sentences on how far to trust the score."""
@@ -144,10 +146,6 @@ class Prediction:
             f"Model {self.model}, trailer_lib {self.version}.",
         ]
         return [line for line in lines if line and not any(line in warning for warning in self.warnings)]
-
-
-def _words(source: str) -> str:
-    return f"metadata ({METADATA_PARTS[source]})" if source in METADATA_PARTS else source
 
 
 def _bars(points: Sequence[float] | np.ndarray, full: float) -> np.ndarray:
