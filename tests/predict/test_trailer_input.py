@@ -138,10 +138,9 @@ def test_a_damaged_picture_is_named_and_hidden_files_are_ignored(tmp_path: Path)
     assert re.fullmatch("1 of 7 pictures left out: .*/3.png: not a readable.*", *frames.warnings)
 
 
-@pytest.mark.parametrize("suffix", ["ts", "MPG"])
-def test_another_container_is_refused_with_the_remedy(trailer: Path, tmp_path: Path, suffix: str) -> None:
-    other = tmp_path / f"my clip.{suffix}"
-    ffmpeg("-i", trailer, *(["-c", "copy"] if suffix == "ts" else ["-r", 25]), other)
+def test_another_container_is_refused_with_the_remedy(trailer: Path, tmp_path: Path) -> None:
+    other = tmp_path / "my clip.ts"
+    ffmpeg("-i", trailer, "-c", "copy", other)
     with pytest.raises(TrailerError, match=r"ffmpeg .*-i 'my clip\.\w+' -c copy 'my clip\.mkv'"):
         read(other)
 

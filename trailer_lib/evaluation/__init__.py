@@ -7,8 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "baselines": "BASELINES add_metadata baseline_losses fit_metadata genre_loss metadata_levels".split(),
         "evidence": "evaluate_features evidence_films evidence_table read_features read_tables".split(),
-        "metrics": "GAINS HIGHEST LEVELS LOWEST Metric collapsed conformal_intervals difference evaluate_all is_better"
-        " paired_difference trailer_row".split(),
+        "metrics": "Metric conformal_intervals is_better paired_difference trailer_row".split(),
         "results": "compare_schemes compare_with_baselines comparison_table difference_table error_table metric_table"
         " result_warnings verdict".split(),
         "stacking": "METADATA_PARTS TRAILER Case Stack case_of".split(),

@@ -26,9 +26,9 @@ Case = tuple[str, ...]
 
 def case_of(parts: Mapping[str, float], sources: Collection[str]) -> Case:
     """The case of a film whose unknown `parts` are nan or not there, from the `sources` that may be used."""
-    known = [name for name, points in parts.items() if not math.isnan(points)]
-    levels = [name for name in METADATA_PARTS if name in known][-1:] if "metadata" in sources else []
-    return (*(name for name in TRAILER if name in known and name in sources), *levels)
+    present = [name for name, points in parts.items() if not math.isnan(points)]
+    levels = [name for name in METADATA_PARTS if name in present][-1:] if "metadata" in sources else []
+    return (*(name for name in TRAILER if name in present and name in sources), *levels)
 
 
 class Fit(NamedTuple):
@@ -51,9 +51,7 @@ class Stack:
     def fit(self, case: Case) -> Fit:
         """The fit of a case: of a single part 1, of several non-negative least squares (Breiman 1996)."""
         if case not in self.fits:
-            known = [~np.isnan(self.parts[name]) for name in case]
-            films = np.flatnonzero(np.logical_and.reduce(known))
-            deviations = np.column_stack([self.parts[name][films] for name in case]) - self.mean
+            films, deviations = self._deviations(self.parts, case)
             target, predicted = self.truth[films] - self.mean, np.empty(len(films))
             fold = np.random.default_rng(0).permutation(len(films)) % FOLDS
             for number in np.unique(fold):
@@ -93,8 +91,8 @@ class Stack:
         fit = self.fit(case)
         if parts is self.parts:  # of the validation films: each by a fit without it
             return fit.films, fit.predicted
-        films = np.flatnonzero(np.logical_and.reduce([~np.isnan(parts[name]) for name in case]))
-        return films, self._points(np.column_stack([parts[name][films] for name in case]) - self.mean, fit.weights)
+        films, deviations = self._deviations(parts, case)
+        return films, self._points(deviations, fit.weights)
 
     def predict(self, parts: Mapping[str, np.ndarray], sources: Collection[str]) -> np.ndarray:
         """Each film's prediction by its own case, float64 [films]; the mean where none of the `sources` is there."""
@@ -119,6 +117,12 @@ class Stack:
         levels = [(), *((name,) for name in METADATA_PARTS if name in self.parts)]
         trailers = [case for case in ((), ("frames",), ("sound",), TRAILER) if {*case} <= self.parts.keys()]
         return [(*trailer, *level) for trailer in trailers for level in levels if trailer or level]
+
+    def _deviations(self, parts: Mapping[str, np.ndarray], case: Case) -> tuple[np.ndarray, np.ndarray]:
+        """The films that have all parts of a case, int [n], and these minus the mean, float64 [n, parts]."""
+        deviations = np.column_stack([parts[name] for name in case]) - self.mean
+        films = np.flatnonzero(~np.isnan(deviations).any(1))
+        return films, deviations[films]
 
     def _points(self, deviations: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.clip(deviations @ weights + self.mean, LOWEST, HIGHEST)
