@@ -84,12 +84,16 @@ def test_the_interval_of_every_case_holds_as_many_scores_as_it_says() -> None:
     assert {*cases} == {*stack.possible_cases()}
     widths = {}
     for case in cases:
-        rows, points = stack.predict_case(new, case)
-        fit = stack.fit(case)
-        low, high = conformal_intervals(5.5, stack.truth[fit.films], fit.predicted)[0][80]
-        widths[case] = (high - low) / 2
-        assert np.mean(np.abs(points - truth[rows]) <= widths[case]) == pytest.approx(0.8, abs=0.05)
-    assert widths["frames", "sound", GENRES] < 0.8 * widths[("frames",)]  # more sources, shorter intervals
+        (rows, points), fit = stack.predict_case(new, case), stack.fit(case)
+        errors, validation = np.abs(points - truth[rows]), stack.truth[fit.films]
+        for level, (low, high) in conformal_intervals(5.5, validation, fit.predicted)[0].items():
+            widths[case, level] = (high - low) / 2
+            assert np.mean(errors <= widths[case, level]) == pytest.approx(level / 100, abs=0.05)
+        too_good = validation + 0.6 * (fit.predicted - validation)  # smaller errors than those of new films
+        low, high = conformal_intervals(5.5, validation, too_good)[0][80]
+        assert np.mean(errors <= (high - low) / 2) < 0.7
+    assert len(widths) == 2 * len(cases)
+    assert widths[("frames", "sound", GENRES), 80] < 0.8 * widths[("frames",), 80]  # more sources, shorter intervals
 
 
 def test_the_richest_level_of_metadata_is_taken_and_rows_are_those_of_the_sources() -> None:

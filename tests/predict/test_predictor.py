@@ -17,7 +17,7 @@ from PIL import Image
 import trailer_lib
 from trailer_lib import evaluation
 from trailer_lib.errors import TrailerError
-from trailer_lib.networks import ModelFile, read_model
+from trailer_lib.networks import read_model
 from trailer_lib.predict.prediction import Prediction
 from trailer_lib.predict.predictor import Predictor
 from trailer_lib.settings import ScrapeSettings
@@ -64,14 +64,10 @@ def test_a_prediction_is_the_same_each_time(trailer: Path, best: Path, predictio
     assert json.loads(json.dumps(prediction.to_dict())) == prediction.to_dict()
 
 
-def network_input(model: ModelFile, frames: np.ndarray) -> torch.Tensor:
-    small = [np.asarray(Image.fromarray(frame).resize((32, 32), Image.Resampling.BOX)) for frame in frames]
-    return model.network.normalise(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)[None])
-
-
 def test_score_and_contributions_are_the_networks_in_imdb_points(best: Path, prediction: Prediction) -> None:
     model = read_model(best)
-    frames = network_input(model, prediction.frames)
+    small = [Image.fromarray(frame).resize((32, 32), Image.Resampling.BOX) for frame in prediction.frames]
+    frames = model.network.normalise(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)[None])
     without = frames.clone()
     without[0, 1] = (frames[0, 0] + frames[0, 2]) / 2
     with torch.inference_mode():

@@ -134,11 +134,11 @@ def _read_sound(fetched: download.Fetched, frames: video.Frames | None) -> tuple
 
 def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     """The pictures and the sound of a folder. Pictures of a scrape have passed the filter already."""
-    sound, no_sound, warnings = None, f"no {video.SOUND} in its folder", []
     try:
-        sound = video.load_sound(folder)
+        sound, warnings = video.load_sound(folder), []
+        no_sound = f"no {video.SOUND} in its folder" if sound is None else ""
     except TrailerError as error:
-        no_sound, warnings = "damaged", [f"{error}."]
+        sound, no_sound, warnings = None, "damaged", [f"{error}."]
     clips, clip_seconds = video.sound_clips(NO_SOUND if sound is None else sound)
     record, paths = video.read_record(folder), video.picture_paths(folder)
     if not paths and not len(clips):
