@@ -1,6 +1,7 @@
 """Chosen pts of a video -> their pictures, as a player displays them, decoded by several threads."""
 
 import io
+import math
 import os
 import re
 from bisect import bisect_left, bisect_right
@@ -123,25 +124,6 @@ def _light(transfer: int) -> np.ndarray:
     return (nits / 203).astype(np.float32)
 
 
-class _Pictures:
-    """The pictures of one call, in the order of `wanted`, filled in by several threads; `decoded` marks those done."""
-
-    def __init__(self, name: str, wanted: list[int], display: Display) -> None:
-        height, width, _ = display.shape
-        if len(wanted) * height * width * 3 > MAX_BYTES:
-            size = f"{len(wanted)} pictures of {width}x{height}"
-            raise VideoError(f"{name}: {size} take more than {MAX_BYTES} bytes: choose fewer or a smaller height")
-        self.rows = {pts: slice(bisect_left(wanted, pts), bisect_right(wanted, pts)) for pts in wanted}
-        self.pixels, self.decoded = np.empty((len(wanted), height, width, 3), np.uint8), np.zeros(len(wanted), bool)
-        self.display = display
-
-    def fill(self, frames: Iterable[av.VideoFrame]) -> None:
-        scaler = VideoReformatter()  # for all frames, as it keeps its tables; one a thread
-        for frame in frames:
-            rows = self.rows[frame.pts]
-            self.pixels[rows], self.decoded[rows] = self.display.picture(frame, scaler), True
-
-
 def decode_frames(
     video: OpenVideo, info: Probe, wanted: list[int], height: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -155,23 +137,34 @@ def decode_frames(
     first = next(_decode(video, info, info.group_by_keyframe([info.pts[0], *info.keyframes]).items()), None)
     if first is None:
         raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
-    pictures = _Pictures(video.path.name, wanted, Display(stream, first, height))
+    display = Display(stream, first, height)
+    if len(wanted) * math.prod(display.shape) > MAX_BYTES:
+        size = f"{len(wanted)} pictures of {display.shape[1]}x{display.shape[0]}"
+        remedy = "choose fewer or a smaller height"
+        raise VideoError(f"{video.path.name}: {size} take more than {MAX_BYTES} bytes: {remedy}")
+    pixels, decoded = np.empty((len(wanted), *display.shape), np.uint8), np.zeros(len(wanted), bool)
     todo = iter(groups.items())  # shared by the threads; each takes the next group from it
 
-    def decode_beside() -> None:
+    def fill(opened: OpenVideo) -> None:
+        scaler = VideoReformatter()  # for all frames, as it keeps its tables; one a thread
+        for frame in _decode(opened, info, todo):
+            rows = slice(bisect_left(wanted, frame.pts), bisect_right(wanted, frame.pts))
+            pixels[rows], decoded[rows] = display.picture(frame, scaler), True
+
+    def fill_beside() -> None:
         with open_video(video.path, stream.index) as other:
             other.stream.codec_context.thread_count = 1
-            pictures.fill(_decode(other, info, todo))
+            fill(other)
 
     with ThreadPoolExecutor(MAX_THREADS) as pool:
-        others = [pool.submit(decode_beside) for _ in range(decoders - 1)]
+        others = [pool.submit(fill_beside) for _ in range(decoders - 1)]
         try:
-            pictures.fill(_decode(video, info, todo))
+            fill(video)
         finally:
             list(todo)  # after an error or Ctrl-C the others begin no further group
     for other in others:
         other.result()
-    return pictures.pixels, pictures.decoded
+    return pixels, decoded
 
 
 def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]]]) -> Iterator[av.VideoFrame]:
@@ -187,7 +180,7 @@ def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]
 def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], skip: bool) -> Iterator[av.VideoFrame]:
     """The frames at the pts `missing`, which are removed from it; `skip` those that no other frame depends on."""
     codec, unsent, last = video.stream.codec_context, set(missing), max(missing)
-    try:
+    with suppress(av.FFmpegError):
         _seek(video, start)
         for packet in video.container.demux(video.stream):
             packet.pts = info.pts_at.get(packet.pos, packet.pts)
@@ -202,8 +195,6 @@ def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], 
                     yield frame
             if done:
                 return
-    except av.FFmpegError:
-        return
 
 
 def _seek(video: OpenVideo, keyframe: int) -> None:
