@@ -53,8 +53,8 @@ class Dtype:
 class Array:
     """An array, or a number of NumPy's, as a pickle describes it."""
 
-    def __init__(self, dtype: Any = None, data: Any = b"", shape: Any = (), order: Any = "C", axes: Any = None) -> None:
-        self.dtype, self.data, self.shape, self.order, self.axes = dtype, data, shape, order, axes
+    def __init__(self, data: Any = b"", dtype: Any = None, shape: Any = (), order: Any = "C", axes: Any = None) -> None:
+        self.data, self.dtype, self.shape, self.order, self.axes = data, dtype, shape, order, axes
 
     def __setstate__(self, state: Any) -> None:
         _, self.shape, self.dtype, fortran, self.data = state
@@ -76,8 +76,8 @@ CALLS: dict[str, Callable] = {
     "numpy.dtype": Dtype,
     "numpy.ndarray": Array,
     "numpy.core.multiarray._reconstruct": lambda kind, shape, letter: Array(),
-    "numpy.core.multiarray.scalar": Array,
-    "numpy.core.numeric._frombuffer": lambda data, dtype, *form: Array(dtype, data, *form),
+    "numpy.core.multiarray.scalar": lambda dtype, data: Array(data, dtype),
+    "numpy.core.numeric._frombuffer": Array,
 }
 
 
@@ -126,7 +126,7 @@ def _films(films: list, size: int) -> list[tuple[np.ndarray, float]]:
         size -= channels.nbytes + score.nbytes
         if channels.dtype != np.uint8 or channels.ndim != 3 or len(channels) % 3 or not channels.size or size < 0:
             raise ValueError(f"an array of {channels.dtype} {channels.shape}, expected uint8 (3 x frames, H, W)")
-        if score.size != 1 or score.dtype.kind not in "fiu" or not 1 <= score.item() <= 10:
+        if score.size != 1 or not 1 <= score.item() <= 10:
             raise ValueError("a score that is not a number from 1 to 10")
         frames = channels.reshape(-1, 3, *channels.shape[1:]).transpose(0, 2, 3, 1)[..., ::-1]
         read.append((frames, float(score.item())))

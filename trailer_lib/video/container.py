@@ -177,9 +177,6 @@ def _claimed_end(video: OpenVideo, start: float, end: float) -> float:
     stream, container = video.stream, video.container
     if stream.duration:
         return start + float(stream.duration * stream.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-    if tag:  # of a Matroska track; without it the file has the length of its longest track alone
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
     claimed = (container.duration or 0) / av.time_base
     enough = start + COMPLETE * (claimed - start)
     if end < enough:

@@ -181,7 +181,10 @@ def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], 
     """The frames at the pts `missing`, which are removed from it; `skip` those that no other frame depends on."""
     codec, unsent, last = video.stream.codec_context, set(missing), max(missing)
     with suppress(av.FFmpegError):
-        _seek(video, start)
+        try:
+            video.container.seek(start, stream=video.stream, backward=True)
+        except av.FFmpegError:  # the container's index has no keyframe before it
+            video.container.seek(0, stream=video.stream, any_frame=True)
         for packet in video.container.demux(video.stream):
             packet.pts = info.pts_at.get(packet.pos, packet.pts)
             # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.
@@ -195,10 +198,3 @@ def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], 
                     yield frame
             if done:
                 return
-
-
-def _seek(video: OpenVideo, keyframe: int) -> None:
-    try:
-        video.container.seek(keyframe, stream=video.stream, backward=True)
-    except av.FFmpegError:  # the container's index has no keyframe before it
-        video.container.seek(0, stream=video.stream, any_frame=True)

@@ -38,8 +38,7 @@ def save_frames(
     """Write the kept frames as 0.jpg, 1.jpg, ..., `facts` in film.json and the sound, if any: all or nothing."""
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
-    jpegs = [encoded(frames.pixels[index], "JPEG", quality=QUALITY) for index in kept]
-    content = {f"{number}.jpg": jpeg for number, jpeg in enumerate(jpegs)}
+    content = {f"{n}.jpg": encoded(frames.pixels[index], "JPEG", quality=QUALITY) for n, index in enumerate(kept)}
     if dropped:
         size = max(1, round(frames.pixels.shape[2] * STRIP_HEIGHT / frames.pixels.shape[1])), STRIP_HEIGHT
         thumbnails = [Image.fromarray(frames.pixels[index]).resize(size, Image.Resampling.BOX) for index in dropped]
