@@ -11,10 +11,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 from conftest import FILMS, amount, fictional_film, write_tables
-from sounds import note_reads, with_dataset, with_sound
+from sounds import built, by_film, note_reads, with_dataset, with_sound
 
 from trailer_lib.catalog import trailer_keys
-from trailer_lib.dataset import SPLITS, Dataset, assign_folds, builder, fold_split, split_hash, split_of
+from trailer_lib.dataset import SPLITS, Dataset, assign_folds, fold_split, split_hash, split_of
 from trailer_lib.dataset import dataset as dataset_file
 from trailer_lib.dataset.arrays import ARRAYS, HEADER
 from trailer_lib.errors import TrailerError
@@ -33,17 +33,8 @@ def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return with_dataset(with_sound(frames_root, folder / "films"), folder / "root")
 
 
-def built(project: Project, **chosen: object) -> Dataset:
-    return builder.build(project, project.settings("dataset", **chosen))
-
-
 def opened(root: Path) -> Dataset:
     return Dataset.open(Project(root))
-
-
-def by_film(data: Dataset) -> dict[str, tuple[bytes, bytes]]:
-    rows = data.films.imdb_id.items()
-    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
 
 
 def flip(path: Path, place: int, bit: int = 0) -> None:
@@ -187,6 +178,6 @@ def test_on_colab_a_dataset_on_drive_is_copied_once_to_the_machines_disk(
     opened = [Dataset.open(project) for _ in range(2)]
     assert all(Path(rows.filename).is_relative_to(disk) for data in opened for rows in (data.frames, data.sound))
     assert capsys.readouterr().out.count("copying the dataset from Drive") == 1
-    builder.build(project, project.settings("dataset", size=40))  # another dataset takes the place of the copy
+    built(project, size=40)  # another dataset takes the place of the copy
     assert Dataset.open(project).frames.shape[1] == 40 and len(list(disk.iterdir())) == 1
     assert Path(Dataset.open(Project(dataset_root)).frames.filename).is_relative_to(dataset_root)  # not on Drive

@@ -153,3 +153,22 @@ def test_no_bars_where_a_fifth_of_the_frames_has_none_or_all_is_dark() -> None:
     lamp[80:110, 100:220] = 255
     for frames in ([*scenes(16, rows=20), *scenes(4)], [lamp] * 10, [np.zeros_like(lamp)] * 10, []):
         assert box_of(*frames, margin=0.004) == LetterboxBox()
+
+
+def test_the_trunk_is_torchvisions() -> None:
+    torch = pytest.importorskip("torch")
+    from torchvision.models import squeezenet1_1
+
+    trunk = squeezenet1_1().features[:8].eval()
+    stored = quality_filter._weights()
+    for name, parameter in trunk.named_parameters():
+        published = "0" + name[1:] if name.startswith("0.") else name
+        weight = torch.from_numpy(stored[published])
+        if parameter.ndim == 4:
+            weight = weight.reshape(*parameter.shape[2:], *parameter.shape[1::-1]).permute(3, 2, 0, 1)
+        parameter.data = weight.clone()
+    thumbnails = np.stack([quality_filter.thumbnail(drawn.scene(seed)) for seed in range(3)])
+    normal = torch.from_numpy((thumbnails - quality_filter.MEAN) / quality_filter.SD).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = trunk(normal).permute(0, 2, 3, 1).numpy()
+    assert quality_filter._trunk(thumbnails) == pytest.approx(expected, rel=1e-3, abs=1e-2)
