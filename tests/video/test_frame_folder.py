@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trailer_lib import TrailerError, files
+from trailer_lib import TrailerError
 from trailer_lib.video.decode import Frames
 from trailer_lib.video.frame_folder import (
     folder_id,
@@ -85,15 +85,6 @@ def test_a_save_that_fails_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         save_frames(tmp_path / "film", Frames(plain(COLOURS[0]), np.array([3.0])), [None], {"x": object()})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_says_how_many_bytes_the_pictures_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "write_bytes", lambda path, data: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(files.DiskFull, match=r"film: the disk is full: (\d+) bytes are needed") as caught:
-        save_frames(tmp_path / "film", Frames(plain(COLOURS[0]), np.array([3.0])), [None], {})
-    data = io.BytesIO()
-    Image.fromarray(plain(COLOURS[0])[0]).save(data, "JPEG", quality=90)
-    assert f"{len(data.getvalue()):,} bytes" in str(caught.value)
 
 
 def test_pictures_are_sorted_as_numbers_then_by_name_without_hidden_files(tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 """Which frames are dropped: by the informative rule black, blank, cards, repeats; by the original's dark and flat."""
 
-import weakref
-from collections.abc import Iterator
-
 import drawn
 import numpy as np
 import pytest
@@ -101,20 +98,6 @@ def test_filtering_crops_the_bars_off_all_frames_and_keeps_the_times() -> None:
     assert (filtered.seconds == given.seconds).all()
     for rule, frames in (("informative", film(bars=0)), ("percentile", given), ("none", given)):
         assert filter_frames(frames, rule)[0].pixels.shape == given.pixels.shape
-
-
-def test_one_picture_at_a_time_is_in_memory() -> None:
-    alive: list[weakref.ref] = []
-
-    def pictures() -> Iterator[np.ndarray]:
-        for seed in range(8):
-            picture = drawn.scene(seed)
-            alive.append(weakref.ref(picture))
-            yield picture
-            del picture
-            assert sum(reference() is not None for reference in alive) <= 1
-
-    assert len(drop_reasons(pictures(), "informative")) == 8
 
 
 ROWS = 20 / 180

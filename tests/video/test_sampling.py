@@ -98,21 +98,17 @@ def test_more_frames_are_sampled_until_half_the_number_are_kept(film: Callable, 
     assert len(sample.reasons) == len(sample.frames.seconds) == 100 * times
 
 
-def test_a_film_that_gives_no_frame_is_an_error_with_every_reason(film: Callable) -> None:
-    film(0.0)
-    with pytest.raises(sampling.NoInformativeFrames, match=r"film\.mp4: the filter kept none of 30 frames") as caught:
-        sampled(10)
-    assert caught.value.reasons == ["card"] * 30
-
-
 def test_a_video_of_few_frames_says_how_many(make_video: Callable, tmp_path: Path) -> None:
     path = make_video(tmp_path / "few.mp4", [drawn.scene(seed) for seed in range(3)])
     sample = sampling.sample_informative(path, "key", ScrapeSettings(count=20), 0)
     assert sample.remark == "kept 3 of 60 frames, 3 of them different; asked for at least 10"
     assert sample.frames.duration == pytest.approx(3 / 12)  # of the video, whatever frames were drawn
     thumbnail = make_video(tmp_path / "thumbnail.mp4", [drawn.CARDS["title"]])
-    with pytest.raises(sampling.NoInformativeFrames, match="none of 60 frames, 1 of them different: all card"):
+    with pytest.raises(
+        sampling.NoInformativeFrames, match="l.mp4: the .* none of 60 frames, 1 of .*: all card"
+    ) as found:
         sampling.sample_informative(thumbnail, "key", ScrapeSettings(count=20), 0)
+    assert found.value.reasons == ["card"] * 60
     with pytest.raises(TrailerError, match="height -5"):
         sampling.sample_informative(path, "key", ScrapeSettings(count=4), -5)
 
