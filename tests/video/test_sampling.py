@@ -104,9 +104,7 @@ def test_a_video_of_few_frames_says_how_many(make_video: Callable, tmp_path: Pat
     assert sample.remark == "kept 3 of 60 frames, 3 of them different; asked for at least 10"
     assert sample.frames.duration == pytest.approx(3 / 12)  # of the video, whatever frames were drawn
     thumbnail = make_video(tmp_path / "thumbnail.mp4", [drawn.CARDS["title"]])
-    with pytest.raises(
-        sampling.NoInformativeFrames, match="l.mp4: the .* none of 60 frames, 1 of .*: all card"
-    ) as found:
+    with pytest.raises(sampling.NoInformativeFrames, match=r"none of 60 frames, 1 of them .*: all card") as found:
         sampling.sample_informative(thumbnail, "key", ScrapeSettings(count=20), 0)
     assert found.value.reasons == ["card"] * 60
     with pytest.raises(TrailerError, match="height -5"):
