@@ -4,7 +4,6 @@ The 45 channels are 15 frames of blue, green and red: it read its pictures with 
 NumPy's functions is called by it, only stand-ins that keep what an array is to be made of.
 """
 
-import hashlib
 import pickle
 import pickletools
 import re
@@ -17,7 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from trailer_lib import files
-from trailer_lib.dataset.arrays import FilmArray, resize_frame
+from trailer_lib.dataset.arrays import FilmArray, resize_frame, sha256
 from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
 from trailer_lib.errors import TrailerError
@@ -137,7 +136,7 @@ def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Da
     """Make dataset/ of the original's pickle instead of images/, and open it. A refused file changes nothing."""
     read = read_pickle(path)
     # It names no film: keys of their frames, like those of the catalogue's films without an IMDb id.
-    keys = ["own-" + hashlib.sha256(frames.tobytes()).hexdigest()[:10] for frames, _ in read]
+    keys = ["own-" + sha256(frames.tobytes())[:10] for frames, _ in read]
     films = pd.DataFrame({"imdb_id": keys, "score": [score for _, score in read]})
     titles, splits = [f"film {number + 1}" for number in films.index], [split_of(key, settings) for key in keys]
     films = films.assign(title=titles, split=splits, year=0, shared=False, joined_by="the original's pickle")

@@ -4,7 +4,7 @@ import re
 import shlex
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -48,12 +48,9 @@ class Probe(NamedTuple):
     keyframes: list[int]
     pts_at: dict[int, int]  # byte of the file -> pts of the packet there, which a seek may change (fragmented mp4)
 
-    def group_by_keyframe(self, wanted: Iterable[int]) -> dict[int, list[int]]:
-        """The pts `wanted`, by the keyframe from which each of them is decoded."""
-        groups: dict[int, list[int]] = {}
-        for pts in wanted:
-            groups.setdefault(self.keyframes[max(bisect_right(self.keyframes, pts) - 1, 0)], []).append(pts)
-        return groups
+    def keyframe_of(self, pts: int) -> int:
+        """The keyframe from which the frame at `pts` is decoded."""
+        return self.keyframes[max(bisect_right(self.keyframes, pts) - 1, 0)]
 
 
 class OpenVideo(NamedTuple):

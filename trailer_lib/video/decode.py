@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import groupby
 
 import av
 import av.filter
@@ -128,13 +129,14 @@ def decode_frames(
     video: OpenVideo, info: Probe, wanted: list[int], height: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 RGB [n, height, width, 3] of the frames at the sorted pts `wanted`, and bool [n]: False where damaged."""
-    stream, groups = video.stream, info.group_by_keyframe(wanted)
+    stream, groups = video.stream, [(key, list(group)) for key, group in groupby(wanted, info.keyframe_of)]
     threads = min(threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1, MAX_THREADS)
     # Together the decoders hold no more pixels than one does of a frame of MAX_PIXELS.
     decoders = max(1, min(threads, len(groups), MAX_PIXELS // max(1, info.width * info.height)))
     # FFmpeg's own threads wait for one another at every seek: they help where there is but one decoder.
     stream.thread_type, stream.codec_context.thread_count = "AUTO", threads if decoders == 1 else 1
-    first = next(_decode(video, info, info.group_by_keyframe([info.pts[0], *info.keyframes]).items()), None)
+    candidates = ((info.keyframe_of(pts), [pts]) for pts in (info.pts[0], *info.keyframes))
+    first = next(_decode(video, info, candidates), None)
     if first is None:
         raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
     display = Display(stream, first, height)
@@ -143,7 +145,7 @@ def decode_frames(
         remedy = "choose fewer or a smaller height"
         raise VideoError(f"{video.path.name}: {size} take more than {MAX_BYTES} bytes: {remedy}")
     pixels, decoded = np.empty((len(wanted), *display.shape), np.uint8), np.zeros(len(wanted), bool)
-    todo = iter(groups.items())  # shared by the threads; each takes the next group from it
+    todo = iter(groups)  # shared by the threads; each takes the next group from it
 
     def fill(opened: OpenVideo) -> None:
         scaler = VideoReformatter()  # for all frames, as it keeps its tables; one a thread
@@ -173,8 +175,7 @@ def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]
         missing = set(wanted)
         yield from _decode_group(video, info, keyframe, missing, skip=video.stream.codec_context.name == "h264")
         if missing:  # a stream that says little of its order can need more than its own group, in full
-            before = info.keyframes[max(bisect_left(info.keyframes, keyframe) - 1, 0)]
-            yield from _decode_group(video, info, before, missing, skip=False)
+            yield from _decode_group(video, info, info.keyframe_of(keyframe - 1), missing, skip=False)
 
 
 def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], skip: bool) -> Iterator[av.VideoFrame]:
