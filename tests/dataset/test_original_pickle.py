@@ -168,6 +168,7 @@ def bombs() -> dict[str, bytes]:
         "state for a class": b"cnumpy\nndarray\nN(K\x01K\x01t\x86b",
         "state for NumPy's function": b"cnumpy.core.numeric\n_frombuffer\n(K\x05K\x05K\x05K\x05tb",
         "state for NumPy's dtype": DTYPE % b"u1",
+        "state for a codec": b"c_codecs\nencode\n(K\x05K\x05tb",
         "10 MB of lists": b"]" * 10_000_000,
         "10 MB of memory": b"\x80\x04]" + b"\x94" * 10_000_000,
         "a memo bomb": b"\x80\x02]r\xff\xff\xff\x7f",
