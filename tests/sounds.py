@@ -9,7 +9,7 @@ import pytest
 from conftest import FILMS, fictional_film
 from PIL import Image
 
-from trailer_lib.dataset import builder
+from trailer_lib.dataset import Dataset, builder
 from trailer_lib.project import Project
 from trailer_lib.video import SOUND, folder_id, folder_name
 
@@ -33,10 +33,19 @@ def with_sound(root: Path, copy: Path) -> Path:
     return copy
 
 
+def built(project: Project, **chosen: object) -> Dataset:
+    return builder.build(project, project.settings("dataset", **chosen))
+
+
 def with_dataset(root: Path, copy: Path) -> Path:
-    project = Project(shutil.copytree(root, copy))
-    builder.build(project, project.settings("dataset"))
+    built(Project(shutil.copytree(root, copy)))
     return copy
+
+
+def by_film(data: Dataset) -> dict[str, tuple[bytes, bytes]]:
+    """The frames and the sound of each film."""
+    rows = data.films.imdb_id.items()
+    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
 
 
 def note_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:

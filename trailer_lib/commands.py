@@ -40,7 +40,7 @@ def run_frames(args: argparse.Namespace) -> None:
     settings = ScrapeSettings(count=args.count, seed=args.seed, **{"filter": "none"} if args.no_filter else {})
     sample = video.sample_informative(path, path.stem, settings, args.height)
     video.save_frames(out, sample.frames, sample.reasons, {"video": path.name})
-    print(f"kept {sample.kept_frames} of {len(sample.reasons)} frames in {args.out}")
+    print(f"kept {sample.reasons.count(None)} of {len(sample.reasons)} frames in {args.out}")
     if sample.remark:
         print(sample.remark)
 

@@ -13,12 +13,11 @@ import pandas as pd
 import pytest
 from conftest import FILMS, FRAMES, add_folder, add_new_films, fictional_film, write_tables
 from PIL import Image
-from sounds import add_sound, note_reads, with_dataset, with_sound
-from sounds import folder_of as folder_in
+from sounds import add_sound, built, by_film, folder_of, note_reads, with_dataset, with_sound
 
 from trailer_lib import files
 from trailer_lib.catalog import load
-from trailer_lib.dataset import Dataset, arrays, build, builder, sizes
+from trailer_lib.dataset import Dataset, arrays, builder, sizes
 from trailer_lib.dataset.arrays import HEADER, read_index
 from trailer_lib.dataset.dataset import card_hash
 from trailer_lib.errors import TrailerError
@@ -41,25 +40,12 @@ def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return with_dataset(frames_root, tmp_path_factory.mktemp("with_dataset") / "root")
 
 
-def built(project: Project, **chosen: object) -> Dataset:
-    return build(project, project.settings("dataset", **chosen))
-
-
-def folder_of(project: Project, number: int) -> Path:
-    return folder_in(project.root, number)
-
-
 def film_id(number: int) -> str:
     return fictional_film(number)["imdb_id"]
 
 
 def content(root: Path) -> dict[str, bytes]:
     return {name: (root / "dataset" / name).read_bytes() for name in FILES}
-
-
-def by_film(data: Dataset) -> dict[str, tuple[bytes, bytes]]:
-    rows = data.films.imdb_id.items()
-    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
 
 
 @pytest.fixture
@@ -71,7 +57,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_files_agree_and_hold_every_films_frames_and_sound_in_order(frames_root: Path, copy_of: Copy) -> None:
     project = copy_of(frames_root)
     for number, count in ((3, 15), (11, 40)):
-        shutil.rmtree(folder_of(project, number))
+        shutil.rmtree(folder_of(project.root, number))
         add_folder(project.root, fictional_film(number), count)
     data = built(project)
     total = FILMS * FRAMES - 1 + 24
@@ -93,16 +79,11 @@ def test_the_files_agree_and_hold_every_films_frames_and_sound_in_order(frames_r
     assert (data.card["clips"], data.card["films_with_sound"], count.max()) == (count.sum(), 19, 30)
 
 
-def test_a_film_has_its_facts_from_the_catalogue(dataset_root: Path) -> None:
-    films = Dataset.open(Project(dataset_root)).films.set_index("imdb_id")
-    expected = load(Project(dataset_root)).films.set_index("imdb_id").loc[films.index]
-    columns = ["title", "year", "score", "youtube_id", "genres"]
-    assert films[columns].equals(expected[columns])
-
-
-def test_the_card_has_the_facts_and_the_settings_of_both_stages(dataset_root: Path) -> None:
+def test_the_card_and_the_table_have_the_facts_of_the_films_and_the_settings_of_both_stages(dataset_root: Path) -> None:
     project = Project(dataset_root)
     data, page = Dataset.open(project), (project.dataset / "CARD.md").read_text()
+    films = data.films.set_index("imdb_id")[["title", "year", "score", "youtube_id", "genres"]]
+    assert films.equals(load(project).films.set_index("imdb_id").loc[films.index, films.columns])
     assert data.card["settings"] == project.settings("dataset").as_dict()
     assert data.card["scrape"] == project.settings("scrape").as_dict()
     assert data.card["left_out"] == {}
@@ -114,7 +95,7 @@ def test_the_card_has_the_facts_and_the_settings_of_both_stages(dataset_root: Pa
 def test_folders_in_the_originals_layout_are_matched_by_title(frames_root: Path, copy_of: Copy) -> None:
     project = copy_of(frames_root)
     for number in range(FILMS):
-        folder_of(project, number).rename(project.images / fictional_film(number)["title"].replace(":", "_"))
+        folder_of(project.root, number).rename(project.images / fictional_film(number)["title"].replace(":", "_"))
     data = built(project)
     assert "The Cedar 2_ Part" in set(data.films.folder)
     expected = {(film["imdb_id"], film["title"]) for film in map(fictional_film, range(FILMS))}
@@ -133,7 +114,7 @@ def no_picture(folder: Path) -> None:
 def test_folders_that_cannot_be_used_are_left_out_with_their_reasons(dataset_root: Path, copy_of: Copy) -> None:
     project = copy_of(dataset_root)
     expected = by_film(Dataset.open(project))
-    names = [folder_of(project, number) for number in range(FILMS)]
+    names = [folder_of(project.root, number) for number in range(FILMS)]
     twin = fictional_film(3) | {"imdb_id": "tt8899999", "year": 1950, "youtube_id": "twin0000000"}
     write_tables(project.root, [*map(fictional_film, range(FILMS)), twin])
     too_few(names[1])
@@ -166,11 +147,11 @@ def test_folders_that_cannot_be_used_are_left_out_with_their_reasons(dataset_roo
 def test_images_without_a_usable_film_are_an_error(frames_root: Path, copy_of: Copy) -> None:
     project = copy_of(frames_root)
     for number in range(FILMS):
-        no_picture(folder_of(project, number))
+        no_picture(folder_of(project.root, number))
     with pytest.raises(TrailerError, match="all 30 films have a damaged picture"):
         built(project)
     for number in range(FILMS):
-        too_few(folder_of(project, number))
+        too_few(folder_of(project.root, number))
     with pytest.raises(TrailerError, match=r"15 frames of a film in it, \{'under 15 frames': 30\}: scrape first"):
         built(project)
     assert len(pd.read_csv(project.dataset / "left_out.csv")) == FILMS
@@ -242,11 +223,11 @@ def test_what_changed_alone_is_decoded_and_goes_to_the_end(
 ) -> None:
     project = copy_of(dataset_root)
     before = by_film(Dataset.open(project))
-    for path in folder_of(project, 9).glob("*.jpg"):
+    for path in folder_of(project.root, 9).glob("*.jpg"):
         path.touch()  # decoded, and found to be the same
-    Image.new("RGB", (64, 36), (255, 255, 255)).save(folder_of(project, 4) / "3.jpg")
-    add_sound(folder_of(project, 6))
-    (folder_of(project, 11) / SOUND).unlink()
+    Image.new("RGB", (64, 36), (255, 255, 255)).save(folder_of(project.root, 4) / "3.jpg")
+    add_sound(folder_of(project.root, 6))
+    (folder_of(project.root, 11) / SOUND).unlink()
     data = built(project)
     after = by_film(data)
     assert sorted(decoded) == [f"sound of {film_id(6)}", film_id(4), film_id(9)]
@@ -257,37 +238,25 @@ def test_what_changed_alone_is_decoded_and_goes_to_the_end(
     assert len(data.frames) == (FILMS + 1) * FRAMES == data.card["frames"] + FRAMES
 
 
-def stopped_at(number: int, monkeypatch: pytest.MonkeyPatch, project: Project) -> int:
-    """A build of `project` that Ctrl-C ends at the film `number`; the films that are in the index after it."""
-    load_film_frames = arrays.load_film_frames
+def test_a_build_that_is_stopped_leaves_the_dataset_as_it_was_and_is_resumed(
+    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
+) -> None:
+    project, load_film_frames = copy_of(dataset_root), arrays.load_film_frames
+    before, new = by_film(Dataset.open(project)), add_new_films(project.root)
 
     def interrupted(folder: Path, *rest: object) -> np.ndarray:
-        if folder_id(folder.name) == film_id(number):
+        if folder_id(folder.name) == new[5]:
             raise KeyboardInterrupt
         return load_film_frames(folder, *rest)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(builder, "load_film_frames", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            built(project)
+        built(project)
     assert not list(project.dataset.glob(".tmp-*"))
-    return len(read_index(project.dataset / "frames.jsonl"))
-
-
-def test_a_build_that_is_stopped_leaves_the_dataset_as_it_was_and_is_resumed(
-    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, decoded: list[str], tmp_path: Path
-) -> None:
-    project = copy_of(dataset_root)
-    before = by_film(Dataset.open(project))
-    add_new_films(project.root)
-    unbroken = Project(Path(shutil.copytree(project.root, tmp_path / "unbroken")))
-    done = stopped_at(FILMS + 5, monkeypatch, project)
+    done = len(read_index(project.dataset / "frames.jsonl"))
     assert done > FILMS and by_film(Dataset.open(project)) == before
-    decoded.clear()
     built(project)
-    assert len(decoded) == FILMS + 8 - done
-    built(unbroken)
-    assert content(project.root) == content(unbroken.root)
+    assert len(decoded) == FILMS + len(new) - done
 
 
 def test_a_dataset_of_the_version_before_sound_is_refused_and_its_frames_are_not_decoded_again(
@@ -313,7 +282,7 @@ def test_pictures_of_four_kinds_are_read_and_others_are_named(frames_root: Path,
     project = Project(Path(shutil.copytree(frames_root, tmp_path / "My Films ü (1)")))
     settings = project.images / "settings.json"
     settings.write_bytes(b"\xef\xbb\xbf" + settings.read_bytes().replace(b"\n", b"\r\n"))
-    mine, scraped, few = (folder_of(project, number) for number in (4, 5, 6))
+    mine, scraped, few = (folder_of(project.root, number) for number in (4, 5, 6))
     (mine / "film.json").unlink()
     for index, name in enumerate("0.JPG 1.jpeg 2.png 3.webp 4.jpg poster.jpg".split()):
         (mine / f"{index}.jpg").unlink()

@@ -9,13 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import FILMS, amount, fictional_film, write_tables
-from sounds import note_reads, with_dataset, with_sound
+from sounds import built, by_film, note_reads, with_dataset, with_sound
 
 from trailer_lib.catalog import trailer_keys
-from trailer_lib.dataset import SPLITS, Dataset, assign_folds, builder, fold_split, split_hash, split_of
+from trailer_lib.dataset import SPLITS, Dataset, assign_folds, fold_split, split_hash, split_of
 from trailer_lib.dataset import dataset as dataset_file
 from trailer_lib.dataset.arrays import ARRAYS, HEADER
 from trailer_lib.errors import TrailerError
@@ -34,17 +33,8 @@ def dataset_root(frames_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return with_dataset(with_sound(frames_root, folder / "films"), folder / "root")
 
 
-def built(project: Project, **chosen: object) -> Dataset:
-    return builder.build(project, project.settings("dataset", **chosen))
-
-
 def opened(root: Path) -> Dataset:
     return Dataset.open(Project(root))
-
-
-def by_film(data: Dataset) -> dict[str, tuple[bytes, bytes]]:
-    rows = data.films.imdb_id.items()
-    return {film: (data.film_frames(row).tobytes(), data.film_sound(row).tobytes()) for row, film in rows}
 
 
 def flip(path: Path, place: int, bit: int = 0) -> None:
@@ -121,6 +111,7 @@ def test_splits_and_folds_do_not_change_between_versions() -> None:
     splits = [split_of(film, DatasetSettings(val=0.3, test=0.3)) for film in films]
     assert splits == "val val val train val val test train test val".split()
     assert assign_folds(films, 5).tolist() == [3, 0, 3, 4, 1, 3, 0, 2, 4, 3]
+    assert assign_folds([films[9], "another", *films[:2]], 5).tolist()[::2] == [3, 3]  # other films move none
 
 
 def test_the_split_in_the_table_is_that_of_the_trailer(frames_root: Path, copy_of: Copy) -> None:
@@ -141,46 +132,18 @@ def test_the_split_hash_is_that_of_films_scores_and_splits_alone(dataset_root: P
     assert len({split_hash(table) for table in (films, moved, rated, films[1:])}) == 4
 
 
-def many(films: int, first: int = 0) -> pd.DataFrame:
-    """Films of which every 40th shares its trailer with the one before, and every 50th has none."""
-    numbers = np.arange(first, first + films)
-    shared = np.where(numbers % 40 == 1, numbers - 1, numbers)
-    trailers = [f"clip{number:07d}" if number % 50 else "" for number in shared]
-    return pd.DataFrame({"imdb_id": [f"tt{n:07d}" for n in numbers], "youtube_id": trailers, "url": ""})
-
-
-def test_no_trailer_is_in_two_splits_and_more_films_move_none() -> None:
-    films, more = many(2000), many(500, first=2960)
-
-    def places(table: pd.DataFrame) -> dict[str, list]:
-        keys = trailer_keys(table)
-        splits = {"split": [split_of(key, DatasetSettings()) for key in keys]}
-        return splits | {f"folds {repeat}": assign_folds(keys, 5, repeat).tolist() for repeat in range(3)}
-
-    before, after = places(films), places(pd.concat([more, films]))
-    for name, column in before.items():
-        assert after[name][len(more) :] == column, "adding films moved one"
-        shared = films[films.youtube_id != ""]
-        assert (pd.Series(column, films.index)[shared.index].groupby(shared.youtube_id).nunique() == 1).all()
-        assert len(set(column)) in (3, 5)
-
-
-def test_folds_are_of_about_one_size_and_others_in_each_repeat() -> None:
+def test_folds_are_of_about_one_size_others_in_each_repeat_and_each_tests_and_validates_once() -> None:
     keys = [f"film{number}" for number in range(5000)]
     first, second = assign_folds(keys, 5), assign_folds(keys, 5, repeat=1)
     assert first.dtype == np.int64 and np.bincount(first) == pytest.approx(1000, abs=120)
     assert (first == second).mean() == pytest.approx(0.2, abs=0.03)
     assert not np.array_equal(first, assign_folds(keys, 5, salt="another"))
+    columns = np.array([fold_split(first, 5, test_fold) for test_fold in range(5)])
+    assert ((columns == "test").sum(0) == 1).all() and ((columns == "val").sum(0) == 1).all()
+    assert ((columns == "train").sum(0) == 3).all()
+    assert (columns[4][first == 4] == "test").all() and (columns[4][first == 0] == "val").all()
     with pytest.raises(TrailerError, match="2 folds: at least 3"):
         assign_folds(keys, 2)
-
-
-def test_every_film_is_tested_and_validates_once() -> None:
-    fold = assign_folds([f"film{number}" for number in range(200)], 4)
-    columns = np.array([fold_split(fold, 4, test_fold) for test_fold in range(4)])
-    assert ((columns == "test").sum(0) == 1).all() and ((columns == "val").sum(0) == 1).all()
-    assert ((columns == "train").sum(0) == 2).all()
-    assert (columns[3][fold == 3] == "test").all() and (columns[3][fold == 0] == "val").all()
 
 
 def test_a_dataset_under_the_split_of_a_fold_keeps_its_films(dataset_root: Path) -> None:
@@ -215,6 +178,6 @@ def test_on_colab_a_dataset_on_drive_is_copied_once_to_the_machines_disk(
     opened = [Dataset.open(project) for _ in range(2)]
     assert all(Path(rows.filename).is_relative_to(disk) for data in opened for rows in (data.frames, data.sound))
     assert capsys.readouterr().out.count("copying the dataset from Drive") == 1
-    builder.build(project, project.settings("dataset", size=40))  # another dataset takes the place of the copy
+    built(project, size=40)  # another dataset takes the place of the copy
     assert Dataset.open(project).frames.shape[1] == 40 and len(list(disk.iterdir())) == 1
     assert Path(Dataset.open(Project(dataset_root)).frames.filename).is_relative_to(dataset_root)  # not on Drive

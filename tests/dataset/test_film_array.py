@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trailer_lib.dataset.arrays import HEADER, FilmArray, damaged_films, header, read_index
+from trailer_lib.dataset.arrays import FilmArray, damaged_films, read_index
 
 SHAPE = (8, 8, 3)
 
@@ -27,29 +27,19 @@ def opened(folder: Path) -> FilmArray:
     return FilmArray(folder, "frames", SHAPE, {entry.film: entry.source for entry in entries} | {"new": "print"})
 
 
-def places(array: FilmArray) -> dict[str, tuple[int, int]]:
-    return {film: (entry.first, entry.count) for film, entry in array.films.items()}
-
-
 def test_a_changed_film_is_appended_and_the_same_frames_are_written_where_they_were(tmp_path: Path) -> None:
     array = new_array(tmp_path, 3, 5)
     array.put("film0", "other", made(3, 7))
     array.put("film1", "other", made(5, 1))
     again = opened(tmp_path)
-    assert places(again) == places(array) == {"film0": (8, 3), "film1": (3, 5)}
     again.put("new", "print", made(2, 9))
     again.close()
     rows = np.load(tmp_path / "frames.npy")
     assert rows.shape == (13, 8, 8, 3) and rows[:, 0, 0, 0].tolist() == [0] * 3 + [1] * 5 + [7] * 3 + [9] * 2
     assert damaged_films(again.path, again.row, again.films.values()) == set()
-
-
-def test_unused_rows_at_the_end_are_cut_off(tmp_path: Path) -> None:
-    array = new_array(tmp_path, 3, 5)
-    array.put("film1", "print", made(0, 0))
-    array.close()
-    assert (tmp_path / "frames.npy").stat().st_size == HEADER + 3 * 192
-    assert np.array_equal(np.load(tmp_path / "frames.npy"), made(3, 0))
+    again.put("new", "print", made(0, 0))
+    again.close()
+    assert len(np.load(tmp_path / "frames.npy")) == 11  # unused rows at the end are cut off
 
 
 @pytest.mark.parametrize(("wanted", "left"), [({"film0": "print"}, 1), ({"film1": "print"}, 0), ({}, 0)])
@@ -61,23 +51,16 @@ def test_the_array_is_begun_anew_when_under_half_of_it_is_wanted(tmp_path: Path,
     assert (tmp_path / "dataset.json").exists() == (left > 0)
 
 
-@pytest.mark.parametrize("lost", [None, "frames.npy", "frames.jsonl"])
-def test_an_array_without_rows_is_resumed_and_one_without_its_file_or_index_is_begun_anew(
-    tmp_path: Path, lost: str | None
-) -> None:
-    FilmArray(tmp_path, "frames", SHAPE, {}).close()
-    assert np.load(tmp_path / "frames.npy", mmap_mode="r").shape == (0, *SHAPE)
-    (tmp_path / "dataset.json").touch()
-    opened(tmp_path).put("film0", "print", made(3, 1))  # killed before `close`
-    assert len(opened(tmp_path).films) == 1 and (tmp_path / "dataset.json").exists()
-    opened(tmp_path).close()
-    if lost:
-        (tmp_path / lost).unlink()
-    assert len(opened(tmp_path).films) == (not lost) == (tmp_path / "dataset.json").exists()
-
-
-def test_the_header_has_one_length() -> None:
-    assert len(header(0, *SHAPE)) == len(header(10**12, 1024, 1024, 3)) == len(header(10**12, 128, 128)) == HEADER
+def test_a_killed_build_is_resumed_and_an_array_without_its_file_or_index_is_begun_anew(tmp_path: Path) -> None:
+    for lost in (None, "frames.npy", "frames.jsonl"):
+        FilmArray(tmp_path, "frames", SHAPE, {}).close()
+        (tmp_path / "dataset.json").touch()
+        opened(tmp_path).put("film0", "print", made(3, 1))  # killed before `close`
+        assert len(opened(tmp_path).films) == 1 and (tmp_path / "dataset.json").exists()
+        opened(tmp_path).close()
+        if lost:
+            (tmp_path / lost).unlink()
+        assert len(opened(tmp_path).films) == (not lost) == (tmp_path / "dataset.json").exists()
 
 
 def test_a_torn_line_is_ignored_and_spoils_no_other(tmp_path: Path) -> None:

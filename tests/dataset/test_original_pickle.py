@@ -48,18 +48,8 @@ def test_the_pickle_is_the_originals_list_and_comes_back_equal(dataset_root: Pat
     data = import_pickle(project, project.dataset / "Dataset", project.settings("dataset"))
     assert {data.film_frames(row).tobytes(): data.films.score[row] for row in data.films.index} == expected
     assert data.card["source"] == "Dataset" and data.card["frames"] == 15 * FILMS
-
-
-def test_a_pickle_becomes_an_equal_dataset(tmp_path: Path) -> None:
-    rows = original()
-    data = import_pickle(Project(tmp_path), write(tmp_path / "Dataset", rows), SETTINGS)
-    assert len(data.films) == len(rows)
-    assert import_pickle(Project(tmp_path), tmp_path / "Dataset", SETTINGS).card == data.card
-    for row, film in data.films.iterrows():
-        channels, score = rows[int(film.title.removeprefix("film ")) - 1]
-        blue_first = data.film_frames(row)[..., ::-1].transpose(0, 3, 1, 2)
-        assert np.array_equal(blue_first.reshape(45, 16, 16), channels) and film.score == score[0]
-    assert Dataset.open(Project(tmp_path)).films.equals(data.films)
+    assert import_pickle(project, project.dataset / "Dataset", project.settings("dataset")).card == data.card
+    assert Dataset.open(project).films.equals(data.films)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -178,6 +168,7 @@ def bombs() -> dict[str, bytes]:
         "state for a class": b"cnumpy\nndarray\nN(K\x01K\x01t\x86b",
         "state for NumPy's function": b"cnumpy.core.numeric\n_frombuffer\n(K\x05K\x05K\x05K\x05tb",
         "state for NumPy's dtype": DTYPE % b"u1",
+        "state for a codec": b"c_codecs\nencode\n(K\x05K\x05tb",
         "10 MB of lists": b"]" * 10_000_000,
         "10 MB of memory": b"\x80\x04]" + b"\x94" * 10_000_000,
         "a memo bomb": b"\x80\x02]r\xff\xff\xff\x7f",

@@ -1,8 +1,5 @@
 """Which frames are dropped: by the informative rule black, blank, cards, repeats; by the original's dark and flat."""
 
-import weakref
-from collections.abc import Iterator
-
 import drawn
 import numpy as np
 import pytest
@@ -103,20 +100,6 @@ def test_filtering_crops_the_bars_off_all_frames_and_keeps_the_times() -> None:
         assert filter_frames(frames, rule)[0].pixels.shape == given.pixels.shape
 
 
-def test_one_picture_at_a_time_is_in_memory() -> None:
-    alive: list[weakref.ref] = []
-
-    def pictures() -> Iterator[np.ndarray]:
-        for seed in range(8):
-            picture = drawn.scene(seed)
-            alive.append(weakref.ref(picture))
-            yield picture
-            del picture
-            assert sum(reference() is not None for reference in alive) <= 1
-
-    assert len(drop_reasons(pictures(), "informative")) == 8
-
-
 ROWS = 20 / 180
 
 
@@ -153,3 +136,22 @@ def test_no_bars_where_a_fifth_of_the_frames_has_none_or_all_is_dark() -> None:
     lamp[80:110, 100:220] = 255
     for frames in ([*scenes(16, rows=20), *scenes(4)], [lamp] * 10, [np.zeros_like(lamp)] * 10, []):
         assert box_of(*frames, margin=0.004) == LetterboxBox()
+
+
+def test_the_trunk_is_torchvisions() -> None:
+    torch = pytest.importorskip("torch")
+    from torchvision.models import squeezenet1_1
+
+    trunk = squeezenet1_1().features[:8].eval()
+    stored = quality_filter._weights()
+    for name, parameter in trunk.named_parameters():
+        published = "0" + name[1:] if name.startswith("0.") else name
+        weight = torch.from_numpy(stored[published])
+        if parameter.ndim == 4:
+            weight = weight.reshape(*parameter.shape[2:], *parameter.shape[1::-1]).permute(3, 2, 0, 1)
+        parameter.data = weight.clone()
+    thumbnails = np.stack([quality_filter.thumbnail(drawn.scene(seed)) for seed in range(3)])
+    normal = torch.from_numpy((thumbnails - quality_filter.MEAN) / quality_filter.SD).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = trunk(normal).permute(0, 2, 3, 1).numpy()
+    assert quality_filter._trunk(thumbnails) == pytest.approx(expected, rel=1e-3, abs=1e-2)

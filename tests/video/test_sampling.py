@@ -52,20 +52,15 @@ def test_h264_in_avi_which_stores_no_times_gives_right_frames_or_none(tmp_path: 
         sample_frames(reordered, COUNT, 0, "key")
 
 
-def test_times_depend_on_seed_and_film_alone() -> None:
-    times = random_times(3, "tt1", 90.0, 100)
-    assert np.array_equal(times, random_times(3, "tt1", 90.0, 100))
+def test_times_depend_on_seed_and_film_alone_are_spread_evenly_and_contained_in_a_larger_sample() -> None:
+    times = random_times(3, "tt1", 0.04, 1000)
+    assert np.array_equal(times, random_times(3, "tt1", 0.04, 1000))
     for seed, key in ((4, "tt1"), (3, "tt2"), (3, ""), (0, "3/tt1")):
-        assert not np.array_equal(times, random_times(seed, key, 90.0, 100))
-
-
-def test_times_are_sorted_spread_over_the_film_and_contained_in_a_larger_sample() -> None:
-    times = random_times(0, "tt1", 0.04, 1000)
+        assert not np.array_equal(times, random_times(seed, key, 0.04, 1000))
     assert np.all(np.diff(times) >= 0) and np.all((times >= 0) & (times < 0.04))
     counts, _ = np.histogram(times, bins=10, range=(0, 0.04))
     assert counts.min() > 50  # 100 are expected in each tenth; 50 is more than five standard deviations below
-    few, many = (random_times(3, "tt0000001", 60.0, count) for count in (100, 300))
-    assert set(few) < set(many) and len(set(many)) == 300
+    assert set(random_times(3, "tt1", 0.04, 100)) < set(times)
 
 
 @pytest.fixture
@@ -96,17 +91,11 @@ def sampled(count: int = 100) -> sampling.FrameSample:
 @pytest.mark.parametrize("share, times", [(0.7, 1), (0.3, 2), (0.2, 3), (0.1, 3)])
 def test_more_frames_are_sampled_until_half_the_number_are_kept(film: Callable, share: float, times: int) -> None:
     requested, sample = film(share), sampled()
+    kept = sample.reasons.count(None)
     assert requested == [100, 200, 300][:times]
-    few = f"kept {sample.kept_frames} of 300 frames; asked for at least 50"
-    assert sample.remark == ("" if sample.kept_frames >= 50 else few) and (share > 0.1) == (sample.kept_frames >= 50)
+    few = f"kept {kept} of 300 frames; asked for at least 50"
+    assert sample.remark == ("" if kept >= 50 else few) and (share > 0.1) == (kept >= 50)
     assert len(sample.reasons) == len(sample.frames.seconds) == 100 * times
-
-
-def test_a_film_that_gives_no_frame_is_an_error_with_every_reason(film: Callable) -> None:
-    film(0.0)
-    with pytest.raises(sampling.NoInformativeFrames, match=r"film\.mp4: the filter kept none of 30 frames") as caught:
-        sampled(10)
-    assert caught.value.reasons == ["card"] * 30
 
 
 def test_a_video_of_few_frames_says_how_many(make_video: Callable, tmp_path: Path) -> None:
@@ -115,8 +104,9 @@ def test_a_video_of_few_frames_says_how_many(make_video: Callable, tmp_path: Pat
     assert sample.remark == "kept 3 of 60 frames, 3 of them different; asked for at least 10"
     assert sample.frames.duration == pytest.approx(3 / 12)  # of the video, whatever frames were drawn
     thumbnail = make_video(tmp_path / "thumbnail.mp4", [drawn.CARDS["title"]])
-    with pytest.raises(sampling.NoInformativeFrames, match="none of 60 frames, 1 of them different: all card"):
+    with pytest.raises(sampling.NoInformativeFrames, match=r"none of 60 frames, 1 of them .*: all card") as found:
         sampling.sample_informative(thumbnail, "key", ScrapeSettings(count=20), 0)
+    assert found.value.reasons == ["card"] * 60
     with pytest.raises(TrailerError, match="height -5"):
         sampling.sample_informative(path, "key", ScrapeSettings(count=4), -5)
 

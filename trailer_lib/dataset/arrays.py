@@ -37,6 +37,10 @@ class Entry(NamedTuple):
     source: str
 
 
+def sha256(data: bytes | np.ndarray) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def evenly_spaced(available: int, count: int) -> np.ndarray:
     """`count` indices spread evenly over 0 .. available - 1, in order; some repeat when there are too few."""
     return ((np.arange(count) + 0.5) * available / count).astype(int)
@@ -66,7 +70,7 @@ def fingerprint(paths: Iterable[Path], *facts: object) -> str:
     """A hash of what a film's rows depend on: `facts`, and the names, sizes and times of its files."""
     stats = [(path.name, path.stat()) for path in paths]
     text = json.dumps([*facts, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256(text.encode())[:16]
 
 
 def header(*shape: int) -> bytes:
@@ -82,7 +86,7 @@ def damaged_films(path: Path, row: int, entries: Collection[Entry]) -> set[str]:
     def is_damaged(entry: Entry) -> bool:
         # Read, not mapped: the pages of a map would count as this process's memory.
         rows = np.fromfile(path, np.uint8, entry.count * row, offset=HEADER + entry.first * row)
-        return hashlib.sha256(rows).hexdigest() != entry.sha256
+        return sha256(rows) != entry.sha256
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         damaged = bar(pool.map(is_damaged, entries), total=len(entries), desc="checking", unit="film", delay=1)
@@ -122,7 +126,7 @@ class FilmArray:
         if not len(rows):
             self.films.pop(film, None)
             return
-        digest, before = hashlib.sha256(rows).hexdigest(), self.films.get(film)
+        digest, before = sha256(rows), self.films.get(film)
         same = before is not None and (before.count, before.sha256) == (len(rows), digest)
         entry = Entry(film, before.first if same else self.rows, len(rows), digest, source)
         with files.reporting_full_disk(self.path, lambda: rows.nbytes):

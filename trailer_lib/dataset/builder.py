@@ -14,8 +14,8 @@ import pandas as pd
 
 from trailer_lib import files
 from trailer_lib.catalog import COLUMNS, load, normal_title, trailer_keys
-from trailer_lib.dataset.arrays import ARRAYS, CARD, VERSION, FilmArray, fingerprint, load_film_frames
-from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, sha256, split_facts, split_of
+from trailer_lib.dataset.arrays import ARRAYS, CARD, VERSION, FilmArray, fingerprint, load_film_frames, sha256
+from trailer_lib.dataset.dataset import FILMS, PAGE, Dataset, card_hash, require_splits, split_facts, split_of
 from trailer_lib.errors import TrailerError
 from trailer_lib.progress import bar
 from trailer_lib.project import Project

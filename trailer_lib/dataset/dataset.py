@@ -1,6 +1,5 @@
 """The dataset of a project, opened and checked; which films train, validate and test."""
 
-import hashlib
 import json
 import math
 import shutil
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from trailer_lib import files
-from trailer_lib.dataset.arrays import ARRAYS, CARD, HEADER, Entry, damaged_films, evenly_spaced, header
+from trailer_lib.dataset.arrays import ARRAYS, CARD, HEADER, Entry, damaged_films, evenly_spaced, header, sha256
 from trailer_lib.errors import TrailerError
 from trailer_lib.project import COLAB_DRIVE, Project, on_colab
 from trailer_lib.settings import DatasetSettings
@@ -25,10 +24,6 @@ COLAB_DISK = Path("/content/trailer_dataset")
 FILMS, PAGE = "films.csv", "CARD.md"
 TEXTS = dict.fromkeys(["title", "youtube_id", "genres", "url", "file", "folder"], str)  # a film may be called "300"
 NUMBERS = {"runtime_minutes": [""], "votes": [""]}  # columns in which an empty cell is an unknown number
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def hash_position(text: str) -> float:

@@ -1,13 +1,13 @@
 """The original project's `Dataset` file, out and in: a pickled list of [uint8 array (45, H, W), score].
 
-The 45 channels are 15 frames of blue, green and red: it read its pictures with OpenCV. A pickle is a program that is
-not run: every call it asks for is recorded, and the arrays are made of the records.
+The 45 channels are 15 frames of blue, green and red: it read its pictures with OpenCV. A pickle is a program: none of
+NumPy's functions is called by it, only stand-ins that keep what an array is to be made of.
 """
 
-import hashlib
 import pickle
 import pickletools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from trailer_lib import files
-from trailer_lib.dataset.arrays import FilmArray, resize_frame
+from trailer_lib.dataset.arrays import FilmArray, resize_frame, sha256
 from trailer_lib.dataset.builder import finish, report_left_out
 from trailer_lib.dataset.dataset import Dataset, require_splits, split_of
 from trailer_lib.errors import TrailerError
@@ -39,29 +39,53 @@ def write_pickle(project: Project) -> Path:
     return path
 
 
-class Call:
-    """A call that a pickle asks for, and the state it sets on the result: recorded, not made."""
+class Dtype:
+    """A dtype as a pickle describes it. NumPy's own would take any state, also one that harms memory."""
 
-    def __init__(self, *arguments: Any) -> None:
-        if len(arguments) > 5:
-            raise ValueError("a call with many arguments")
-        self.arguments = arguments
+    def __init__(self, letters: Any, align: Any = False, copy: Any = True) -> None:
+        self.letters = letters
 
     def __setstate__(self, state: Any) -> None:
-        self.state = state
+        self.order = state[1]
 
 
-# The names that a pickled array needs; protocols 0 to 2 write bytes as text.
-NAMES = r"_codecs\.encode|numpy\.(ndarray|dtype)|numpy\._?core\.(multiarray|numeric)\.(_reconstruct|scalar|_frombuffer)"
-CALLS = {name: type(name, (Call,), {}) for name in re.findall(r"\w+", NAMES)}
+class Array:
+    """An array, or a number of NumPy's, as a pickle describes it."""
+
+    def __init__(self, data: Any = b"", dtype: Any = None, shape: Any = (), order: Any = "C", axes: Any = None) -> None:
+        self.data, self.dtype, self.shape, self.order, self.axes = data, dtype, shape, order, axes
+
+    def __setstate__(self, state: Any) -> None:
+        _, self.shape, self.dtype, fortran, self.data = state
+        self.order = "F" if fortran else "C"
+
+    def make(self) -> np.ndarray:
+        """The array itself; any error where it is not one of numbers."""
+        letters = self.dtype.order + self.dtype.letters
+        if not re.fullmatch(r"[<>=|][fiu][1248]", letters):
+            raise ValueError("an array that is not of numbers")
+        data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
+        array = np.frombuffer(data, letters).reshape(self.shape, order="C" if self.axes else self.order)
+        return array.transpose(self.axes) if self.axes else array
+
+
+# The names that a pickled array needs, by NumPy 1's modules, and what is called in their place.
+CALLS: dict[str, Callable] = {
+    "_codecs.encode": lambda text, coding: text,  # protocols 0 to 2 write bytes as text
+    "numpy.dtype": Dtype,
+    "numpy.ndarray": Array,
+    "numpy.core.multiarray._reconstruct": lambda kind, shape, letter: Array(),
+    "numpy.core.multiarray.scalar": lambda dtype, data: Array(data, dtype),
+    "numpy.core.numeric._frombuffer": Array,
+}
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Makes lists, tuples, numbers, texts, bytes and `Call`s; UnpicklingError for a name that arrays do not need."""
+    """Makes lists, tuples, numbers, texts, bytes, `Dtype`s and `Array`s; UnpicklingError for a name not in CALLS."""
 
-    def find_class(self, module: str, name: str) -> type[Call]:
-        if re.fullmatch(NAMES, f"{module}.{name}") and name in CALLS:
-            return CALLS[name]
+    def find_class(self, module: str, name: str) -> Callable:
+        if call := CALLS.get(f"{module}.{name}".replace("numpy._core.", "numpy.core.")):
+            return call
         raise pickle.UnpicklingError(f"the name {module[:40]}.{name[:40]}")
 
 
@@ -97,42 +121,22 @@ def _films(films: list, size: int) -> list[tuple[np.ndarray, float]]:
     """The films of a pickle of `size` bytes; ValueError when its arrays have more bytes than that."""
     read = []
     for channels, score in films:
-        channels, score = _array(channels), _array(score)
+        channels, score = channels.make(), np.array(score) if type(score) in (int, float) else score.make()
         size -= channels.nbytes + score.nbytes
         if channels.dtype != np.uint8 or channels.ndim != 3 or len(channels) % 3 or not channels.size or size < 0:
             raise ValueError(f"an array of {channels.dtype} {channels.shape}, expected uint8 (3 x frames, H, W)")
-        if score.size != 1 or score.dtype.kind not in "fiu" or not 1 <= score.item() <= 10:
+        if score.size != 1 or not 1 <= score.item() <= 10:
             raise ValueError("a score that is not a number from 1 to 10")
         frames = channels.reshape(-1, 3, *channels.shape[1:]).transpose(0, 2, 3, 1)[..., ::-1]
         read.append((frames, float(score.item())))
     return read
 
 
-def _array(value: Any) -> np.ndarray:
-    """The array that a `Call` would make, or an array of one number; any error for anything else."""
-    if type(value) in (int, float):
-        return np.array(value)
-    axes: list = []
-    if isinstance(value, CALLS["_reconstruct"]):
-        _, shape, dtype, fortran, data = value.state
-        order = "F" if fortran else "C"
-    elif isinstance(value, CALLS["_frombuffer"]):
-        data, dtype, shape, order, *axes = value.arguments
-    else:
-        (dtype, data), shape, order = value.arguments, (), "C"
-    number = dtype.state[1] + dtype.arguments[0]
-    if not re.fullmatch(r"[<>=|][fiu][1248]", number):
-        raise ValueError("an array that is not of numbers")
-    data = data.arguments[0].encode("latin1") if isinstance(data, Call) else data
-    array = np.frombuffer(data, number).reshape(shape, order="C" if axes else order)
-    return array.transpose(*axes) if axes else array
-
-
 def import_pickle(project: Project, path: Path, settings: DatasetSettings) -> Dataset:
     """Make dataset/ of the original's pickle instead of images/, and open it. A refused file changes nothing."""
     read = read_pickle(path)
     # It names no film: keys of their frames, like those of the catalogue's films without an IMDb id.
-    keys = ["own-" + hashlib.sha256(frames.tobytes()).hexdigest()[:10] for frames, _ in read]
+    keys = ["own-" + sha256(frames.tobytes())[:10] for frames, _ in read]
     films = pd.DataFrame({"imdb_id": keys, "score": [score for _, score in read]})
     titles, splits = [f"film {number + 1}" for number in films.index], [split_of(key, settings) for key in keys]
     films = films.assign(title=titles, split=splits, year=0, shared=False, joined_by="the original's pickle")

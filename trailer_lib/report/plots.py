@@ -68,7 +68,7 @@ def dropped_frames(folder: Path, count: int = 20) -> Figure:
     dropped = read_dropped(folder)
     chosen = [dropped[n] for n in evenly_spaced(len(dropped), min(count, len(dropped)))]
     title = f"{folder.name}: dropped {len(dropped)}, {len(chosen)} of them"
-    return contact_sheet([frame.pixels for frame in chosen], [frame.reason for frame in chosen], title)
+    return contact_sheet([picture for picture, _ in chosen], [reason for _, reason in chosen], title)
 
 
 def sound_picture(folder: Path) -> Figure:

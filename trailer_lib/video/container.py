@@ -4,7 +4,7 @@ import re
 import shlex
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -48,12 +48,9 @@ class Probe(NamedTuple):
     keyframes: list[int]
     pts_at: dict[int, int]  # byte of the file -> pts of the packet there, which a seek may change (fragmented mp4)
 
-    def group_by_keyframe(self, wanted: Iterable[int]) -> dict[int, list[int]]:
-        """The pts `wanted`, by the keyframe from which each of them is decoded."""
-        groups: dict[int, list[int]] = {}
-        for pts in wanted:
-            groups.setdefault(self.keyframes[max(bisect_right(self.keyframes, pts) - 1, 0)], []).append(pts)
-        return groups
+    def keyframe_of(self, pts: int) -> int:
+        """The keyframe from which the frame at `pts` is decoded."""
+        return self.keyframes[max(bisect_right(self.keyframes, pts) - 1, 0)]
 
 
 class OpenVideo(NamedTuple):
@@ -177,9 +174,6 @@ def _claimed_end(video: OpenVideo, start: float, end: float) -> float:
     stream, container = video.stream, video.container
     if stream.duration:
         return start + float(stream.duration * stream.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-    if tag:  # of a Matroska track; without it the file has the length of its longest track alone
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
     claimed = (container.duration or 0) / av.time_base
     enough = start + COMPLETE * (claimed - start)
     if end < enough:

@@ -1,6 +1,7 @@
 """Chosen pts of a video -> their pictures, as a player displays them, decoded by several threads."""
 
 import io
+import math
 import os
 import re
 from bisect import bisect_left, bisect_right
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import groupby
 
 import av
 import av.filter
@@ -123,55 +125,48 @@ def _light(transfer: int) -> np.ndarray:
     return (nits / 203).astype(np.float32)
 
 
-class _Pictures:
-    """The pictures of one call, in the order of `wanted`, filled in by several threads; `decoded` marks those done."""
-
-    def __init__(self, name: str, wanted: list[int], display: Display) -> None:
-        height, width, _ = display.shape
-        if len(wanted) * height * width * 3 > MAX_BYTES:
-            size = f"{len(wanted)} pictures of {width}x{height}"
-            raise VideoError(f"{name}: {size} take more than {MAX_BYTES} bytes: choose fewer or a smaller height")
-        self.rows = {pts: slice(bisect_left(wanted, pts), bisect_right(wanted, pts)) for pts in wanted}
-        self.pixels, self.decoded = np.empty((len(wanted), height, width, 3), np.uint8), np.zeros(len(wanted), bool)
-        self.display = display
-
-    def fill(self, frames: Iterable[av.VideoFrame]) -> None:
-        scaler = VideoReformatter()  # for all frames, as it keeps its tables; one a thread
-        for frame in frames:
-            rows = self.rows[frame.pts]
-            self.pixels[rows], self.decoded[rows] = self.display.picture(frame, scaler), True
-
-
 def decode_frames(
     video: OpenVideo, info: Probe, wanted: list[int], height: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 RGB [n, height, width, 3] of the frames at the sorted pts `wanted`, and bool [n]: False where damaged."""
-    stream, groups = video.stream, info.group_by_keyframe(wanted)
+    stream, groups = video.stream, [(key, list(group)) for key, group in groupby(wanted, info.keyframe_of)]
     threads = min(threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1, MAX_THREADS)
     # Together the decoders hold no more pixels than one does of a frame of MAX_PIXELS.
     decoders = max(1, min(threads, len(groups), MAX_PIXELS // max(1, info.width * info.height)))
     # FFmpeg's own threads wait for one another at every seek: they help where there is but one decoder.
     stream.thread_type, stream.codec_context.thread_count = "AUTO", threads if decoders == 1 else 1
-    first = next(_decode(video, info, info.group_by_keyframe([info.pts[0], *info.keyframes]).items()), None)
+    candidates = ((info.keyframe_of(pts), [pts]) for pts in (info.pts[0], *info.keyframes))
+    first = next(_decode(video, info, candidates), None)
     if first is None:
         raise VideoError(f"{video.path.name}: not one frame could be decoded: is the file damaged?")
-    pictures = _Pictures(video.path.name, wanted, Display(stream, first, height))
-    todo = iter(groups.items())  # shared by the threads; each takes the next group from it
+    display = Display(stream, first, height)
+    if len(wanted) * math.prod(display.shape) > MAX_BYTES:
+        size = f"{len(wanted)} pictures of {display.shape[1]}x{display.shape[0]}"
+        remedy = "choose fewer or a smaller height"
+        raise VideoError(f"{video.path.name}: {size} take more than {MAX_BYTES} bytes: {remedy}")
+    pixels, decoded = np.empty((len(wanted), *display.shape), np.uint8), np.zeros(len(wanted), bool)
+    todo = iter(groups)  # shared by the threads; each takes the next group from it
 
-    def decode_beside() -> None:
+    def fill(opened: OpenVideo) -> None:
+        scaler = VideoReformatter()  # for all frames, as it keeps its tables; one a thread
+        for frame in _decode(opened, info, todo):
+            rows = slice(bisect_left(wanted, frame.pts), bisect_right(wanted, frame.pts))
+            pixels[rows], decoded[rows] = display.picture(frame, scaler), True
+
+    def fill_beside() -> None:
         with open_video(video.path, stream.index) as other:
             other.stream.codec_context.thread_count = 1
-            pictures.fill(_decode(other, info, todo))
+            fill(other)
 
     with ThreadPoolExecutor(MAX_THREADS) as pool:
-        others = [pool.submit(decode_beside) for _ in range(decoders - 1)]
+        others = [pool.submit(fill_beside) for _ in range(decoders - 1)]
         try:
-            pictures.fill(_decode(video, info, todo))
+            fill(video)
         finally:
             list(todo)  # after an error or Ctrl-C the others begin no further group
     for other in others:
         other.result()
-    return pictures.pixels, pictures.decoded
+    return pixels, decoded
 
 
 def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]]]) -> Iterator[av.VideoFrame]:
@@ -180,15 +175,17 @@ def _decode(video: OpenVideo, info: Probe, groups: Iterable[tuple[int, list[int]
         missing = set(wanted)
         yield from _decode_group(video, info, keyframe, missing, skip=video.stream.codec_context.name == "h264")
         if missing:  # a stream that says little of its order can need more than its own group, in full
-            before = info.keyframes[max(bisect_left(info.keyframes, keyframe) - 1, 0)]
-            yield from _decode_group(video, info, before, missing, skip=False)
+            yield from _decode_group(video, info, info.keyframe_of(keyframe - 1), missing, skip=False)
 
 
 def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], skip: bool) -> Iterator[av.VideoFrame]:
     """The frames at the pts `missing`, which are removed from it; `skip` those that no other frame depends on."""
     codec, unsent, last = video.stream.codec_context, set(missing), max(missing)
-    try:
-        _seek(video, start)
+    with suppress(av.FFmpegError):
+        try:
+            video.container.seek(start, stream=video.stream, backward=True)
+        except av.FFmpegError:  # the container's index has no keyframe before it
+            video.container.seek(0, stream=video.stream, any_frame=True)
         for packet in video.container.demux(video.stream):
             packet.pts = info.pts_at.get(packet.pos, packet.pts)
             # In H.264 a picture that is no reference changes no other. A packet without a time may be a second field.
@@ -202,12 +199,3 @@ def _decode_group(video: OpenVideo, info: Probe, start: int, missing: set[int], 
                     yield frame
             if done:
                 return
-    except av.FFmpegError:
-        return
-
-
-def _seek(video: OpenVideo, keyframe: int) -> None:
-    try:
-        video.container.seek(keyframe, stream=video.stream, backward=True)
-    except av.FFmpegError:  # the container's index has no keyframe before it
-        video.container.seek(0, stream=video.stream, any_frame=True)

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,14 +19,6 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 QUALITY = 90  # of the JPEGs: no visible loss, a quarter of the size of 100
 STRIP_HEIGHT = 96  # a multiple of 16, so that neighbours in the strip share no JPEG block
 Image.MAX_IMAGE_PIXELS = 50_000_000  # pictures are other people's: no decompression bombs
-
-
-class DroppedFrame(NamedTuple):
-    """A small picture, uint8 [96, width, 3], of a frame that was dropped, its second and the reason."""
-
-    pixels: np.ndarray
-    seconds: float
-    reason: str
 
 
 def folder_name(imdb_id: str, title: str, year: int) -> str:
@@ -46,8 +38,7 @@ def save_frames(
     """Write the kept frames as 0.jpg, 1.jpg, ..., `facts` in film.json and the sound, if any: all or nothing."""
     kept = [index for index, reason in enumerate(reasons) if reason is None]
     dropped = [index for index, reason in enumerate(reasons) if reason is not None]
-    jpegs = [encoded(frames.pixels[index], "JPEG", quality=QUALITY) for index in kept]
-    content = {f"{number}.jpg": jpeg for number, jpeg in enumerate(jpegs)}
+    content = {f"{n}.jpg": encoded(frames.pixels[index], "JPEG", quality=QUALITY) for n, index in enumerate(kept)}
     if dropped:
         size = max(1, round(frames.pixels.shape[2] * STRIP_HEIGHT / frames.pixels.shape[1])), STRIP_HEIGHT
         thumbnails = [Image.fromarray(frames.pixels[index]).resize(size, Image.Resampling.BOX) for index in dropped]
@@ -91,11 +82,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def read_dropped(folder: Path) -> list[DroppedFrame]:
-    """The strip of dropped frames, cut up again; [] where none were dropped."""
+def read_dropped(folder: Path) -> list[tuple[np.ndarray, str]]:
+    """The dropped frames, uint8 [96, width, 3] and the reason of each: their strip, cut up again."""
     dropped = read_record(folder).get("dropped", [])
     pictures = np.split(read_picture(folder / STRIP), len(dropped)) if dropped else []
-    return [DroppedFrame(picture, *facts) for picture, facts in zip(pictures, dropped)]
+    return [(picture, reason) for picture, (_, reason) in zip(pictures, dropped)]
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -198,9 +198,15 @@ def card_features(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
 
 def _trunk(thumbnails: np.ndarray) -> np.ndarray:
     """uint8 [n, 45, 80, 3] -> float32 [n, 5, 9, 256]: the first convolution and four Fire modules."""
-    maps = _max_pool(_convolve((thumbnails - MEAN) / SD, "0", stride=2, padding=0))
-    maps = _max_pool(_fire(_fire(maps, "3"), "4"))  # torchvision's numbers of the layers
-    return _fire(_fire(maps, "6"), "7")
+    maps = _convolve(_windows((thumbnails - MEAN) / SD, stride=2, padding=(0, 0)), "0")
+    for modules in ("34", "67"):  # torchvision's numbers of the layers
+        # The maximum of each window, what sticks out included (ceil_mode); after a ReLU zeros change nothing.
+        maps = _windows(maps, stride=2, padding=(0, 1)).max((4, 5))
+        for name in modules:  # 1 x 1 to few channels, then 1 x 1 and 3 x 3 side by side to many
+            squeezed = _convolve(maps, f"{name}.squeeze")
+            sides = (squeezed, "1x1"), (_windows(squeezed, stride=1, padding=(1, 1)), "3x3")
+            maps = np.concatenate([_convolve(side, f"{name}.expand{size}") for side, size in sides], axis=3)
+    return maps
 
 
 @cache
@@ -209,31 +215,15 @@ def _weights() -> dict[str, np.ndarray]:
         return {name: stored[name].astype(np.float32) for name in stored.files}
 
 
-def _fire(maps: np.ndarray, name: str) -> np.ndarray:
-    """SqueezeNet's module: 1 x 1 to few channels, then 1 x 1 and 3 x 3 side by side to many."""
-    squeezed = _linear(maps, f"{name}.squeeze")
-    return np.concatenate([_linear(squeezed, f"{name}.expand1x1"), _convolve(squeezed, f"{name}.expand3x3")], axis=3)
+def _windows(maps: np.ndarray, stride: int, padding: tuple[int, int]) -> np.ndarray:
+    """[n, rows, columns, channels] -> [n, rows, columns, channels, 3, 3], around every `stride`th; padded by zeros."""
+    padded = np.pad(maps, [(0, 0), padding, padding, (0, 0)])
+    return sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
 
 
-def _linear(maps: np.ndarray, name: str) -> np.ndarray:
-    """A linear layer and its ReLU on the last axis: a 1 x 1 convolution."""
-    product = maps.reshape(-1, maps.shape[-1]) @ _weights()[f"{name}.weight"]
-    product += _weights()[f"{name}.bias"]
-    return np.maximum(product, 0, out=product).reshape(*maps.shape[:-1], -1)
-
-
-def _convolve(maps: np.ndarray, name: str, stride: int = 1, padding: int = 1) -> np.ndarray:
-    """A 3 x 3 convolution and its ReLU: a linear layer on the nine neighbours of every position, zeros outside."""
-    padded = np.pad(maps, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    count, height, width, channels = padded.shape
-    # With the channels in the row, a patch is three runs of 3 * channels numbers.
-    windows = sliding_window_view(padded.reshape(count, height, width * channels), (3, 3 * channels), axis=(1, 2))
-    windows = windows[:, ::stride, :: stride * channels]
-    return _linear(windows.reshape(*windows.shape[:3], -1), name)
-
-
-def _max_pool(maps: np.ndarray) -> np.ndarray:
-    """The maximum of 3 x 3, stride 2, what sticks out included (ceil_mode); after a ReLU zeros change nothing."""
-    padded = np.pad(maps, [(0, 0), (0, 1), (0, 1), (0, 0)])
-    rows = np.maximum(np.maximum(padded[:, :-2:2], padded[:, 1:-1:2]), padded[:, 2::2])
-    return np.maximum(np.maximum(rows[:, :, :-2:2], rows[:, :, 1:-1:2]), rows[:, :, 2::2])
+def _convolve(inputs: np.ndarray, name: str) -> np.ndarray:
+    """A convolution, 1 x 1 of maps or 3 x 3 of their `_windows`, and its ReLU: float32 [n, rows, columns, channels]."""
+    channels, *size = inputs.shape[3:]
+    weight = _weights()[f"{name}.weight"].reshape(*size, channels, -1)
+    axes = ([4, 5, 3], [0, 1, 2]) if size else 1
+    return np.maximum(np.tensordot(inputs, weight, axes) + _weights()[f"{name}.bias"], 0)

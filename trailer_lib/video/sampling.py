@@ -29,27 +29,11 @@ class NoInformativeFrames(TrailerError):
 
 
 class FrameSample(NamedTuple):
-    """Sampled frames in the film's order, for each one None (kept) or why it is dropped, and how many were wanted."""
+    """Sampled frames in the film's order, for each one None (kept) or why it is dropped; what is missing, or ''."""
 
     frames: Frames
     reasons: list[str | None]
-    wanted: int
-
-    @property
-    def kept_frames(self) -> int:
-        return self.reasons.count(None)
-
-    @property
-    def size(self) -> str:
-        """'300 frames', or '300 frames, 24 of them different' of a video with so few."""
-        different, count = len(np.unique(self.frames.seconds)), len(self.reasons)
-        return f"{count} frames" + f", {different} of them different" * (different < count)
-
-    @property
-    def remark(self) -> str:
-        """What is missing: too few informative frames, damaged frames; '' if nothing is."""
-        few = f"kept {self.kept_frames} of {self.size}; asked for at least {self.wanted}"
-        return "; ".join(filter(None, [few if self.kept_frames < self.wanted else "", self.frames.note]))
+    remark: str
 
 
 def random_times(seed: int, key: str, duration: float, count: int) -> np.ndarray:
@@ -80,16 +64,18 @@ def sample_informative(path: Path, key: str, settings: ScrapeSettings, height: i
         raise TrailerError(f"height {height}: give a number of lines, or 0 to keep them all")
     wanted = max(1, round(ENOUGH * settings.count))
     for factor in OVERSAMPLING:
-        frames = sample_frames(path, factor * settings.count, settings.seed, key, height, threads)
-        sample = FrameSample(*filter_frames(frames, settings.filter), wanted)
-        if sample.kept_frames >= wanted:
-            break
-    if not sample.kept_frames:
-        counts = Counter(sample.reasons)
+        sampled = sample_frames(path, factor * settings.count, settings.seed, key, height, threads)
+        frames, reasons = filter_frames(sampled, settings.filter)
+        kept, count, different = reasons.count(None), len(reasons), len(np.unique(frames.seconds))
+        if kept >= wanted:
+            return FrameSample(frames, reasons, frames.note)
+    size = f"{count} frames" + f", {different} of them different" * (different < count)
+    if not kept:
+        counts = Counter(reasons)
         dropped = [f"{number if len(counts) > 1 else 'all'} {reason}" for reason, number in counts.items()]
-        text = f"{path.name}: the filter kept none of {sample.size}: {', '.join(dropped)}"
-        raise NoInformativeFrames(text, sample.reasons)
-    return sample
+        raise NoInformativeFrames(f"{path.name}: the filter kept none of {size}: {', '.join(dropped)}", reasons)
+    few = f"kept {kept} of {size}; asked for at least {wanted}"
+    return FrameSample(frames, reasons, "; ".join(filter(None, [few, frames.note])))
 
 
 def memory_needed(settings: ScrapeSettings) -> int:

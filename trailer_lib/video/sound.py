@@ -4,13 +4,11 @@ import io
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cache
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
-import av.filter
 import numpy as np
 from PIL import Image
 
@@ -26,7 +24,6 @@ LONGEST = 3600.0  # seconds that are read
 DECIBELS = 96  # below a full-scale sine that are black; those of 16 bits
 SILENCE = round(255 * (1 - 80 / DECIBELS))  # brightest value, of -80 dB, up to which a sound is silent
 JITTER = 0.01  # seconds that a packet's time may be off: Matroska rounds to milliseconds
-BATCH = 64  # frames that are resampled in one go: each go takes longer than a frame
 BLOCK = 256  # columns that are computed at once
 # What Pillow raises for a damaged or hostile picture.
 PICTURE_ERRORS = OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError
@@ -90,38 +87,25 @@ def _decoded(packets: Iterable[av.Packet], counts: Counter[str]) -> Iterator[av.
 
 def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[tuple[float, int, np.ndarray]]:
     """Pieces of the sound: the second at which a run without a gap begins, place in it, int16 [n] mono at 16 kHz."""
-    graph, kind, begun, due, done = None, None, 0.0, 0.0, 0
-    for count, frame in enumerate(chain(frames, [None])):
-        new_kind = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
-        time = due if frame is None or frame.pts is None else frame.time
-        ends = new_kind != kind or abs(time - due) > JITTER
-        if graph and (ends or count % BATCH == 0):
-            for piece in _pull(graph, ends):
-                yield begun, done, piece
-                done += len(piece)
-        if frame and ends:
-            graph, kind, begun, due, done = _resampler(frame), new_kind, time, time, 0
-        if frame:
-            graph.push(frame)
-            due += frame.samples / frame.sample_rate
+    begun, due, kind = 0.0, 0.0, ()
 
+    def run_of(frame: av.AudioFrame) -> tuple:
+        """The second at which the run of a frame begins, and the kind of its samples."""
+        nonlocal begun, due, kind
+        now = frame.format.name, frame.layout.name, frame.sample_rate
+        time = due if frame.pts is None else frame.time
+        if now != kind or abs(time - due) > JITTER:
+            begun, due, kind = time, time, now
+        due += frame.samples / frame.sample_rate
+        return begun, kind
 
-def _resampler(like: av.AudioFrame) -> av.filter.Graph:
-    """To 16 kHz mono of 16 bits, by the second; several channels are mixed so that full scale stays full scale."""
-    graph = av.filter.Graph()
-    source = graph.add_abuffer(None, like.sample_rate, like.format.name, like.layout.name, None, "in", like.time_base)
-    mono = graph.add("aformat", f"sample_fmts=s16:sample_rates={RATE}:channel_layouts=mono")
-    graph.link_nodes(source, mono, graph.add("abuffersink")).configure()
-    graph.set_audio_frame_size(RATE)
-    return graph
-
-
-def _pull(graph: av.filter.Graph, ends: bool) -> Iterator[np.ndarray]:
-    if ends:
-        graph.push(None)
-    with suppress(BlockingIOError, EOFError):
-        while True:
-            yield graph.pull().to_ndarray()[0]
+    for (second, _), run in groupby(frames, run_of):
+        # Several channels are mixed so that full scale stays full scale; the last one is the number of samples a piece.
+        resampler, done = av.AudioResampler("s16", "mono", RATE, RATE), 0
+        for frame in chain(run, [None]):
+            for piece in resampler.resample(frame):
+                yield second, done, piece.to_ndarray()[0]
+                done += piece.samples
 
 
 def band_tops() -> np.ndarray:
