@@ -24,11 +24,10 @@ FILMS = pd.DataFrame(
 @pytest.mark.parametrize(("one", "other"), [
     ("The Matrix", "Matrix, The"), ("L'avventura", "Avventura, L'"), ("AMÉLIE", "Ame\u0301lie"),
     ("Bonnie & Clyde", "Bonnie and Clyde"), *((f"Ocean{mark}s Eleven", "Oceans Eleven") for mark in "'’´`‘"),
-    ("Star Wars: A New Hope", "Star Wars - A New Hope"), ("Mission_ Impossible", "Mission: Impossible"),
-    ("Rocky: Part II", "Rocky: Part 2"), ("Oldboy", "Old Boy"),
-    ("Łódź", "Lodz"), ("Đặng", "Dang"), ("Øye", "oye"), ("Ǿ", "O"), ("Garður", "Gardur"), ("Þór", "Thor"),
-    ("Kış", "Kis"), ("Straße", "Strasse"), ("Æon", "Aeon"), ("Cœur", "Coeur"), ("ΖΟΡΜΠΑΣ", "Ζορμπάς"),
-    ("パ", "ハ\u309a"), ("ﾊﾟ", "パ"), ("İstanbul", "istanbul"), ("I ❤️ You", "I ❤ You"), ("Straße™", "STRASSETM"),
+    ("Mission_ Impossible", "Mission: Impossible"), ("Rocky: Part II", "Rocky: Part 2"), ("Oldboy", "Old Boy"),
+    ("Łódź", "Lodz"), ("Đặng", "Dang"), ("Ǿ", "O"), ("Garður", "Gardur"), ("Þór", "Thor"), ("Kış", "Kis"),
+    ("Straße™", "STRASSETM"), ("Æon", "Aeon"), ("Cœur", "Coeur"), ("ΖΟΡΜΠΑΣ", "Ζορμπάς"), ("パ", "ハ\u309a"),
+    ("ﾊﾟ", "パ"), ("İstanbul", "istanbul"), ("I ❤️ You", "I ❤ You"),
 ])  # fmt: skip
 def test_spellings_of_one_title(one: str, other: str) -> None:
     assert title_key(one) == title_key(other)

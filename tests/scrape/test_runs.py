@@ -54,7 +54,7 @@ def scraped(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             state, reason = outcome(job)
             if state == "ok":
                 (project.images / folder_name(job.imdb_id, job.title, job.year)).mkdir(exist_ok=True)
-            return Entry(job.imdb_id, job.youtube_id, state, reason, reason and f"said: {reason}")
+            return Entry(job.imdb_id, job.youtube_id, state, reason, f"said: {reason}", trailer=job.trailer)
 
         monkeypatch.setattr(run, "scrape_film", scrape_film)
         scrape(project, films, ScrapeSettings(**({"pause": 0.0, "workers": 1, "attempts": 1} | chosen)), Inline())
@@ -186,9 +186,9 @@ def test_a_source_error_is_the_films_entry(project: Project, monkeypatch: pytest
 
 def test_the_bar_shows_outcomes(scraped: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = []
-    monkeypatch.setattr("tqdm.tqdm.set_postfix_str", lambda bar, text, refresh: texts.append(text))
+    monkeypatch.setattr("tqdm.tqdm.set_postfix", lambda bar, counts, refresh: texts.append(counts))
     scraped(mixed)
-    assert texts[-1] == "kept 30, network 10, private 10" and len(texts) == 50
+    assert texts[-1] == {"kept": 30, "network": 10, "private": 10} and len(texts) == 50
 
 
 def delay_of(

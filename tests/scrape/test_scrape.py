@@ -1,6 +1,5 @@
 """Real trailers through a scrape: what becomes of good and bad ones, of a second run, and of runs that are killed."""
 
-import json
 import os
 import shutil
 import signal
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import film_set as made
@@ -140,15 +140,6 @@ def with_sound(root: Path, imdb_id: str) -> None:
     ffmpeg(*source, "-c:v", "libx264", "-c:a", "aac", made.trailer_path(root, imdb_id))
 
 
-def without_word_of_sound(project: Project) -> None:
-    """The ledger and the records as earlier versions wrote them."""
-    lines = [json.loads(line) for line in (project.images / LEDGER).read_text().splitlines()]
-    old = [{name: value for name, value in line.items() if name != "sound"} for line in lines]
-    (project.images / LEDGER).write_text("".join(f"{json.dumps(line)}\n" for line in old))
-    for folder in ledger.film_folders(project).values():
-        files.write_json(folder / "film.json", {k: v for k, v in read_record(folder).items() if k != "sound"})
-
-
 def test_a_film_is_scraped_with_its_sound_and_one_without_says_so(project: Project) -> None:
     with_sound(project.root, made.MISSING)
     result = scrape(project, ALL, settings(filter="none")).set_index("imdb_id")
@@ -164,10 +155,10 @@ def test_a_film_is_scraped_with_its_sound_and_one_without_says_so(project: Proje
 
 
 def test_sound_is_added_to_films_that_were_scraped_without(project: Project) -> None:
-    without_word_of_sound(project)
-    assert status(project, ALL).sound.tolist() == [""] * len(ALL)
     with_sound(project.root, GOOD)
     frames, earlier = contents(folder_of(project, GOOD)), ledger.latest_entries(project.images / LEDGER)
+    for imdb_id in (GOOD, HOSTILE):
+        ledger.append_entry(project.images / LEDGER, replace(earlier[imdb_id], sound="later: network"))
     lines = len(ledger.read_ledger(project.images / LEDGER))
     assert here(project, sound=True) == dict(zip(ALL.imdb_id, status(project, ALL).status))
     latest = ledger.latest_entries(project.images / LEDGER)

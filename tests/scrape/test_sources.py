@@ -83,21 +83,16 @@ def test_a_link_gives_a_file_with_a_name_of_ours(site: Site, tmp_path: Path, mon
     assert fetch_trailer(VIDEO, "", ScrapeSettings(source="links"), tmp_path, tmp_path) == tmp_path / VIDEO
 
 
-@pytest.mark.parametrize(("answer", "kind", "permanent", "wait"), [
-    (status(429, Retry_After=77), "rate limit", False, 77), (file(b"too large"), "too large", True, 0),
-])  # fmt: skip
 def test_a_link_that_fails_has_its_kind_and_is_asked_once(
-    answer: Answer, kind: str, permanent: bool, wait: float,
     site: Site, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(sources, "SIZE_LIMIT", 6)
-    with pytest.raises(SourceError) as caught:
-        follow(site, tmp_path, answer)
-    assert (caught.value.kind, caught.value.permanent, caught.value.retry_after) == (kind, permanent, wait)
-    assert (len(site.requests), waits) == (1, [])  # the scrape decides on another attempt
-
-
-# pytube, and what can be done.
+    for answer, kind, wait in ((status(429, Retry_After=77), "rate limit", 77), (file(b"too large"), "too large", 0)):
+        site.requests.clear()
+        with pytest.raises(SourceError) as caught:
+            follow(site, tmp_path, answer)
+        assert (caught.value.kind, caught.value.retry_after) == (kind, wait)
+        assert (len(site.requests), waits) == (1, [])  # the scrape decides on another attempt
 
 
 def test_pytube_fails_in_one_line_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

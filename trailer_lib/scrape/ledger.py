@@ -35,7 +35,7 @@ class Entry:
     kept_frames: int = 0
     dropped_frames: dict[str, int] = field(default_factory=dict)  # by reason
     retry_after: float = 0.0  # seconds that the server asked to wait
-    trailer: str | None = None  # what failed: YouTube id, link, or file's name and size; "" for none, None: not known
+    trailer: str = ""  # what failed: YouTube id, link, or file's name and size; "" for none
     sound: str = ""  # "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where not asked for
 
 

@@ -136,8 +136,7 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
     for film, state, sound in zip(films.itertuples(), now.status, now.sound):
         facts = film.imdb_id, film.youtube_id, film.url, film.title, film.year
         job = Job(*facts, project, settings, str(videos.get(film.imdb_id, "")))
-        tried = latest[film.imdb_id].trailer if state == "failed" else None
-        another_trailer = tried is not None and job.trailer not in ("", tried)
+        another_trailer = state == "failed" and job.trailer not in ("", latest[film.imdb_id].trailer)
         if settings.sound:  # of those that have frames and no sound, unless their trailer has none for good
             if state == "ok" and job.trailer and (not sound or sound.startswith("later")):
                 jobs.append(replace(job, earlier=latest[film.imdb_id]))
@@ -164,8 +163,7 @@ def _run(project: Project, jobs: list[Job], submit: Submit, settings: ScrapeSett
             delay = retry_delay(job, entry)
             if delay is None:
                 outcomes[entry.reason or "kept"] += 1
-                counts = ", ".join(f"{outcome} {films}" for outcome, films in outcomes.most_common())
-                progress.set_postfix_str(counts, refresh=False)
+                progress.set_postfix(dict(outcomes.most_common()), refresh=False)
                 progress.update()
             else:
                 schedule.retry(replace(job, attempt=job.attempt + 1), delay)
