@@ -143,7 +143,7 @@ def safe_name(text: str, limit: int) -> str:
 
 def printable(text: object) -> str:
     """A text in which the bytes of file names that are not UTF-8 are written as \\xe9 and the like."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return str(text).encode(errors="backslashreplace").decode().replace(r"\udc", r"\x")
 
 
 def _cut(text: str, limit: int) -> str:

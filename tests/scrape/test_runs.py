@@ -177,11 +177,11 @@ def test_of_many_failures_ten_are_listed_and_a_file_has_all(project: Project, sc
 
 
 def test_a_source_error_is_the_films_entry(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = SourceError("rate limit", "HTTP Error 429 \udcff", False, retry_after=77.0)
+    error = SourceError("rate limit", "HTTP Error 429 \udcff\ud83d", False, retry_after=77.0)
     monkeypatch.setattr(sources, "fetch_trailer", Mock(side_effect=error))
     entry = run.scrape_film(Job(GOOD, "y", "", "Film", 1999, project, ScrapeSettings()))
     assert (entry.status, entry.reason, entry.retry_after) == ("later", "rate limit", 77.0)
-    assert entry.detail == "HTTP Error 429 \\xff"  # can be printed
+    assert entry.detail == "HTTP Error 429 \\xff\\ud83d"  # can be printed
 
 
 def test_the_bar_shows_outcomes(scraped: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
