@@ -91,8 +91,7 @@ def download(
             if error.kind not in TEMPORARY or failures == tries:
                 raise
             wait = max(error.retry_after, random.uniform(0.5, 1.0) * min(2.0**failures, 60.0))
-            if title:
-                print(f"{error}; trying again in {wait:.0f} s", file=sys.stderr)
+            print(f"{error}; trying again in {wait:.0f} s", file=sys.stderr)
             time.sleep(wait)
 
 

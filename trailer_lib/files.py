@@ -141,5 +141,10 @@ def safe_name(text: str, limit: int) -> str:
     return _cut(f"_{name}", limit) if RESERVED.fullmatch(name.partition(".")[0].rstrip()) else name
 
 
+def printable(text: object) -> str:
+    """A text in which the bytes of file names that are not UTF-8 are written as \\xe9 and the like."""
+    return str(text).encode(errors="backslashreplace").decode().replace(r"\udc", r"\x")
+
+
 def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore").rstrip(". ")

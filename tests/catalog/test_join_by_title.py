@@ -1,5 +1,6 @@
 """The join of the score table and the trailer list: which rows match, which are dropped, and why."""
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -57,11 +58,6 @@ def trailer(title: str = "Film (1999)", key: str = "-dQw4w9WgXc", number: str = 
 ])  # fmt: skip
 def test_two_spellings_of_a_title_match(tmp_path: Path, ours: str, theirs: str) -> None:
     assert joined(tmp_path, [film(ours)], [trailer(f"{theirs} (1999) ")]) == MATCHED
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [("Alien", "Aliens"), ("$", "?"), ("...", "Film ()")])
-def test_two_different_titles_do_not_match(tmp_path: Path, ours: str, theirs: str) -> None:
-    assert (METADATA, 2, MISSING) in reasons(tmp_path, [film(ours)], [trailer(f"{theirs} (1999)")])
 
 
 def test_a_first_name_goes_before_the_same_title_in_brackets(tmp_path: Path) -> None:
@@ -163,12 +159,15 @@ def test_every_row_of_both_tables_is_of_a_film_or_dropped_with_a_reason(tmp_path
     assert result.rows == {METADATA: 11, TRAILERS: 9}
     assert result.dropped.groupby("file").size().to_dict() == {METADATA: 8, TRAILERS: 6}  # and 3 films
     assert not result.dropped.duplicated(["file", "row"]).any()
-    assert result.reasons().values.tolist() == [
-        [TRAILERS, SEVERAL, 2], [TRAILERS, SECOND, 1], [TRAILERS, "no (year) at the end of the title", 1],
-        [TRAILERS, "no film of this title and year in movie_metadata.csv", 1], [TRAILERS, BAD_ID, 1],
-        [METADATA, SEVERAL, 4], [METADATA, MISSING, 1], [METADATA, "no year (a series?)", 1], [METADATA, DAMAGED, 1],
-        [METADATA, REPEATED, 1],
-    ]  # fmt: skip
+    reasons = Counter(zip(result.dropped.file, result.dropped.reason))
+    assert reasons == {
+        (TRAILERS, SEVERAL): 2, (TRAILERS, SECOND): 1, (TRAILERS, "no (year) at the end of the title"): 1,
+        (TRAILERS, "no film of this title and year in movie_metadata.csv"): 1, (TRAILERS, BAD_ID): 1,
+        (METADATA, SEVERAL): 4, (METADATA, MISSING): 1, (METADATA, "no year (a series?)"): 1, (METADATA, DAMAGED): 1,
+        (METADATA, REPEATED): 1,
+    }  # fmt: skip
+    assert [line.split() for line in result.summary().splitlines() if SEVERAL in line] == [
+        [TRAILERS, *SEVERAL.split(), "2"], [METADATA, *SEVERAL.split(), "4"]]  # fmt: skip
     assert result.films.joined_by.tolist() == ["title and year", "year off by one", "title and year"]
     assert result.films.shared.tolist() == [True, True, False]  # the YouTube id of "Film" is in other rows too
     assert result.dropped[result.dropped.row == 5].title.tolist() == ["Twin (1999)", "Bad"]

@@ -8,7 +8,6 @@ from concurrent.futures import BrokenExecutor, Future
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-from conftest import amount
 from pebble import ProcessExpired
 
 from trailer_lib.scrape import worker_pool
@@ -57,29 +56,22 @@ for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None
 for name in ("pthread_sigmask", "SIGKILL", "SIGHUP", "SIGALRM", "SIGUSR1"):
     delattr(signal, name)
-from importlib import import_module
 from pathlib import Path
 import film_set
 from trailer_lib import Project, scrape
 if __name__ == "__main__":
     import trailer_lib.__main__
-    for room in sys.argv[2:]:
-        room = import_module(f"trailer_lib.{room}")
-        assert [getattr(room, name) for name in room.__all__]
     root = Path(sys.argv[1])
     film_set.put_trailer(root, film_set.GOOD)
     print(scrape.scrape(Project(root), film_set.table(film_set.GOOD), film_set.settings(workers=1)).status[0])
 """
 
 
-def test_without_the_modules_of_posix_all_is_imported_and_a_scrape_runs(tmp_path: Path) -> None:
+def test_without_the_modules_of_posix_a_scrape_runs(tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(HIDDEN)
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), str(here.parent), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
-    rooms = ["catalog", "video", "scrape", "dataset"]
-    rooms += ["evaluation", "networks", "predict", "report", "training"][: amount(5, 0)]  # torch takes seconds
-    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path), *rooms]
-    environment = os.environ | {"PYTHONPATH": path}
+    command, environment = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)], os.environ | {"PYTHONPATH": path}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("\nok\n")

@@ -81,7 +81,7 @@ def test_what_fails_for_want_of_a_runtime_says_so(warning: str) -> None:
 
 @pytest.mark.skipif(find_spec("deno") is None, reason="deno has no wheel for this system")
 def test_yt_dlp_has_found_the_javascript_runtime_that_came_with_it() -> None:
-    with youtube.Downloader(youtube.options(Path("x"), 360, youtube.Log())) as downloader:
+    with youtube.Downloader(youtube.options(Path("x"), 360)) as downloader:
         runtime = downloader._js_runtimes["deno"].info
     assert runtime.supported and Path(runtime.path).is_relative_to(sys.prefix)
 
@@ -110,7 +110,7 @@ def chosen(*streams: dict, height: int = 360, longest: float = math.inf, sound: 
     It is that of the picture, or with `sound` of the sound alone.
     """
     facts = {"id": VIDEO, "title": "T", "extractor": "youtube", "extractor_key": "Youtube", "formats": [*streams]}
-    options = youtube.options(Path("x"), height, youtube.Log(), longest, sound_only=sound)
+    options = youtube.options(Path("x"), height, longest, sound_only=sound)
     options["format"] = options["format"] if sound else options["format"].partition(",")[0]
     with youtube.Downloader(options) as downloader:
         return downloader.process_ie_result(facts | info, download=False)["format_id"]
@@ -171,7 +171,7 @@ def test_what_is_live_is_left_for_later_and_what_is_too_long_is_refused() -> Non
 
 
 def test_only_youtube_is_read_and_no_program_runs() -> None:
-    options = youtube.options(Path("x"), 360, youtube.Log())
+    options = youtube.options(Path("x"), 360)
     with youtube.Downloader(options) as downloader:
         assert list(downloader._ies) == ["Youtube"]
         assert {"hls", "dash"} <= set(downloader.get_info_extractor("Youtube")._configuration_arg("skip"))

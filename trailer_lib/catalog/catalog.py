@@ -39,20 +39,17 @@ class Catalog:
     remarks: list[str]
     folder: Path
 
-    def reasons(self) -> pd.DataFrame:
-        """How many rows of each file were dropped for each reason; a row may have several."""
-        single = self.dropped.assign(reason=self.dropped.reason.str.split("; ")).explode("reason")
-        counts = single.groupby(["file", "reason"]).size().reset_index(name="rows")
-        return counts.sort_values(["file", "rows"], ascending=[True, False], ignore_index=True)
-
     def summary(self) -> str:
-        """What was read, how many films there are, and the table of reasons."""
+        """What was read, how many films there are, and how many rows of each file were dropped for each reason."""
         joined = ", ".join(f"{how}: {count}" for how, count in self.films.joined_by.value_counts().items())
         lines = [*(f"{name}: {rows} rows" for name, rows in self.rows.items()), *self.remarks]
-        lines.append(f"{len(self.films)} films with a score and a trailer (joined by {joined})")
-        lines.append(f"{self.films.shared.sum()} of them have a trailer that another row has too")
-        dropped = "no row dropped" if self.dropped.empty else self.reasons().to_string(index=False)
-        return "\n".join([*lines, f"scores from {self.scores_from}", dropped])
+        lines += [f"{len(self.films)} films with a score and a trailer (joined by {joined})"]
+        lines += [f"{self.films.shared.sum()} of them have a trailer that another row has too"]
+        single = self.dropped.assign(reason=self.dropped.reason.str.split("; ")).explode("reason")  # of several
+        counts = single.groupby(["file", "reason"]).size().reset_index(name="rows")
+        table = counts.sort_values(["file", "rows"], ascending=[True, False]).to_string(index=False)
+        lines += [f"scores from {self.scores_from}", table if len(counts) else "no row dropped"]
+        return "\n".join(lines)
 
     def shuffled(self, seed: int, count: int) -> pd.DataFrame:
         """`count` films in an order that depends on `seed` and the films' ids, not on the files'; all of them if 0."""
@@ -81,8 +78,8 @@ def load(project: Project, min_votes: int = 0, dropped_to: Path | None = None) -
     if dropped_to:
         catalog.save(dropped_to, dropped=True)
     if not draft.films:
-        counts = catalog.reasons().groupby("reason", sort=False).rows.sum().sort_values(ascending=False, kind="stable")
-        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.items())
+        counts = Counter(reason for reasons in dropped.reason for reason in reasons.split("; "))
+        reasons = "".join(f"; {reason}: {rows} rows" for reason, rows in counts.most_common())
         reasons += f"; all rows are in {dropped_to}" if dropped_to else ""
         raise TrailerError(f"{folder}: no film has both a score and a trailer (read {', '.join(draft.rows)}{reasons})")
     return catalog
@@ -106,19 +103,17 @@ def read_user_table(path: Path) -> Draft:
     draft.scores_from = (len(named) == 1 and max(named).isprintable() and max(named)) or dated_name(path)
     need_trailer = any(row[name] for row in table.rows for name in TRAILER)
     films = [_user_film(row, path.name, need_trailer) for row in table.rows]
-    pairs = {(film["own_id"], film["trailer"]) for film in films if not (film["imdb_id"] or film["faults"])}
-    namesakes = Counter(own for own, _ in pairs)
-    firsts: dict[Any, Row] = {}
+    unnumbered = {film["by_trailer"]: film["by_title"] for film in films if not (film["imdb_id"] or film["faults"])}
+    namesakes = Counter(unnumbered.values())
+    firsts: dict[str, Row] = {}
     for film in sorted(films, key=lambda film: not film["imdb_id"]):
-        imdb_id, own, faults = film["imdb_id"], (film["own_id"], film["trailer"]), film["faults"]
-        first = firsts.get(imdb_id or own)
-        if first and not faults:
+        imdb_id, own, faults = film["imdb_id"], film["by_trailer"], film["faults"]
+        if (first := firsts.get(imdb_id or own)) and not faults:
             faults.append(REPEATED if imdb_id or film["score"] == first["score"] else NAMESAKE)
         draft.trailers[film["trailer"]] += REPEATED not in faults
         firsts |= {} if faults else {imdb_id: film, own: film}
-        several = namesakes[film["own_id"]] > 1
-        key = imdb_id or own_id(film["title"], film["year"], film["trailer"] if several else "")
-        draft.films.append(film | {"imdb_id": key, "fault": "; ".join(faults)})
+        own = own if namesakes[film["by_title"]] > 1 else film["by_title"]
+        draft.films.append(film | {"imdb_id": imdb_id or own, "fault": "; ".join(faults)})
     draft.drop_films()
     return draft
 
@@ -129,9 +124,8 @@ def _user_film(row: Row, file: str, need_trailer: bool) -> Row:
     genres = "|".join(name.strip() for name in re.split(r"[,|]", row["genres"]))
     video, url = (row["youtube_id"] or row["url"], "") if YOUTUBE.match(row["url"]) else (row["youtube_id"], row["url"])
     imdb_id = IMDB_LINK.sub("", row["imdb_id"])
-    film = {name: row[name] for name in NEEDED + OPTIONAL} | {"title": title, "genres": genres, "imdb_id": imdb_id}
-    film |= {"youtube_id": video_id(video), "url": url, "trailer": video_id(video) or url or row["file"]}
-    film["sources"] = [(file, row["row"], title)]
+    film = row | {"title": title, "genres": genres, "imdb_id": imdb_id, "youtube_id": video_id(video), "url": url}
+    film |= {"sources": [(file, row["row"], title)], "trailer": film["youtube_id"] or url or row["file"]}
     faults = {
         **dict.fromkeys(read_facts(film), True),
         film["score_fault"]: film["score_fault"],
@@ -140,7 +134,8 @@ def _user_film(row: Row, file: str, need_trailer: bool) -> Row:
         "the url is no https link": url and not (HTTPS.fullmatch(url) and url.isprintable() and len(url) <= 2000),
         "neither youtube_id nor url nor file": not (video or url or row["file"] or (imdb_id and not need_trailer)),
     }
-    return film | {"own_id": own_id(title, film["year"]), "faults": [text for text, fault in faults.items() if fault]}
+    own = {"by_title": own_id(title, film["year"]), "by_trailer": own_id(title, film["year"], film["trailer"])}
+    return film | own | {"faults": [text for text, fault in faults.items() if fault]}
 
 
 def own_id(title: str, year: int | None, trailer: str = "") -> str:

@@ -134,7 +134,14 @@ def _join_by_title(trailers: list[Row], draft: Draft) -> None:
 
 def _join_by_id(trailers: list[Row], links: list[Row], draft: Draft, official: bool) -> None:
     """The films with a trailer, of the score table's `draft.films`, or all that the links have where `official`."""
-    linked, matched = _imdb_ids(links, draft), {}
+    linked, matched = {}, {}  # movieId -> IMDb id and source of its link; IMDb id -> its trailer
+    for row in links:
+        source = (LINKS, row["row"], f"movieId {row['movieId']}")
+        digits = re.fullmatch(r"(?:tt)?([0-9]{1,10})(?:\.0)?", row["imdbId"])
+        if row["movieId"] in linked or not digits:
+            draft.dropped.append((*source, "the movieId is in an earlier row" if digits else "no IMDb number"))
+        else:
+            linked[row["movieId"]] = f"tt{int(digits[1]):07d}", source
     for row in trailers:
         imdb_id, link = linked.get(row["movieId"], ("", None))
         faults = {BAD_ID: not row["youtubeId"], NO_LINK: not imdb_id, SECOND: imdb_id in matched}
@@ -151,16 +158,3 @@ def _join_by_id(trailers: list[Row], links: list[Row], draft: Draft, official: b
     fault = "" if official else f"no film of this IMDb id in {METADATA}"
     draft.films += [trailer | {"fault": fault} for trailer in matched.values()]
     draft.drop_films()
-
-
-def _imdb_ids(links: list[Row], draft: Draft) -> dict[str, tuple[str, tuple[str, int, str]]]:
-    """movieId -> its IMDb id, and the file, row and title of its link."""
-    linked = {}
-    for row in links:
-        source = (LINKS, row["row"], f"movieId {row['movieId']}")
-        digits = re.fullmatch(r"(?:tt)?([0-9]{1,10})(?:\.0)?", row["imdbId"])
-        if row["movieId"] in linked or not digits:
-            draft.dropped.append((*source, "the movieId is in an earlier row" if digits else "no IMDb number"))
-        else:
-            linked[row["movieId"]] = f"tt{int(digits[1]):07d}", source
-    return linked

@@ -61,18 +61,15 @@ def _check(packed: Path, table: OfficialTable) -> None:
     try:
         if table.url.endswith(".gz"):
             with gzip.open(packed) as source:
-                _copy(source, Path(os.devnull), table)
-            return
+                return _copy(source, Path(os.devnull), table)
         with files.atomic_path(packed) as temporary, zipfile.ZipFile(packed) as archive:
             # Wherever in the archive it is; the names in it are never used as paths.
-            names = [name for name in archive.namelist() if name.rpartition("/")[2] == table.name]
-            if len(names) != 1:
-                raise TrailerError(f"{table.url}: has {len(names)} files {table.name}, expected one")
-            with archive.open(names[0]) as source:
+            places = {name.rpartition("/")[2]: name for name in archive.namelist()}
+            with archive.open(places[table.name]) as source:
                 _copy(source, temporary, table)
             os.utime(temporary, (packed.stat().st_atime, packed.stat().st_mtime))
-    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise TrailerError(f"{table.url}: not a whole file ({error}): call again to fetch it anew") from error
+    except (*DAMAGE, zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+        raise TrailerError(f"{table.url}: no whole {table.name} ({error}): call again to fetch it anew") from error
 
 
 def _copy(source: IO[bytes], path: Path, table: OfficialTable) -> None:
@@ -107,7 +104,7 @@ def imdb_facts(folder: Path, wanted: set[str]) -> dict[str, Row]:
 
 
 def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
-    """IMDb id -> the cells of its first row, of the ids `wanted`; a row with too many cells is left out."""
+    """IMDb id -> the cells of its first row, of the ids `wanted`; a row with too many or too few cells is left out."""
     keys, rows = {imdb_id.encode() for imdb_id in wanted}, {}
     try:
         with open(path, "rb") as packed, gzip.open(packed) if packed.peek(2)[:2] == b"\x1f\x8b" else packed as file:
@@ -121,9 +118,9 @@ def _rows(path: Path, columns: list[str], wanted: set[str]) -> dict[str, Row]:
                     raise TrailerError(f"{path}: a line of over {LONGEST_LINE:,} bytes: fetch it again")
                 if line.partition(b"\t")[0] in keys:
                     cells = line.decode(errors="replace").rstrip("\r\n").split("\t")  # quotation marks are letters
-                    cells = ["" if cell == r"\N" else cell for cell in cells]
-                    if len(cells) <= len(heading):
-                        rows.setdefault(cells[0], dict.fromkeys(columns, "") | dict(zip(heading, cells)))
+                    if len(cells) == len(heading):
+                        row = {name: "" if cell == r"\N" else cell for name, cell in zip(heading, cells)}
+                        rows.setdefault(cells[0], row)
     except DAMAGE as error:
         raise TrailerError(f"{path}: damaged ({' '.join(str(error).split())}): fetch it again") from error
     return rows

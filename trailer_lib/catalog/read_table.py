@@ -57,7 +57,9 @@ def read_rows(path: Path, needed: list[str], optional: list[str] | None) -> Tabl
         raise TrailerError(f"{path}: empty: {expected}")
     separator, width, places = _read_heading(path, lines[0], marks, needed, optional)
     table, empty = Table(list(places), remark), dict.fromkeys([*places, *(optional or [])], "")
-    for number, first, cells in _records(lines[1:], separator, width):
+    for number, (first, cells) in enumerate(_records(lines[1:], separator, width), 2):
+        if not first.strip():
+            continue
         if isinstance(cells, str):
             table.dropped.append((path.name, number, first.strip()[:80], cells))
         else:
@@ -155,31 +157,26 @@ def _read_heading(path: Path, line: str, marks: str, needed: list[str], optional
     return mark, len(names), places
 
 
-def _records(lines: list[str], separator: str, width: int) -> Iterator[tuple[int, str, list[str] | str]]:
-    """The row number, first line and cells of each record, or its damage; empty lines have a number and are no rows."""
-    start, number = 0, 1
+def _records(lines: list[str], separator: str, width: int) -> Iterator[tuple[str, list[str] | str]]:
+    """The first line and the cells of each record, or its damage."""
+    start = 0
     while start < len(lines):
-        number += 1
         used, cells = _record(lines[start : start + LONGEST_CELL], separator, width)
         if "\0" in lines[start]:
             cells = "a NUL byte in the row"
         elif any(cells[width:]):
             cells = "more cells than the heading has"
-        if lines[start].strip():
-            yield number, lines[start], cells or "a quotation mark is not closed"
+        yield lines[start], cells or "a quotation mark is not closed"
         start += used
 
 
 def _record(lines: list[str], separator: str, width: int) -> tuple[int, list[str]]:
     """How many lines the first record spans, and its cells; no cells when a quotation mark is not closed."""
-    for used in range(1, len(lines) + 1):
-        text = "\n".join(lines[:used])
-        odd = text.count('"') % 2 == 1
+    odd = lines[0].count('"') % 2 == 1
+    reader = csv.reader((f"{line}\n" for line in lines) if odd else lines[:1], delimiter=separator, strict=odd)
+    with suppress(csv.Error):
+        cells, used = next(reader), reader.line_num
         # Lines that all look like rows are rows, which two stray quotation marks seem to join.
-        if used > 1 and (odd or all(line.count(separator) == width - 1 for line in lines[:used])):
-            continue
-        with suppress(csv.Error):
-            cells = next(csv.reader([text], delimiter=separator, strict=used > 1 or odd))
-            if used == 1 or len(cells) == width:
-                return used, cells
+        if used == 1 or (len(cells) == width and any(line.count(separator) != width - 1 for line in lines[:used])):
+            return used, cells
     return 1, []

@@ -13,6 +13,7 @@ from trailer_lib import download, files, video
 from trailer_lib.catalog import FILM_ID, LINK, youtube_id
 from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
+from trailer_lib.files import printable
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 from trailer_lib.video import BANDS, NoInformativeFrames, NoSound
 
@@ -214,11 +215,6 @@ def one_line(error: BaseException) -> str:
     """An error as one line of at most 300 characters."""
     text = str(error) if isinstance(error, TrailerError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:300]
-
-
-def printable(text: str) -> str:
-    """A text in which the bytes of file names that are not UTF-8 are written as \\xe9 and the like."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def film_id(trailer: str) -> str:

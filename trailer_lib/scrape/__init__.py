@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "ledger": ["LEDGER", "failures", "first_folder", "latest_entries", "sounds", "status", "summary"],
         "pool": ["Schedule", "worker_pool"],
         "run": ["scrape"],
-        "sources": ["VIDEO_SUFFIXES", "fetch_trailer"],
+        "sources": ["fetch_trailer"],
         "youtube": ["fetch_youtube", "read_cookies"],
     },
 )

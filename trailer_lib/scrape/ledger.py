@@ -18,7 +18,6 @@ from trailer_lib.scrape.sources import LISTED, REMEDIES
 from trailer_lib.video import SOUND, folder_id, picture_paths, read_record
 
 LEDGER, FAILURES = "ledger.jsonl", "failures.csv"
-RECORDED = {"detail": "remark", "bytes": "bytes", "sound": "sound"}  # field of an Entry: its name in film.json
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Entry:
     kept_frames: int = 0
     dropped_frames: dict[str, int] = field(default_factory=dict)  # by reason
     retry_after: float = 0.0  # seconds that the server asked to wait
-    trailer: str | None = None  # what failed: YouTube id, link, or file's name and size; "" for none, None: not known
+    trailer: str = ""  # what failed: YouTube id, link, or file's name and size; "" for none
     sound: str = ""  # "ok", why there is none ("silent"), "later: KIND" for a passing failure, "" where not asked for
 
 
@@ -80,8 +79,9 @@ def add_missing_entries(project: Project, films: pd.DataFrame) -> None:
         if imdb_id in imdb_ids and (imdb_id not in latest or latest[imdb_id].status != "ok"):
             record = read_record(folder)
             reasons = [None] * len(picture_paths(folder)) + [reason for _, reason in record.get("dropped", [])]
-            facts = {name: record[key] for name, key in RECORDED.items() if key in record} | frame_counts(reasons)
-            append_entry(project.images / LEDGER, Entry(imdb_id, record.get("youtube_id", ""), "ok", **facts))
+            facts = {name: record[name] for name in ("bytes", "sound") if name in record} | frame_counts(reasons)
+            entry = Entry(imdb_id, record.get("youtube_id", ""), "ok", detail=record.get("remark", ""), **facts)
+            append_entry(project.images / LEDGER, entry)
 
 
 def frame_counts(reasons: list[str | None]) -> dict[str, Any]:
@@ -94,11 +94,11 @@ def status(project: Project, films: pd.DataFrame) -> pd.DataFrame:
     """A row a film: the status "ok", "failed", "later" or "open" (not tried yet), its sound "ok" or why none."""
     latest, folders, rows = latest_entries(project.images / LEDGER), film_folders(project), []
     for film in films.itertuples():
-        entry = latest.get(film.imdb_id) or Entry(film.imdb_id, film.youtube_id, "open")
+        entry, folder = latest.get(film.imdb_id), folders.get(film.imdb_id)
         # The folder decides: a run may have been killed before it wrote the line, and a user may delete a folder.
-        state = "ok" if film.imdb_id in folders else "open" if entry.status == "ok" else entry.status
-        entry = entry if entry.status == state else Entry(film.imdb_id, film.youtube_id, state)
-        heard = state == "ok" and (folders[film.imdb_id] / SOUND).exists()
+        if entry is None or (entry.status == "ok") != bool(folder):
+            entry = Entry(film.imdb_id, film.youtube_id, "ok" if folder else "open")
+        heard = folder and (folder / SOUND).exists()
         rows.append(vars(entry) | {"title": film.title, "sound": "ok" if heard else entry.sound.removeprefix("ok")})
     return pd.DataFrame(rows, columns="imdb_id title status reason detail kept_frames seconds bytes sound".split())
 

@@ -13,25 +13,24 @@ from importlib.util import find_spec
 from itertools import count
 from multiprocessing import get_context, parent_process, resource_tracker
 from threading import TIMEOUT_MAX, Thread
-from typing import Generic, TypeVar
+from typing import Any
 
 from pebble import ProcessPool
 
-Job = TypeVar("Job")
-Submit = Callable[[Job], Future]
+Submit = Callable[[Any], Future]
 
 
-class Schedule(Generic[Job]):
+class Schedule:
     """Decides which job starts when. A slot runs one job at a time and pauses for `pause` seconds after it."""
 
-    def __init__(self, jobs: Iterable[Job], slots: int, pause: float) -> None:
+    def __init__(self, jobs: Iterable[Any], slots: int, pause: float) -> None:
         self.order, self.pause = count(), pause
         self.jobs = [(0.0, next(self.order), job) for job in jobs]  # a heap: from when a job may start, its order
         self.free_slots = [0.0] * slots  # a heap: from when each slot without a job may start one
 
-    def run(self, submit: Submit[Job]) -> Iterator[tuple[Job, Future]]:
+    def run(self, submit: Submit) -> Iterator[tuple[Any, Future]]:
         """Each job and its future when it has ended; then the caller may `retry` the job before the next step."""
-        running: dict[Future, Job] = {}
+        running = {}
         try:
             while running or self.jobs:
                 while self._next_start() <= time.monotonic():
@@ -48,7 +47,7 @@ class Schedule(Generic[Job]):
             for future in running:
                 future.cancel()
 
-    def retry(self, job: Job, delay: float) -> None:
+    def retry(self, job: Any, delay: float) -> None:
         """Start `job` again after `delay` seconds and after the jobs that were not started yet."""
         heappush(self.jobs, (time.monotonic() + delay, next(self.order), job))
 
@@ -58,7 +57,7 @@ class Schedule(Generic[Job]):
 
 
 @contextmanager
-def worker_pool(function: Callable[[Job], object], workers: int, memory: int, timeout: float) -> Iterator[Submit[Job]]:
+def worker_pool(function: Callable[[Any], object], workers: int, memory: int, timeout: float) -> Iterator[Submit]:
     """Yield a function that submits a job to one of `workers` processes, which call `function` with it.
 
     Each may allocate `memory` bytes (Linux only). A process that crashes, or takes over `timeout` seconds for a job, is
@@ -69,7 +68,7 @@ def worker_pool(function: Callable[[Job], object], workers: int, memory: int, ti
     if not limited:
         print("on this system the memory of worker processes is not limited", file=sys.stderr)
 
-    def submit(job: Job) -> Future:
+    def submit(job: Any) -> Future:
         if not (pools and pools[-1].active):  # pebble gives up a pool when an idle worker is killed
             pools.append(ProcessPool(workers, 0, _start_worker, [memory if limited else 0], get_context("spawn")))
         with _ctrl_c_blocked():  # by the workers, which the first job starts

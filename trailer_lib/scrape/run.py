@@ -1,8 +1,6 @@
 """A scrape: each trailer is downloaded, sampled, filtered, written and deleted, and the ledger says what came of it."""
 
-import json
 import random
-import shlex
 import time
 from collections import Counter
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -19,7 +17,7 @@ from pebble import ProcessExpired
 from trailer_lib import files, video
 from trailer_lib.download import Fetched
 from trailer_lib.errors import SourceError, Stopped, TrailerError
-from trailer_lib.progress import bar, in_notebook
+from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.scrape import ledger, sources
 from trailer_lib.scrape.ledger import LEDGER, Entry, append_entry, frame_counts, status
@@ -96,7 +94,7 @@ def _add_sound(job: Job, trailer: Fetched) -> Entry:
 
 def _entry(job: Job, state: str, reason: str, detail: object, **facts: Any) -> Entry:
     trailer = {} if state == "ok" else {"trailer": job.trailer}
-    return Entry(job.imdb_id, job.youtube_id, state, reason, sources.printable(detail), **trailer, **facts)
+    return Entry(job.imdb_id, job.youtube_id, state, reason, files.printable(detail), **trailer, **facts)
 
 
 def scrape(
@@ -114,16 +112,14 @@ def scrape(
         files.write_json(project.images / "settings.json", settings.as_dict())
         ledger.add_missing_entries(project, films)
         jobs = _open_jobs(project, films, settings)
-        workers = min(settings.workers, len(jobs))
-        pool = worker_pool(scrape_film, workers, memory_needed(settings), settings.timeout)
+        pool = worker_pool(scrape_film, min(settings.workers, len(jobs)), memory_needed(settings), settings.timeout)
         try:
             if jobs:
                 with nullcontext(partial(executor.submit, scrape_film)) if executor else pool as submit:
                     _run(project, jobs, submit, settings)
         except KeyboardInterrupt:
             done = (status(project, films).status == "ok").sum()
-            command = _resume_command(project, settings)
-            raise Stopped(f"stopped with {done} of {len(films)} films done; to resume: {command}") from None
+            raise Stopped(f"stopped with {done} of {len(films)} films done; run it again to resume") from None
         finally:
             if executor is None:  # what stopped workers left incomplete
                 files.remove_temporary(project.images)
@@ -140,21 +136,20 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
     for film, state, sound in zip(films.itertuples(), now.status, now.sound):
         facts = film.imdb_id, film.youtube_id, film.url, film.title, film.year
         job = Job(*facts, project, settings, str(videos.get(film.imdb_id, "")))
+        another_trailer = state == "failed" and job.trailer not in ("", latest[film.imdb_id].trailer)
         if settings.sound:  # of those that have frames and no sound, unless their trailer has none for good
             if state == "ok" and job.trailer and (not sound or sound.startswith("later")):
                 jobs.append(replace(job, earlier=latest[film.imdb_id]))
-            continue
-        tried = latest[film.imdb_id].trailer if state == "failed" else None
-        another_trailer = tried is not None and job.trailer not in ("", tried)
-        if state == "later" or another_trailer or (state == "open" and not settings.retry_failed):
-            jobs += [job] * bool(job.trailer)
-            if not job.trailer:  # which needs no worker and no pause
-                entry = _entry(job, "failed", "missing", sources.explain_missing(settings.source))
+        elif state == "later" or another_trailer or (state == "open" and not settings.retry_failed):
+            if job.trailer:
+                jobs.append(job)
+            else:  # which needs no worker and no pause
+                entry = _entry(job, "failed", "missing", sources.NO_TRAILER.format(settings.source))
                 append_entry(project.images / LEDGER, entry)
     return jobs
 
 
-def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: ScrapeSettings) -> None:
+def _run(project: Project, jobs: list[Job], submit: Submit, settings: ScrapeSettings) -> None:
     """Work on all jobs, write each attempt's line and show the progress; stop when a site refuses film after film."""
     # Nobody needs to be polite to a folder.
     schedule = Schedule(jobs, settings.workers, 0.0 if settings.source.startswith("folder:") else settings.pause)
@@ -168,16 +163,14 @@ def _run(project: Project, jobs: list[Job], submit: Submit[Job], settings: Scrap
             delay = retry_delay(job, entry)
             if delay is None:
                 outcomes[entry.reason or "kept"] += 1
-                counts = ", ".join(f"{outcome} {films}" for outcome, films in outcomes.most_common())
-                progress.set_postfix_str(counts, refresh=False)
+                progress.set_postfix(dict(outcomes.most_common()), refresh=False)
                 progress.update()
             else:
                 schedule.retry(replace(job, attempt=job.attempt + 1), delay)
             refused = [*refused, entry.imdb_id] if entry.reason in sources.STOPPING else []
             if len(set(refused)) == IN_A_ROW:
                 text = f"{entry.reason} at {IN_A_ROW} films in a row ({entry.detail[:100]}): stopped, nothing is lost"
-                remedy = f"{sources.REMEDIES[entry.reason]}; then: {_resume_command(project, settings)}"
-                raise TrailerError(f"{text}: {remedy}")
+                raise TrailerError(f"{text}: {sources.REMEDIES[entry.reason]}; then run it again")
 
 
 def _result(job: Job, future: Future) -> Entry:
@@ -211,12 +204,3 @@ def retry_delay(job: Job, entry: Entry) -> float | None:
     # Random by film and attempt, so that films that failed together do not return together.
     delay = least * random.Random(f"{job.imdb_id}/{job.attempt}").uniform(1, 1.5)
     return delay if delay <= LONGEST_WAIT else None
-
-
-def _resume_command(project: Project, settings: ScrapeSettings) -> str:
-    """The command that resumes a run of these settings; in a notebook, running the cell again does so too."""
-    usual = project.settings("scrape").as_dict().items()
-    changed = [item for item in settings.as_dict().items() if item not in usual]
-    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changed]
-    command = shlex.join(["python", "-m", "trailer_lib", "scrape", "--root", str(project.root), *words])
-    return f"run this cell again, or {command}" if in_notebook() else command

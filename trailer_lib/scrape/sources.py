@@ -16,7 +16,7 @@ from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import VIDEO_SUFFIXES, NoSound, is_video_name, probe, read_sound
 
 LISTED = 10  # films or files in a message; thousands would bury the rest
-OTHERS, LOST = "unmatched_videos.txt", "worker lost"
+OTHERS, LOST, NO_TRAILER = "unmatched_videos.txt", "worker lost", "no video of this film in {}"
 # The next film would meet these too: after some in a row the run stops.
 STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
 UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel
@@ -40,48 +40,32 @@ REMEDIES = {  # what a user can do; nothing about a private or deleted video
 def check_source(settings: ScrapeSettings, root: Path) -> None:
     """TrailerError unless the source is 'youtube', 'pytube', 'links' or 'folder:DIR' and the cookies are readable."""
     source = settings.source
-    if source not in SOURCES[:3] and not source.startswith("folder:"):
+    if source not in SOURCES and not source.startswith("folder:"):
         raise TrailerError(f"unknown source {source!r}: {suggestion(source, SOURCES)}")
-    folder = place_of(source.removeprefix("folder:"), root)
+    folder = root / Path(source.removeprefix("folder:")).expanduser()
     if source.startswith("folder:") and not folder.is_dir():
         raise TrailerError(f"{folder}: no such folder: correct the setting source")
     if settings.cookies and source == "youtube":
-        scrape.read_cookies(place_of(settings.cookies, root))
-
-
-def place_of(name: str, root: Path) -> Path:
-    """The file or folder that a setting names, from `root` unless it is absolute or begins with "~"."""
-    return root / Path(name).expanduser()
+        scrape.read_cookies(root / Path(settings.cookies).expanduser())
 
 
 def match_folder(project: Project, films: pd.DataFrame, source: str) -> dict[str, Path]:
     """IMDb id -> the film's video in the folder; prints what was matched by what, and the videos that match no film."""
-    folder = place_of(source.removeprefix("folder:"), project.root)
+    folder = project.root / Path(source.removeprefix("folder:")).expanduser()
     names = [path.name for path in folder.iterdir() if is_video_name(path.name) and path.is_file()]
     # Of two videos of a film, the one in the container that is easier to read: film.mkv made of film.wmv.
     names.sort(key=lambda name: (VIDEO_SUFFIXES.index(Path(name).suffix.lower()), name))
     matches = explain_files(names, films)
+    matched = dict(matches.values())
     how = ", ".join(f"{count} by {key}" for key, count in Counter(key for _, key in matches.values()).most_common())
     found = f"{len(matches)} of {len(films)} films have one ({how or 'none'})"
-    print(f"{printable(folder.name)}: {len(names)} videos; {found}")
-    others = [printable(name) for name in names if name not in dict(matches.values())]
+    print(f"{files.printable(folder.name)}: {len(names)} videos; {found}")
+    others = [files.printable(name) for name in names if name not in matched]
     if others:
         files.write_text(project.images / OTHERS, "\n".join(others))
         more = f", ... (all {len(others)} in images/{OTHERS})" if len(others) > LISTED else ""
         print(f"left out, as of none of these films: {', '.join(others[:LISTED])}{more}")
     return {imdb_id: folder / name for imdb_id, (name, _) in matches.items()}
-
-
-def printable(text: object) -> str:
-    """`text` with what is not UTF-8, as file names may be, in escapes."""
-    return str(text).encode(errors="backslashreplace").decode()
-
-
-def explain_missing(source: str) -> str:
-    """Why a film without a trailer has none."""
-    if source.startswith("folder:"):
-        return f"no video of this film in {source}"
-    return "the film has no YouTube id" + (" and no link" if source == "links" else "")
 
 
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Fetched:
@@ -90,10 +74,10 @@ def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Pat
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
         return Fetched(download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1))
     if settings.source.startswith("folder:") or not youtube_id:
-        raise SourceError("missing", explain_missing(settings.source), permanent=True)
+        raise SourceError("missing", NO_TRAILER.format(settings.source), permanent=True)
     if settings.source == "pytube":
         return _from_pytube(youtube_id, settings.height, scratch)
-    cookies = place_of(settings.cookies, root) if settings.cookies else None
+    cookies = root / Path(settings.cookies).expanduser() if settings.cookies else None
     return scrape.fetch_youtube(youtube_id, scratch, settings.height, cookies, sound_only=settings.sound)
 
 

@@ -48,20 +48,16 @@ COOKIE = re.compile(r"\s*|#(?!HttpOnly_).*|([^\t]*\t){4}(\d+(\.\d+)?)?\t[^\t]*\t
 ADVICE = r"[.;!]*\s+(Use --|It is recommended|please report this issue|\(caused by).*"  # for yt-dlp's command line
 
 
-class Log:
-    """yt-dlp's logger: keeps the warnings and prints nothing, so that no link or cookie ends in a log."""
+class Downloader(yt_dlp.YoutubeDL):
+    """A YoutubeDL that connects to HOSTS alone, and its own logger: no link or cookie is printed or ends in a log."""
 
     debug = info = error = lambda *_: None
 
-    def __init__(self) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         self.warnings: list[str] = []
         self.warning = self.warnings.append
-
-
-class Downloader(yt_dlp.YoutubeDL):
-    """A YoutubeDL that connects to HOSTS alone."""
-
-    retry_after = 0.0  # seconds, as the last refusal asked for
+        self.retry_after = 0.0  # seconds, as the last refusal asked for
+        super().__init__(options | {"logger": self})
 
     def urlopen(self, request: Any) -> Any:
         url = request if isinstance(request, str) else request.url
@@ -81,7 +77,7 @@ def fetch_youtube(
     sound_only: bool = False,
 ) -> Fetched:  # fmt: skip
     """Download a trailer's picture and its sound into `scratch`; SourceError when the picture is not available."""
-    log, error, paths = Log(), None, {}
+    error, paths = None, {}
 
     def note(state: dict[str, Any]) -> None:
         if state["status"] == "finished":
@@ -89,14 +85,14 @@ def fetch_youtube(
 
     # yt-dlp writes cookies back at the end: it gets a copy in memory, and the user's file stays as it is.
     jar = {"cookiefile": io.StringIO(read_cookies(cookies))} if cookies else {}
-    with Downloader(options(scratch, height, log, longest, sound_only) | jar) as downloader:
+    with Downloader(options(scratch, height, longest, sound_only) | jar) as downloader:
         downloader.add_progress_hook(note)
         try:
             downloader.extract_info(WATCH.format(youtube_id))
         except yt_dlp.utils.YoutubeDLError as caught:
             if (full := os.strerror(errno.ENOSPC)) in str(caught):
                 raise OSError(errno.ENOSPC, full, str(scratch)) from caught
-            error = failure(str(caught), log.warnings, downloader.retry_after)
+            error = failure(str(caught), downloader.warnings, downloader.retry_after)
         except SourceError as caught:
             error = caught
     video, sound = paths.get("video", paths.get("sound") if sound_only else None), paths.get("sound")
@@ -108,7 +104,7 @@ def fetch_youtube(
     return Fetched(video, sound, no_sound)
 
 
-def options(scratch: Path, height: int, log: Log, longest: float = math.inf, sound_only: bool = False) -> dict:
+def options(scratch: Path, height: int, longest: float = math.inf, sound_only: bool = False) -> dict:
     """yt-dlp's options: picture and sound as two files, nothing merged or converted, no program but for JavaScript."""
     codec, direct = "[vcodec~='^(avc1|h264|vp0?9|av0?1)']", "[protocol~='^https?$']"
     # Without sound if there is such a stream; else with it; last, a file of which nothing is known.
@@ -127,7 +123,7 @@ def options(scratch: Path, height: int, log: Log, longest: float = math.inf, sou
         "continuedl": False,  # the next call may choose another stream, whose bytes must not follow this one's
         # Both run YouTube's script without access to files or the network; bun and quickjs do not promise that.
         "js_runtimes": {"deno": {}, "node": {}},
-        "logger": log, "quiet": True, "noprogress": True, "color": "never", "cachedir": False,
+        "quiet": True, "noprogress": True, "color": "never", "cachedir": False,
         "retries": 3, "socket_timeout": 30, "sleep_interval_requests": 0.75,  # seconds; as in yt-dlp's polite preset
     }  # fmt: skip
 
