@@ -14,7 +14,8 @@ from network_helpers import Bomb, made_model, predict, random_frames
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.files import DiskFull
-from trailer_lib.networks import pretrained
+from trailer_lib.networks import regressor
+from trailer_lib.networks.backbone import Trunk
 from trailer_lib.networks.model_file import FORMAT, ModelFile, read_model
 
 
@@ -137,13 +138,13 @@ def test_a_tensor_that_claims_gigabytes_is_refused_and_lists_of_lists_are_read(c
 def test_a_network_larger_than_the_file_is_refused(
     content: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, devices = pretrained.Torchvision.trunk, []
+    whole, devices = regressor.untrained_trunk, []
 
-    def noted(library: pretrained.Torchvision, loaded: set) -> object:
+    def noted(backbone: str, loaded: set) -> Trunk:
         devices.append(torch.empty(0).device.type)
-        return whole(library, loaded)
+        return whole(backbone, loaded)
 
-    monkeypatch.setattr(pretrained.Torchvision, "trunk", noted)
+    monkeypatch.setattr(regressor, "untrained_trunk", noted)
     torch.save(content, tmp_path / "right.pt")
     read_model(tmp_path / "right.pt")
     assert devices == ["meta", "cpu"]

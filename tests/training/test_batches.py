@@ -7,7 +7,8 @@ import torch
 from trailer_lib.dataset.arrays import evenly_spaced
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, augmented_batch, film_loader, train_loader
+from trailer_lib.training import batches
+from trailer_lib.training.batches import EpochSampler, FilmBatches, augmented_batch, film_loader, train_loader
 
 
 def order(data: Dataset, split: str, epoch: int, seed: int = 0) -> list[int]:
@@ -29,8 +30,8 @@ def test_training_films_come_in_another_order_each_epoch(data: Dataset) -> None:
         assert [len(scores) for _, scores, *_ in train_loader(data, TrainSettings(batch=batch))] == [min(batch, 18)]
 
 
-def batches_of(data: Dataset, epoch: int = 0, place: Place | None = None, **chosen: object) -> list:
-    loader = train_loader(data, TrainSettings(**{"frames": 3, "batch": 4} | chosen), place or Place())
+def batches_of(data: Dataset, epoch: int = 0, **chosen: object) -> list:
+    loader = train_loader(data, TrainSettings(**{"frames": 3, "batch": 4} | chosen))
     loader.sampler.set_epoch(epoch)
     return list(loader)
 
@@ -60,9 +61,9 @@ def test_a_films_frames_do_not_depend_on_its_batch(data: Dataset) -> None:
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_processes_batches_together_are_those_of_one(films: int, batch: int, processes: int) -> None:
     def steps(count: int) -> list[list[set[int]]]:
-        settings, share, processes = TrainSettings(batch=batch), batch // count, []
+        share, processes = batch // count, []
         for rank in range(count):
-            sampler = EpochSampler(np.arange(films), settings, True, Place(rank, count), drop_last=True)
+            sampler = EpochSampler(np.arange(films), count, rank, drop_last=True)
             rows = [row for _, row in sampler]
             processes.append([set(rows[k : k + share]) for k in range(0, len(rows) - share + 1, share)])
         return processes
@@ -72,8 +73,12 @@ def test_the_processes_batches_together_are_those_of_one(films: int, batch: int,
     assert len(set.union(*together)) == films // batch * batch
 
 
-def test_no_film_is_lost_among_processes_when_one_batch_holds_them_all(data: Dataset) -> None:
-    seen = [by_film(batches_of(data, batch=64, place=Place(rank, 4))) for rank in range(4)]
+def test_no_film_is_lost_among_processes_when_one_batch_holds_them_all(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = iter(batches.Place(rank, 4) for rank in range(4))
+    monkeypatch.setattr(batches, "process_place", lambda: next(places))
+    seen = [by_film(batches_of(data, batch=64)) for _ in range(4)]
     assert set().union(*seen) == set(data.split("train").index)
     assert [len(films) for films in seen] == [5, 5, 5, 5]  # 18 films, two of them twice
 

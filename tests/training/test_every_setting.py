@@ -16,7 +16,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.networks import read_model
 from trailer_lib.project import Project
 from trailer_lib.settings import SCHEMES, TrainSettings
-from trailer_lib.training import module, run, sources
+from trailer_lib.training import module, run, scoring
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY
 
 SPEED = ("precision", "loader_workers")  # of speed alone: they may leave the result as it is
@@ -67,7 +67,7 @@ def outcome(project: Project, data: Dataset, folder: Path, **chosen: Any) -> str
     digest = hashlib.sha256((folder / HISTORY).read_bytes())
     for tensor in content(folder / BEST)["state_dict"].values():
         digest.update(tensor.numpy().tobytes())
-    digest.update(sources.predict_points(read_model(folder / BEST), data, "val", project.models / FEATURES).tobytes())
+    digest.update(scoring.predict_points(read_model(folder / BEST), data, "val", project.models / FEATURES).tobytes())
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from trailer_lib.dataset import Dataset
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import read_model
 from trailer_lib.project import Project
-from trailer_lib.training import BEST, comparison, sources
+from trailer_lib.training import BEST, comparison, frozen
 
 ALL = ["frames", "sound", "frames + sound", "metadata", "all"]
 
@@ -105,6 +105,6 @@ def test_the_sound_of_stacked_frames_goes_through_the_same_network(heard: Datase
 
     network = build("squeezenet1_1", 3, "channels", "none").eval()
     rows = heard.split("train").index.to_numpy()[:6]
-    features = sources.sound_features(network, heard, rows, tmp_path)
+    features = frozen.sound_features(network, heard, rows, tmp_path)
     silent = heard.films.sound_count[rows].to_numpy() == 0
     assert np.isnan(features[silent]).all() and np.isfinite(features[~silent]).all()

@@ -21,7 +21,7 @@ from trailer_lib.networks import regressor
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training import batches, module, scoring, sources
+from trailer_lib.training import batches, module, scoring
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import film_loader
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS, SETTINGS
@@ -108,7 +108,7 @@ def test_the_files_of_a_training_and_what_its_models_hold(trained_root: Path, tm
     data, model = Dataset.open(Project(trained_root)), read_model(trained_root / "models" / BEST)
     films, validation = data.split("val"), model.facts["validation"]
     assert validation["imdb_id"] == films.imdb_id.tolist() and validation["score"] == films.score.tolist()
-    points = sources.predict_points(model, data, "val", tmp_path)
+    points = scoring.predict_points(model, data, "val", tmp_path)
     assert validation["parts"]["frames"] == pytest.approx(points)
     results = json.loads((trained_root / "models" / RESULTS).read_text())
     assert list(results["metrics"]) == ["frames", "metadata", "all", "mean baseline", "genre only"]

@@ -1,10 +1,9 @@
-"""Features of a frozen backbone, computed once a frame and cached on disk, and the head that ridge regression fits."""
+"""What a head gets of films: the backbone's features, while it is untrained cached on disk; a head fitted on them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,24 +15,22 @@ from trailer_lib.dataset import Dataset, evenly_spaced
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import FilmRegressor
 from trailer_lib.progress import bar
-from trailer_lib.training.batches import FilmBatches
+from trailer_lib.settings import TrainSettings
+from trailer_lib.training.batches import evaluation_films, film_loader
 
-MIN_FILMS = 10
+RIDGE_FILMS = 10  # at least, to fit a head on
 MIN_SCALE = 0.01  # of the features' root mean square sd; of less, another film may be a thousand sds away
 RIDGE_ALPHAS = np.logspace(0, 7, 29)
 BLOCK = 128  # pictures, or stacks of frames, whose features are one file
 PIXELS = 2**21  # that go through the backbone at once: 128 pictures of 128 x 128
 
 
-def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -> tuple[nn.Linear, dict[str, Any]]:
-    """A linear layer fitted to `features` float32 [films, n] and `target` [films], and facts about the fit.
+def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -> nn.Linear:
+    """A linear layer fitted to `features` float32 [films, n] and `target` [films].
 
     Ridge regression on standardised features; alpha by leave-one-out. `blocks`: the numbers of features that belong
     together; each block gets the same weight, so that a network's few early features count as much as its late ones.
     """
-    if len(features) < MIN_FILMS:
-        remedy = "scrape more, or set head='linear'"
-        raise TrailerError(f"head='ridge' needs at least {MIN_FILMS} train films, not {len(features)}: {remedy}")
     mean, scale = _standardisation(features, blocks)
     model = RidgeCV(alphas=RIDGE_ALPHAS).fit((features - mean) / scale, target)
     weight = model.coef_ / scale
@@ -41,7 +38,7 @@ def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight[None]))
         head.bias.fill_(float(model.intercept_ - weight @ mean))
-    return head, {"alpha": float(model.alpha_), "cv_mse": -float(model.best_score_)}
+    return head
 
 
 def _standardisation(features: np.ndarray, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -53,15 +50,15 @@ def _standardisation(features: np.ndarray, blocks: Sequence[int]) -> tuple[np.nd
     return features.mean(0, dtype=np.float64), np.concatenate(scale)
 
 
-def fit_head(network: FilmRegressor, data: Dataset, cache: Path) -> dict[str, Any]:
-    """Fit network.head on the backbone's features of the train films, and return facts about the fit."""
+def fit_head(network: FilmRegressor, data: Dataset, cache: Path) -> None:
+    """Put a head fitted on the backbone's features of the train films into the network."""
     films = data.split("train")
+    if len(films) < RIDGE_FILMS:
+        remedy = "scrape more, or set head='linear'"
+        raise TrailerError(f"head='ridge' needs at least {RIDGE_FILMS} train films, not {len(films)}: {remedy}")
     features = film_features(network, data, films.index.to_numpy(), cache)
-    network.to("cpu")
-    scores = films.score.to_numpy(np.float64)
-    target = (scores - scores.mean()) / (scores.std() or 1.0)
-    network.head, facts = fit_ridge(features, target, network.blocks)
-    return {"head": "ridge", "films": len(films), "features": features.shape[1], **facts}
+    target = (films.score - films.score.mean()) / films.score.std(ddof=0)
+    network.head = fit_ridge(features, target.to_numpy(), network.blocks)
 
 
 def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
@@ -77,20 +74,40 @@ def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache
     return np.stack([features[views[row]].mean((0, 1)) for row in bar(rows, desc="features")])
 
 
-def frozen_features(
-    network: FilmRegressor, data: Dataset, rows: Sequence[int], batches: dict[int, FilmBatches], cache: Path
-) -> Tensor:
-    """What the head sees of views of films, from cached features of frames seen one by one: float32 [views, films, n].
+def head_inputs(
+    network: FilmRegressor, data: Dataset, settings: TrainSettings, rows: Sequence[int], views: Iterable[int | None],
+    cache: Path | None,
+) -> Tensor:  # fmt: skip
+    """What the network's head gets of the films in `rows` of data.films: float32 [views, films, n], on its device.
 
-    `rows` of data.films; `batches`: view -> the films with its frames. The backbone must be as it was before training.
+    `views`: see evaluation_films. `cache`: the folder of the features of an untrained backbone, None for a trained one.
     """
-    features = Features(network, data.frames, np.arange(len(data.frames))[:, None], cache)
-    films = []
+    network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    device, inputs = network.mean.device, []
     with torch.inference_mode():
+        if cache is None or network.aggregate == "channels":  # whose stacks of frames are others for each view
+            for view in views:
+                batches = (frames.to(device) for frames, *_ in film_loader(data, settings, rows, view))
+                inputs.append(torch.cat([network.features(network.normalise(frames)) for frames in batches]))
+            return torch.stack(inputs)
+        features = Features(network, data.frames, np.arange(len(data.frames))[:, None], cache)
+        chosen = {view or 0: evaluation_films(data, settings, view) for view in views}
         for row in rows:
-            places = np.stack([view_films.places(view, row) for view, view_films in batches.items()])
-            films.append(network.joined(torch.from_numpy(features[places]).to(network.mean.device)))
-        return torch.stack(films, 1)
+            places = np.stack([films.places(view, row) for view, films in chosen.items()])
+            inputs.append(network.joined(torch.from_numpy(features[places]).to(device)))
+        return torch.stack(inputs, 1)
+
+
+def sound_features(network: FilmRegressor, data: Dataset, rows: Sequence[int], cache: Path) -> np.ndarray:
+    """The backbone's features of the sound of films, means over their clips: float32 [films, n]; nan without sound."""
+    stacked = network.frames if network.aggregate == "channels" else 1  # a clip stands for a frame, or for all of them
+    clips = np.repeat(np.arange(len(data.sound))[:, None], stacked, 1)
+    features = Features(network, data.sound[..., None], clips, cache)
+    films = np.full((len(rows), network.width), np.nan, np.float32)
+    for number, film in enumerate(data.films.loc[rows].itertuples()):
+        if film.sound_count:
+            films[number] = features[film.sound_first + np.arange(film.sound_count)].mean(0)
+    return films
 
 
 def disjoint_views(count: int, frames: int) -> np.ndarray:
@@ -100,7 +117,7 @@ def disjoint_views(count: int, frames: int) -> np.ndarray:
 
 
 class Features:
-    """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width(, 3)].
+    """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width, 3 or 1].
 
     They are stored in `cache` by blocks of pictures, in files named by a hash of the weights and the pixels; a block is
     computed when it is first needed.
@@ -120,8 +137,6 @@ class Features:
 
     def _block(self, number: int) -> np.ndarray:
         frames = self.frames[self.pictures[number * BLOCK : (number + 1) * BLOCK]]
-        if frames.ndim == 4:  # clips of sound: grey pictures
-            frames = np.repeat(frames[..., None], 3, -1)
         digest = hashlib.sha256(self.weights_hash)
         digest.update(np.ascontiguousarray(frames))
         path = self.cache / f"{digest.hexdigest()[:32]}.npy"
@@ -155,8 +170,8 @@ def _read_features(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def _compute_features(network: FilmRegressor, frames: np.ndarray) -> np.ndarray:
-    """uint8 [pictures, frames, height, width, 3] -> float32 [pictures, n]."""
-    pictures = torch.from_numpy(frames).permute(0, 1, 4, 2, 3)
+    """uint8 [pictures, frames, height, width, 3 or 1] -> float32 [pictures, n]."""
+    pictures = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).expand(-1, -1, 3, -1, -1)
     batch = max(1, PIXELS // (max(network.size, frames.shape[2]) * max(network.size, frames.shape[3])))
     with torch.inference_mode():
         parts = [network.unpooled(network.to_float(part.to(network.mean.device))) for part in pictures.split(batch)]
