@@ -72,15 +72,6 @@ def test_more_films_compute_only_what_is_new(aggregate: str, tmp_path: Path, com
     assert sum(computed) - before <= pictures - before + 15  # the last block was not full
 
 
-def test_a_run_that_was_stopped_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]) -> None:
-    blocks = [frozen._compute_features] * 3
-    with monkeypatch.context() as patch, pytest.raises(IndexError):
-        patch.setattr(frozen, "_compute_features", lambda *arguments: blocks.pop()(*arguments))
-        frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
-    frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
-    assert sum(computed) == sum(COUNTS)
-
-
 @pytest.mark.parametrize("change", ["nothing", "a weight", "a pixel", "the scale of pixels"])
 def test_what_changed_is_computed_again(tmp_path: Path, computed: list[int], change: str) -> None:
     network, data = network_of(), made_dataset()

@@ -64,18 +64,9 @@ def test_it_learns_films_whose_score_shows(dataset_root: Path, tmp_path: Path) -
     assert trained(project, tmp_path, lr=0.0, epochs=2).history.val_loss.nunique() == 1
 
 
-# What tests/training/test_every_setting.py does not train.
-CHOICES = [
-    {"precision": "bf16-mixed", "loader_workers": 1},
-    {"freeze": "backbone", "lr": 1e-5, "batch": 64, "aggregate": "attention"},
-]
-
-
-@pytest.mark.parametrize("chosen", CHOICES, ids=str)
-def test_every_choice_trains(dataset_root: Path, tmp_path: Path, chosen: dict) -> None:
-    run = trained(Project(dataset_root), tmp_path, **{"epochs": 2} | chosen)
-    assert np.isfinite(run.history.to_numpy()).all()
-    assert run.history.train_loss[0] != run.history.train_loss[1]
+def test_mixed_precision_and_workers_train(dataset_root: Path, tmp_path: Path) -> None:
+    run = trained(Project(dataset_root), tmp_path, epochs=2, precision="bf16-mixed", loader_workers=1)
+    assert np.isfinite(run.history.to_numpy()).all() and run.history.train_loss.nunique() == 2
     assert np.isfinite(run.validation.predictions.predicted).all()
 
 
@@ -133,12 +124,9 @@ def test_the_test_result_is_that_of_the_best_model_on_the_test_films(trained_roo
     assert metrics["nMSE"]["value"] == pytest.approx(nmse)
 
 
-# With one step an epoch only the val loss is affected.
-@pytest.mark.parametrize("chosen", [{"lr": 1e9}, {"lr": 1e30, "batch": 64, "epochs": 1}], ids=str)
-def test_a_loss_that_explodes_is_an_error_that_names_lr(dataset_root: Path, tmp_path: Path, chosen: dict) -> None:
-    with pytest.raises(TrailerError, match="lower lr") as caught:
-        trained(Project(dataset_root), tmp_path, optimizer="sgd", **chosen)
-    assert "\n" not in str(caught.value)
+def test_a_val_loss_that_explodes_is_an_error_that_names_lr(dataset_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrailerError, match="lower lr"):  # with one step an epoch only the val loss is affected
+        trained(Project(dataset_root), tmp_path, optimizer="sgd", lr=1e30, batch=64, epochs=1)
 
 
 @pytest.mark.parametrize("step, value", [(1, float("nan")), (amount(50, 5), float("inf"))])

@@ -36,7 +36,7 @@ class Fold(NamedTuple):
     repeat: int  # its number
     name: str  # of its folder
     data: Dataset  # with its split
-    levels: dict[str, Parts]  # what each level of metadata, fitted on its train films, says of the "val" and "test" ones
+    levels: dict[str, Parts]  # of metadata, fitted on the train films: their predictions of the "val" and "test" films
 
 
 def find_schemes(name: str) -> Path:
