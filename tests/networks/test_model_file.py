@@ -4,7 +4,6 @@ import pickle
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -13,10 +12,9 @@ from conftest import amount
 from network_helpers import Bomb, made_model, predict, random_frames
 
 from trailer_lib.errors import TrailerError
-from trailer_lib.files import DiskFull
 from trailer_lib.networks import regressor
 from trailer_lib.networks.backbone import Trunk
-from trailer_lib.networks.model_file import FORMAT, ModelFile, read_model
+from trailer_lib.networks.model_file import FORMAT, read_model
 
 
 @pytest.fixture(scope="module")
@@ -145,17 +143,3 @@ def test_a_network_larger_than_the_file_is_refused(
     torch.save(content, tmp_path / "huge.pt")
     assert "not the tensors of vit_h_14" in assert_refused(tmp_path / "huge.pt")
     assert devices == ["meta", "cpu", "meta"]
-
-
-def test_a_failed_save_leaves_the_previous_file(whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(value: object, file: IO[bytes]) -> None:
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    (tmp_path / "best_model.pt").write_bytes(whole)
-    model: ModelFile = read_model(tmp_path / "best_model.pt")
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(DiskFull, match=r"best_model\.pt: the disk is full: [\d,]{7,} bytes are needed"):
-        model.save(tmp_path / "best_model.pt")
-    assert (tmp_path / "best_model.pt").read_bytes() == whole
-    assert [path.name for path in tmp_path.iterdir()] == ["best_model.pt"]

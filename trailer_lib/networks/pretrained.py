@@ -164,14 +164,14 @@ def _tensors_and_pixels(content: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return backbone, dict(content["trailer_lib"]["settings"]).get("pixels", "")
 
 
-def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
-    """Load the weights. The trunk must be filled whole and fit; only what is `trunk.behind` may stay as it is.
+def fill(trunk: Trunk, weights: Weights, replaced: tuple[str, ...]) -> tuple[dict[str, Tensor], str]:
+    """Load the weights, and say what was loaded and what starts at random: also the layers that will be `replaced`.
 
-    Kernels of several stacked frames are summed over them, so that equal frames keep their response; returns them as
-    they were.
+    The trunk must be filled whole and fit; only what is `trunk.behind` may stay as it is. Kernels of several stacked
+    frames are summed over them, so that equal frames keep their response; returns them as they were, by name.
     """
     if not weights.state:
-        return {}
+        return {}, f"{weights.source}: every layer starts at random"
     names = [f"{layer}.weight" for layer in trunk.first]
     first = {name: weights.state[name].float() for name in names if name in weights.state}
     stacked = {name: kernel for name, kernel in first.items() if kernel.ndim == 4 and kernel.shape[1] in STACKED}
@@ -179,13 +179,15 @@ def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
     expected, children = trunk.network.state_dict(), dict(trunk.network.named_children())
     differ = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     differ += [name for name in state if name not in expected and name.split(".")[0] in children]
-    differ = [name for name in differ if not name.startswith(trunk.behind) and not name.endswith("num_batches_tracked")]
-    if differ:
-        wrong = f"{len(differ)} tensors do not fit, {differ[0]} first"
-        raise TrailerError(f"{weights.source}: {wrong}: another backbone's?")
+    differ = [name for name in differ if not name.endswith("num_batches_tracked")]
+    if wrong := [name for name in differ if not name.startswith(trunk.behind)]:
+        text = f"{len(wrong)} tensors do not fit, {wrong[0]} first"
+        raise TrailerError(f"{weights.source}: {text}: another backbone's?")
     fitting = {name: value for name, value in state.items() if name in expected and expected[name].shape == value.shape}
     load(trunk.network, fitting, strict=False)
-    return stacked
+    random = {*replaced, *(name.rpartition(".")[0] for name in differ if name in expected)}
+    loaded = sum(name.rpartition(".")[0] not in random for name in fitting)
+    return stacked, f"{weights.source}: {loaded} tensors loaded; at random: {', '.join([*sorted(random), 'head'])}"
 
 
 def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
@@ -193,14 +195,3 @@ def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
     versioned = OrderedDict(state)
     versioned._metadata = network.state_dict()._metadata
     network.load_state_dict(versioned, strict=strict)
-
-
-def loading_report(weights: Weights, network: nn.Module, replaced: tuple[str, ...]) -> str:
-    """What was loaded into a network without its last layer, and what starts at random: also the layers `replaced`."""
-    if not weights.state:
-        return f"{weights.source}: every layer starts at random"
-    names = [name for name in network.state_dict() if name.rpartition(".")[0] not in replaced]
-    missing = [name for name in names if name not in weights.state and not name.endswith("num_batches_tracked")]
-    layers = sorted({*replaced, *(name.rpartition(".")[0] for name in missing)})
-    loaded = sum(name in weights.state for name in names)
-    return f"{weights.source}: {loaded} tensors loaded; at random: {', '.join([*layers, 'head'])}"

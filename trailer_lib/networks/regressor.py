@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError, suggestion
 from trailer_lib.networks.backbone import Trunk, freeze_parts, stage_features, stage_widths, widen_stem
-from trailer_lib.networks.pretrained import Weights, download, fill, load, loading_report, read_weights, untrained_trunk
+from trailer_lib.networks.pretrained import Weights, download, fill, load, read_weights, untrained_trunk
 from trailer_lib.settings import TrainSettings
 
 AGGREGATIONS = ("channels", "mean", "attention")
@@ -116,9 +116,8 @@ def build(
     else:
         loaded = download(backbone) if weights == "DEFAULT" else read_weights(Path(weights), pixels)
     trunk = untrained_trunk(backbone, loaded.state)
-    stacked = fill(trunk, loaded)
     replaced = trunk.first if (aggregate, first_conv) == ("channels", "random") else ()
-    report = loading_report(loaded, trunk.network, replaced)
+    stacked, report = fill(trunk, loaded, replaced)
     if aggregate == "channels":
         widen_stem(trunk, frames, first_conv, stacked)
     kernels = trunk.network.state_dict()
