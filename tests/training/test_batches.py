@@ -101,14 +101,15 @@ def test_reordered_frames_are_the_same_ones_in_another_order(data: Dataset) -> N
     assert len({tuple(frames) for frames in shuffled}) > 5
 
 
-def test_a_split_is_seen_with_evenly_spaced_frames_or_a_random_view(data: Dataset) -> None:
-    settings = TrainSettings(frames=4)
-    batches = {view: by_film(film_loader(data, settings, data.split("test").index, view)) for view in (None, 0, 1)}
-    row = data.split("test").index[0]
-    even = data.film_frames(row)[evenly_spaced(data.films["count"][row], 4)].transpose(0, 3, 1, 2)
-    assert batches[None][row] == np.ascontiguousarray(even).tobytes()
-    assert len({batches[view][row] for view in batches}) == 3
-    assert by_film(film_loader(data, settings, data.split("test").index, 1)) == batches[1]
+def test_films_are_evaluated_by_evenly_spaced_frames_or_random_views(data: Dataset) -> None:
+    settings, rows = TrainSettings(frames=4), data.split("test").index
+    [even] = batches.film_views(data, settings, rows[:1], 1)[0]
+    assert (even == data.films["first"][rows[0]] + evenly_spaced(data.films["count"][rows[0]], 4)).all()
+    frames = data.frames[even].transpose(0, 3, 1, 2)
+    assert by_film(film_loader(data, settings, rows))[rows[0]] == np.ascontiguousarray(frames).tobytes()
+    views = batches.film_views(data, settings, rows, 3)[0].tolist()
+    assert len({*map(tuple, views)}) == 3
+    assert views[:2] == batches.film_views(data, settings, rows[:1], 2)[0].tolist()
 
 
 def test_the_batch_to_look_at_is_augmented_and_says_how_much(data: Dataset) -> None:

@@ -54,7 +54,7 @@ def test_disjoint_views_have_every_frame_once_and_are_spread_over_the_film() -> 
 @pytest.mark.parametrize("aggregate", AGGREGATIONS)
 def test_the_features_are_the_networks_own(aggregate: str, tmp_path: Path) -> None:
     network, data = network_of(aggregate).eval(), made_dataset()
-    features = frozen.film_features(network, data, np.arange(18), tmp_path)
+    features = frozen.film_features(network, data, tmp_path)
     for row in (0, 1, 5, 15):
         places = data.films["first"][row] + frozen.disjoint_views(data.films["count"][row], FRAMES)
         frames = torch.from_numpy(data.frames[places]).permute(0, 1, 4, 2, 3)
@@ -65,9 +65,9 @@ def test_the_features_are_the_networks_own(aggregate: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("aggregate", ["mean", "channels"])
 def test_more_films_compute_only_what_is_new(aggregate: str, tmp_path: Path, computed: list[int]) -> None:
-    frozen.film_features(network_of(aggregate), made_dataset(12), np.arange(12), tmp_path)
+    frozen.film_features(network_of(aggregate), made_dataset(12), tmp_path)
     before = sum(computed)
-    frozen.film_features(network_of(aggregate), made_dataset(), np.arange(18), tmp_path)
+    frozen.film_features(network_of(aggregate), made_dataset(), tmp_path)
     pictures = sum(COUNTS) if aggregate == "mean" else sum(max(1, count // FRAMES) for count in COUNTS)
     assert sum(computed) - before <= pictures - before + 15  # the last block was not full
 
@@ -75,24 +75,24 @@ def test_more_films_compute_only_what_is_new(aggregate: str, tmp_path: Path, com
 @pytest.mark.parametrize("change", ["nothing", "a weight", "a pixel", "the scale of pixels"])
 def test_what_changed_is_computed_again(tmp_path: Path, computed: list[int], change: str) -> None:
     network, data = network_of(), made_dataset()
-    first, before = frozen.film_features(network, data, np.arange(18), tmp_path), sum(computed)
+    first, before = frozen.film_features(network, data, tmp_path), sum(computed)
     if change == "a weight":
         next(network.backbone.parameters()).data[0, 0, 0, 0] += 1e-3
     elif change == "a pixel":
         data.frames[3, 0, 0, 0] ^= 1
     elif change != "nothing":
         network.pixels = "raw"
-    again = frozen.film_features(network, data, np.arange(18), tmp_path)
+    again = frozen.film_features(network, data, tmp_path)
     assert sum(computed) - before == {"nothing": 0, "a pixel": 16}.get(change, before) and before == sum(COUNTS)
     assert change != "nothing" or np.array_equal(first, again)
 
 
 @pytest.mark.parametrize("spoil", [b"", b"hello", None])
 def test_a_damaged_file_of_features_is_computed_again(spoil: bytes | None, tmp_path: Path, computed: list[int]) -> None:
-    first = frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
+    first = frozen.film_features(network_of(), made_dataset(), tmp_path)
     path, before = sorted(tmp_path.iterdir())[0], sum(computed)
     path.write_bytes(path.read_bytes()[:-9] if spoil is None else spoil)
-    again = frozen.film_features(network_of(), made_dataset(), np.arange(18), tmp_path)
+    again = frozen.film_features(network_of(), made_dataset(), tmp_path)
     assert sum(computed) > before and np.array_equal(first, again)
 
 

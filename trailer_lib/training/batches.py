@@ -142,16 +142,16 @@ def augmented_batch(data: Dataset, settings: TrainSettings) -> tuple[np.ndarray,
     return seen.to(torch.uint8).permute(0, 1, 3, 4, 2).numpy(), data.films.loc[rows.numpy()].assign(change=change)
 
 
-def evaluation_films(data: Dataset, settings: TrainSettings, view: int | None) -> FilmBatches:
-    """The films with evenly spaced frames, or with a random `view` of them, whose number is the epoch."""
-    return FilmBatches(data, settings.frames, None if view is None else settings.seed, other_frames=True)
-
-
-def film_loader(data: Dataset, settings: TrainSettings, rows: Sequence[int], view: int | None = None) -> DataLoader:
-    """The films in `rows` in batches like `train_loader`'s, in their order, with the frames of `evaluation_films`."""
+def film_loader(data: Dataset, settings: TrainSettings, rows: Sequence[int]) -> DataLoader:
+    """The films in `rows` in batches like `train_loader`'s, in their order, with evenly spaced frames."""
     sampler = EpochSampler(rows, num_replicas=1, rank=0, shuffle=False)
-    sampler.set_epoch(view or 0)
-    return _loader(evaluation_films(data, settings, view), sampler, settings)
+    return _loader(FilmBatches(data, settings.frames), sampler, settings)
+
+
+def film_views(data: Dataset, settings: TrainSettings, rows: Sequence[int], count: int) -> list[np.ndarray]:
+    """The frames by which each film is evaluated, int [count, frames] into data.frames: of 1 view evenly spaced."""
+    films = FilmBatches(data, settings.frames, None if count == 1 else settings.seed, other_frames=True)
+    return [np.stack([films.places(view, row) for view in range(count)]) for row in rows]
 
 
 def _loader(films: FilmBatches, sampler: EpochSampler, settings: TrainSettings) -> DataLoader:

@@ -186,7 +186,7 @@ def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws:
     torch.manual_seed(settings.seed)  # for random first weights
     network = new_module(project, data, settings).network
     train, val = data.split("train"), data.split("val")
-    features = film_features(network, data, [*train.index, *val.index], project.models / FEATURES)
+    features = film_features(network, data, project.models / FEATURES)[[*train.index, *val.index]]
     scores = np.concatenate([train.score, val.score])
     target = (scores - train.score.mean()) / train.score.std(ddof=0)
     rng, rows = np.random.default_rng(settings.seed), []

@@ -1,22 +1,20 @@
 """What a head gets of films: the backbone's features, while it is untrained cached on disk; a head fitted on them."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.linear_model import RidgeCV
-from torch import Tensor, nn
+from torch import nn
 
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, evenly_spaced
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import FilmRegressor
 from trailer_lib.progress import bar
-from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import evaluation_films, film_loader
 
 RIDGE_FILMS = 10  # at least, to fit a head on
 MIN_SCALE = 0.01  # of the features' root mean square sd; of less, another film may be a thousand sds away
@@ -56,46 +54,36 @@ def fit_head(network: FilmRegressor, data: Dataset, cache: Path) -> None:
     if len(films) < RIDGE_FILMS:
         remedy = "scrape more, or set head='linear'"
         raise TrailerError(f"head='ridge' needs at least {RIDGE_FILMS} train films, not {len(films)}: {remedy}")
-    features = film_features(network, data, films.index.to_numpy(), cache)
+    features = film_features(network, data, cache)[films.index]
     target = (films.score - films.score.mean()) / films.score.std(ddof=0)
     network.head = fit_ridge(features, target.to_numpy(), network.blocks)
 
 
-def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
-    """The features of the films in `rows` of data.films, means over views of all their frames: float32 [films, n]."""
+def film_features(network: FilmRegressor, data: Dataset, cache: Path) -> np.ndarray:
+    """The features of all films, means over disjoint views of their frames: float32 [films, n]."""
     films = data.films
     views = [first + disjoint_views(count, network.frames) for first, count in zip(films["first"], films["count"])]
-    if network.aggregate == "channels":
-        pictures = np.concatenate(views)  # a view is one picture of many channels
-        views = np.split(np.arange(len(pictures))[:, None], np.cumsum([len(view) for view in views])[:-1])
-    else:
-        pictures = np.arange(len(data.frames))[:, None]
-    features = Features(network, data.frames, pictures, cache)
-    return np.stack([features[views[row]].mean((0, 1)) for row in bar(rows, desc="features")])
+    inputs = bar(head_inputs(network, data, views, cache), desc="features", total=len(films))
+    return np.stack([film.mean(0) for film in inputs])
 
 
+@torch.inference_mode()
 def head_inputs(
-    network: FilmRegressor, data: Dataset, settings: TrainSettings, rows: Sequence[int], views: Iterable[int | None],
-    cache: Path | None,
-) -> Tensor:  # fmt: skip
-    """What the network's head gets of the films in `rows` of data.films: float32 [views, films, n], on its device.
+    network: FilmRegressor, data: Dataset, views: list[np.ndarray], cache: Path | None
+) -> Iterator[np.ndarray]:
+    """What the network's head gets of each film: float32 [views, n]; `views`: int [views, frames] into data.frames.
 
-    `views`: see evaluation_films. `cache`: the folder of the features of an untrained backbone, None for a trained one.
+    `cache`: the folder of the features of an untrained backbone; None: they are not stored.
     """
-    network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    device, inputs = network.mean.device, []
-    with torch.inference_mode():
-        if cache is None or network.aggregate == "channels":  # whose stacks of frames are others for each view
-            for view in views:
-                batches = (frames.to(device) for frames, *_ in film_loader(data, settings, rows, view))
-                inputs.append(torch.cat([network.features(network.normalise(frames)) for frames in batches]))
-            return torch.stack(inputs)
-        features = Features(network, data.frames, np.arange(len(data.frames))[:, None], cache)
-        chosen = {view or 0: evaluation_films(data, settings, view) for view in views}
-        for row in rows:
-            places = np.stack([films.places(view, row) for view, films in chosen.items()])
-            inputs.append(network.joined(torch.from_numpy(features[places]).to(device)))
-        return torch.stack(inputs, 1)
+    if network.aggregate == "channels":  # a view is one picture of many channels
+        pictures = np.concatenate(views)
+        places = np.split(np.arange(len(pictures))[:, None], np.cumsum([len(film) for film in views])[:-1])
+    else:
+        used = np.arange(len(data.frames)) if cache else np.unique(np.concatenate([film.ravel() for film in views]))
+        pictures, places = used[:, None], [np.searchsorted(used, film) for film in views]
+    features = Features(network, data.frames, pictures, cache)
+    for film in places:
+        yield network.joined(torch.from_numpy(features[film]).to(network.mean.device)).cpu().numpy()
 
 
 def sound_features(network: FilmRegressor, data: Dataset, rows: Sequence[int], cache: Path) -> np.ndarray:
@@ -119,14 +107,14 @@ def disjoint_views(count: int, frames: int) -> np.ndarray:
 class Features:
     """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width, 3 or 1].
 
-    They are stored in `cache` by blocks of pictures, in files named by a hash of the weights and the pixels; a block is
-    computed when it is first needed.
+    They are stored in `cache`, if there is one, by blocks of pictures, in files named by a hash of the weights and the
+    pixels; a block is computed when it is first needed.
     """
 
-    def __init__(self, network: FilmRegressor, frames: np.ndarray, pictures: np.ndarray, cache: Path) -> None:
+    def __init__(self, network: FilmRegressor, frames: np.ndarray, pictures: np.ndarray, cache: Path | None) -> None:
         self.network = network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.frames, self.pictures, self.cache = frames, pictures, cache
-        self.weights_hash = _weights_hash(network)
+        self.weights_hash = _weights_hash(network) if cache else b""
         self.block = lru_cache(maxsize=4)(self._block)
 
     def __getitem__(self, places: np.ndarray) -> np.ndarray:
@@ -137,6 +125,8 @@ class Features:
 
     def _block(self, number: int) -> np.ndarray:
         frames = self.frames[self.pictures[number * BLOCK : (number + 1) * BLOCK]]
+        if self.cache is None:
+            return _compute_features(self.network, frames)
         digest = hashlib.sha256(self.weights_hash)
         digest.update(np.ascontiguousarray(frames))
         path = self.cache / f"{digest.hexdigest()[:32]}.npy"

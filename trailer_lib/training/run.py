@@ -24,7 +24,7 @@ from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings, trains
 from trailer_lib.training import checkpoints
-from trailer_lib.training.batches import film_loader, process_place, train_loader
+from trailer_lib.training.batches import film_loader, film_views, process_place, train_loader
 from trailer_lib.training.checkpoints import FEATURES, LAST, LOG, RUNS, SETTINGS, OnEpoch
 from trailer_lib.training.frozen import fit_head, head_inputs
 from trailer_lib.training.module import TrailerModule
@@ -158,9 +158,10 @@ def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -
 def _loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
     """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
     films = data.split(split)
-    inputs = head_inputs(module.network, data, module.settings, films.index, [None], cache)
-    scores = torch.tensor(films.score.to_numpy(np.float32), device=inputs.device)
-    return float(module.loss(module.network.head(inputs).flatten(), module.standardised(scores)))
+    views = film_views(data, module.settings, films.index, 1)
+    inputs = torch.from_numpy(np.concatenate([*head_inputs(module.network, data, views, cache)]))
+    scores = module.standardised(torch.tensor(films.score.to_numpy(np.float32)))
+    return float(module.loss(module.network.head.cpu()(inputs).squeeze(1), scores))
 
 
 def _train_by_gradients(

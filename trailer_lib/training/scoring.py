@@ -1,6 +1,7 @@
 """What each source of a model predicts of a split's films, the scores of that, and the index of similar films."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from trailer_lib.dataset import Dataset, split_hash
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.project import Project
-from trailer_lib.training.batches import process_place
+from trailer_lib.training.batches import film_views, process_place
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
 from trailer_lib.training.frozen import RIDGE_FILMS, fit_ridge, head_inputs, sound_features
 from trailer_lib.video import encoded
@@ -62,19 +63,18 @@ class Run:
         return f"best epoch {best.epoch:.0f} of {last:.0f}: {losses}" if last else f"head on frozen features: {losses}"
 
 
-def cached(model: ModelFile, cache: Path) -> Path | None:
-    """`cache` if the model's backbone is as it was before training: frozen, or the best epoch is the fitted head."""
+def view_inputs(model: ModelFile, data: Dataset, rows: Sequence[int], count: int, cache: Path) -> np.ndarray:
+    """What the head gets of `count` views of the films in `rows` of data.films: float32 [films, views, n]."""
     untrained = model.settings.freeze == "backbone" or model.facts["history"][-1]["epoch"] == 0
-    return cache if untrained else None
+    views = film_views(data, model.settings, rows, count)
+    return np.stack([*head_inputs(model.network, data, views, cache if untrained else None)])
 
 
-@torch.inference_mode()
 def predict_points(model: ModelFile, data: Dataset, split: str, cache: Path) -> np.ndarray:
     """The network's predictions in IMDb points, float32 [films], of a split's films: means over their `views`."""
-    views = [None] if model.settings.views == 1 else range(model.settings.views)
-    rows = data.split(split).index
-    inputs = head_inputs(model.network, data, model.settings, rows, views, cached(model, cache))
-    return model.points(model.network.head(inputs).mean(0).squeeze(1).cpu().numpy())
+    inputs = view_inputs(model, data, data.split(split).index, model.settings.views, cache)
+    with torch.inference_mode():
+        return model.points(model.network.head.cpu()(torch.from_numpy(inputs)).mean(1).squeeze(1).numpy())
 
 
 def fit_sound(model: ModelFile, data: Dataset, cache: Path) -> None:
@@ -199,8 +199,7 @@ def build_index(model: ModelFile, data: Dataset, cache: Path) -> dict[str, Any]:
     """An index of the train films, at most INDEX_FILMS, by what the head sees of evenly spaced frames of each."""
     films = data.split("train")
     films = films.iloc[np.unique(np.linspace(0, len(films) - 1, INDEX_FILMS).astype(int))]
-    inputs = head_inputs(model.network, data, model.settings, films.index, [None], cached(model, cache))
-    features = inputs[0].cpu().numpy()
+    features = view_inputs(model, data, films.index, 1, cache)[:, 0]
     mean, sd = features.mean(0), features.std(0)
     sd[sd < 1e-6] = 1.0
     standardised = ((features - mean) / sd).astype(np.float16)
