@@ -78,9 +78,12 @@ def head_inputs(
     if network.aggregate == "channels":  # a view is one picture of many channels
         pictures = np.concatenate(views)
         places = np.split(np.arange(len(pictures))[:, None], np.cumsum([len(film) for film in views])[:-1])
+    elif cache:  # each frame of the dataset is a picture, so that other films and views find the same blocks
+        pictures, places = np.arange(len(data.frames))[:, None], views
     else:
-        used = np.arange(len(data.frames)) if cache else np.unique(np.concatenate([film.ravel() for film in views]))
-        pictures, places = used[:, None], [np.searchsorted(used, film) for film in views]
+        used = [np.unique(film) for film in views]
+        pictures, starts = np.concatenate(used)[:, None], np.cumsum([0, *(len(frames) for frames in used)])
+        places = [start + np.searchsorted(frames, film) for start, frames, film in zip(starts, used, views)]
     features = Features(network, data.frames, pictures, cache)
     for film in places:
         yield network.joined(torch.from_numpy(features[film]).to(network.mean.device)).cpu().numpy()
