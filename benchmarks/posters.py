@@ -29,7 +29,7 @@ from trailer_lib.networks import read_model
 from trailer_lib.project import Project
 from trailer_lib.training import BEST
 from trailer_lib.training.run import fit
-from trailer_lib.training.sources import film_parts
+from trailer_lib.training.scoring import film_parts
 
 HERE = Path(__file__).resolve().parent
 POSTERS, TABLE = trials.SHARED / "real" / "posters", trials.SHARED / "real" / "excels" / "movie_metadata.csv"

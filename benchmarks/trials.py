@@ -19,7 +19,7 @@ from trailer_lib.networks import read_model
 from trailer_lib.project import Project
 from trailer_lib.training import BEST, HISTORY
 from trailer_lib.training.run import fit
-from trailer_lib.training.sources import predict_points
+from trailer_lib.training.scoring import predict_points
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build"

@@ -15,9 +15,7 @@ def random_pictures(count: int, size: int) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(
-    "backbone, count", [("resnet18", 5), ("vgg11", 9), ("mobilenet_v2", 19), ("densenet121", 8), ("vit_b_16", 13)]
-)
+@pytest.mark.parametrize("backbone, count", [("resnet18", 5), ("vgg11", 9), ("densenet121", 8), ("vit_b_16", 13)])
 def test_stages_are_those_of_the_papers(backbone: str, count: int) -> None:
     with torch.device("meta"):
         network = build(backbone, 1, "mean", "none").backbone

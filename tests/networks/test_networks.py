@@ -12,7 +12,7 @@ from torchvision import models
 from torchvision.models.regnet import BlockParams
 
 from trailer_lib.networks.backbone import Trunk, widen_stem
-from trailer_lib.networks.pretrained import library_of
+from trailer_lib.networks.pretrained import untrained_trunk
 from trailer_lib.networks.regressor import AGGREGATIONS, FilmRegressor, build
 
 NAMES = models.list_models(module=models)
@@ -64,7 +64,7 @@ def test_each_takes_a_step_with_each_aggregation(name: str, aggregate: str, shap
 @pytest.mark.parametrize("name", NAMES if TORTURE else FAMILIES)
 def test_equal_frames_give_the_first_layers_response_to_one(name: str, shapes_only: None) -> None:
     """In double precision: in float32 the order of a ViT's 11,520 products changes their sum by more than 1e-5."""
-    trunk = library_of(name).trunk(())
+    trunk = untrained_trunk(name, ())
     original = trunk.network.get_submodule(trunk.first[0]).to_empty(device="cpu").double()
     with torch.device("cpu"), torch.inference_mode():
         for tensor in original.parameters():

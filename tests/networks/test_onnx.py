@@ -13,7 +13,6 @@ from network_helpers import made_model, predict, random_frames
 from PIL import Image
 from torch import nn
 
-import trailer_lib
 from trailer_lib.dataset import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
@@ -71,7 +70,7 @@ def test_the_scores_agree(backbone: str, chosen: dict, tmp_path: Path) -> None:
 
 def test_the_metadata_say_how_to_prepare_a_picture_and_scores_are_clipped_to_1_and_10(tmp_path: Path) -> None:
     """A user's own lines, from the metadata alone, give the pixels that the model was trained on."""
-    model = model_with_results(aggregate="attention", depth="stages", pixels="raw")
+    model = model_with_results(aggregate="attention", depth="stages", pixels="raw", sources="frames")
     settings = DatasetSettings(size=32, fit="crop")
     model.facts["dataset"] = settings.as_dict()
     model.facts["score_sd"] *= 3
@@ -86,6 +85,7 @@ def test_the_metadata_say_how_to_prepare_a_picture_and_scores_are_clipped_to_1_a
     mine = np.asarray(picture.resize((size, size), Image.Resampling.BOX, box=box))
     assert np.array_equal(mine, resize_frame(picture, settings)) and metadata["fit"] == "crop"
     assert "the middle square" in metadata["prepare"] and "resized to 32 x 32" in metadata["prepare"]
+    assert metadata["sources"] == "the frames alone"
     (scores,) = runner.run(None, {"frames": random_frames(8, 3, 32, seed=1).numpy()})
     assert set(scores.tolist()) > {1.0, 10.0} == set(model.points(np.array([-99.0, 99.0])))
 
@@ -98,7 +98,7 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert metadata.items() <= runner.get_modelmeta().custom_metadata_map.items()
     frames, size, results = model.network.frames, model.facts["dataset"]["size"], model.facts["results"]
     assert (int(metadata["frames"]), int(metadata["size"])) == (frames, size)
-    assert (metadata["model"], metadata["trailer_lib"]) == (model_file.fingerprint(best), trailer_lib.__version__)
+    assert metadata["model"] == model_file.fingerprint(best)
     assert metadata["verdict"] == results["verdict"] and "uint8" in metadata["input"]
     assert "the whole picture" in metadata["prepare"]
     assert json.loads(metadata["errors"])["MAE"]["frames"] == results["metrics"]["frames"]["MAE"]["value"]
@@ -107,9 +107,7 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert_agree(model, tmp_path / "new" / "model.onnx")
 
 
-def test_a_model_that_has_not_learnt_from_frames_is_refused_and_one_of_frames_alone_says_so(tmp_path: Path) -> None:
-    metadata = session(exported(model_with_results(sources="frames"), tmp_path)).get_modelmeta().custom_metadata_map
-    assert metadata["sources"] == "the frames alone"
+def test_a_model_that_has_not_learnt_from_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrailerError, match=r"model\.pt: it has not learnt from frames"):
         exported(model_with_results(sources="sound,metadata"), tmp_path)
 
@@ -138,13 +136,11 @@ def test_a_layer_that_onnx_does_not_know_is_a_line(tmp_path: Path, monkeypatch: 
     assert re.search(r"model\.pt: .*ONNX", str(caught.value)) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name, value", [("results", None), ("results", {}), ("dataset", {"fit": 3}), ("score_sd", "wide")]
-)
+@pytest.mark.parametrize("name, value", [("results", {}), ("dataset", {"fit": 3}), ("score_sd", "wide")])
 def test_damaged_facts_are_a_line(name: str, value: object, tmp_path: Path) -> None:
     model = model_with_results()
     model.facts[name] = value
-    with pytest.raises(TrailerError, match=r"model\.pt: .*(damaged|not finished)") as caught:
+    with pytest.raises(TrailerError, match=r"model\.pt: .*damaged") as caught:
         exported(model, tmp_path)
     assert "\n" not in str(caught.value) and not (tmp_path / "model.onnx").exists()
 

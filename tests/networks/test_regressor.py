@@ -1,6 +1,5 @@
 """A backbone as a regressor over frames: aggregations, pixels, the first layer, weights of other models."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.backbone import IMAGENET_MEAN, IMAGENET_SD
-from trailer_lib.networks.pretrained import library_of
+from trailer_lib.networks.pretrained import untrained_trunk
 from trailer_lib.networks.regressor import FilmRegressor, build
 
 
@@ -25,7 +24,6 @@ def test_the_order_of_frames_matters_only_where_they_are_stacked(aggregate: str,
 @pytest.mark.parametrize("chosen, message", [
     ({"backbone": "resnet81"}, "unknown .*did you mean 'resnet18'"),
     ({"aggregate": "chanels"}, "unknown .*did you mean 'channels'"),
-    ({"aggregate": "mean", "first_conv": "random"}, "is for aggregate='channels', not 'mean'"),
     ({"freeze": "6"}, "freeze='6': ResNet has 5 stages"),
 ])  # fmt: skip
 def test_a_wrong_choice_is_an_error_that_names_the_right_one(chosen: dict[str, str], message: str) -> None:
@@ -51,7 +49,7 @@ def test_pixels_are_imagenets_or_raw_bgr_from_0_to_255_or_inceptions_from_minus_
     assert pixels.dtype == torch.float32 and torch.equal(pixels[:, :, 0], frames[:, :, 2].float())
     for backbone in ("googlenet", "inception_v3"):
         with torch.device("meta"):
-            trunk = replace(library_of(backbone).trunk(()), network=nn.Flatten())
+            trunk = replace(untrained_trunk(backbone, ()), network=nn.Flatten())
         black = torch.zeros(1, 1, 3, 4, 4, dtype=torch.uint8)
         assert torch.equal(FilmRegressor(trunk, 1, "mean", "").normalise(black).unique(), torch.tensor([-1.0]))
 
@@ -112,21 +110,3 @@ def test_the_file_of_a_model_of_another_kind_is_an_error(tmp_path: Path, backbon
     with pytest.raises(TrailerError, match=message):
         pixels = "raw" if backbone == "resnet18" else "imagenet"
         build(backbone, 5, "channels", str(tmp_path / "best_model.pt"), pixels=pixels)
-
-
-@pytest.mark.parametrize("films, size, chosen, refused", [
-    (1, 32, {}, True), (2, 32, {}, False), (1, 64, {}, False), (1, 32, {"freeze": "backbone"}, False),
-    (1, 32, {"aggregate": "mean", "frames": 1, "depth": "stages"}, True),
-    (1, 32, {"backbone": "mobilenet_v2"}, True),
-    (1, 64, {"backbone": "squeezenet1_1"}, False),  # has no batch normalisation
-    (1, 16, {"backbone": "squeezenet1_1"}, False),  # can't take such pictures in any batch: another error
-])  # fmt: skip
-def test_a_batch_is_refused_where_a_real_step_would_fail(films: int, size: int, chosen: dict, refused: bool) -> None:
-    network = build(**{"frames": 2, "weights": "none"} | chosen)
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    with pytest.raises(TrailerError, match="set a larger batch") if refused else nullcontext():
-        network.require_batch(films, size)
-    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
-    fails = refused or size == 16
-    with pytest.raises((RuntimeError, ValueError)) if fails else nullcontext():
-        network.train()(random_frames(films, network.frames, size))

@@ -7,7 +7,8 @@ import torch
 from trailer_lib.dataset.arrays import evenly_spaced
 from trailer_lib.dataset.dataset import Dataset
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.batches import EpochSampler, FilmBatches, Place, augmented_batch, film_loader, train_loader
+from trailer_lib.training import batches
+from trailer_lib.training.batches import EpochSampler, FilmBatches, augmented_batch, film_loader, train_loader
 
 
 def order(data: Dataset, split: str, epoch: int, seed: int = 0) -> list[int]:
@@ -29,8 +30,8 @@ def test_training_films_come_in_another_order_each_epoch(data: Dataset) -> None:
         assert [len(scores) for _, scores, *_ in train_loader(data, TrainSettings(batch=batch))] == [min(batch, 18)]
 
 
-def batches_of(data: Dataset, epoch: int = 0, place: Place | None = None, **chosen: object) -> list:
-    loader = train_loader(data, TrainSettings(**{"frames": 3, "batch": 4} | chosen), place or Place())
+def batches_of(data: Dataset, epoch: int = 0, **chosen: object) -> list:
+    loader = train_loader(data, TrainSettings(**{"frames": 3, "batch": 4} | chosen))
     loader.sampler.set_epoch(epoch)
     return list(loader)
 
@@ -60,9 +61,9 @@ def test_a_films_frames_do_not_depend_on_its_batch(data: Dataset) -> None:
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_processes_batches_together_are_those_of_one(films: int, batch: int, processes: int) -> None:
     def steps(count: int) -> list[list[set[int]]]:
-        settings, share, processes = TrainSettings(batch=batch), batch // count, []
+        share, processes = batch // count, []
         for rank in range(count):
-            sampler = EpochSampler(np.arange(films), settings, True, Place(rank, count), drop_last=True)
+            sampler = EpochSampler(np.arange(films), count, rank, drop_last=True)
             rows = [row for _, row in sampler]
             processes.append([set(rows[k : k + share]) for k in range(0, len(rows) - share + 1, share)])
         return processes
@@ -72,8 +73,12 @@ def test_the_processes_batches_together_are_those_of_one(films: int, batch: int,
     assert len(set.union(*together)) == films // batch * batch
 
 
-def test_no_film_is_lost_among_processes_when_one_batch_holds_them_all(data: Dataset) -> None:
-    seen = [by_film(batches_of(data, batch=64, place=Place(rank, 4))) for rank in range(4)]
+def test_no_film_is_lost_among_processes_when_one_batch_holds_them_all(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = iter(batches.Place(rank, 4) for rank in range(4))
+    monkeypatch.setattr(batches, "process_place", lambda: next(places))
+    seen = [by_film(batches_of(data, batch=64)) for _ in range(4)]
     assert set().union(*seen) == set(data.split("train").index)
     assert [len(films) for films in seen] == [5, 5, 5, 5]  # 18 films, two of them twice
 
@@ -96,14 +101,15 @@ def test_reordered_frames_are_the_same_ones_in_another_order(data: Dataset) -> N
     assert len({tuple(frames) for frames in shuffled}) > 5
 
 
-def test_a_split_is_seen_with_evenly_spaced_frames_or_a_random_view(data: Dataset) -> None:
-    settings = TrainSettings(frames=4)
-    batches = {view: by_film(film_loader(data, settings, data.split("test").index, view)) for view in (None, 0, 1)}
-    row = data.split("test").index[0]
-    even = data.film_frames(row)[evenly_spaced(data.films["count"][row], 4)].transpose(0, 3, 1, 2)
-    assert batches[None][row] == np.ascontiguousarray(even).tobytes()
-    assert len({batches[view][row] for view in batches}) == 3
-    assert by_film(film_loader(data, settings, data.split("test").index, 1)) == batches[1]
+def test_films_are_evaluated_by_evenly_spaced_frames_or_random_views(data: Dataset) -> None:
+    settings, rows = TrainSettings(frames=4), data.split("test").index
+    [even] = batches.film_views(data, settings, rows[:1], 1)[0]
+    assert (even == data.films["first"][rows[0]] + evenly_spaced(data.films["count"][rows[0]], 4)).all()
+    frames = data.frames[even].transpose(0, 3, 1, 2)
+    assert by_film(film_loader(data, settings, rows))[rows[0]] == np.ascontiguousarray(frames).tobytes()
+    views = batches.film_views(data, settings, rows, 3)[0].tolist()
+    assert len({*map(tuple, views)}) == 3
+    assert views[:2] == batches.film_views(data, settings, rows[:1], 2)[0].tolist()
 
 
 def test_the_batch_to_look_at_is_augmented_and_says_how_much(data: Dataset) -> None:

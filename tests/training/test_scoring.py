@@ -15,8 +15,8 @@ from trailer_lib.networks.regressor import build
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training import run as run_file
-from trailer_lib.training import scoring, sources
-from trailer_lib.training.batches import film_loader
+from trailer_lib.training import scoring
+from trailer_lib.training.batches import film_views
 from trailer_lib.training.checkpoints import BEST, RESULTS
 
 
@@ -32,26 +32,25 @@ def model_of(epoch: int = 3, depth: str = "last", **chosen: object) -> ModelFile
 @pytest.mark.parametrize("freeze, aggregate", [("none", "channels"), ("backbone", "mean"), ("backbone", "attention")])
 def test_a_prediction_is_the_mean_over_the_views(data: Dataset, tmp_path: Path, freeze: str, aggregate: str) -> None:
     model = model_of(frames=3, views=5, freeze=freeze, aggregate=aggregate, depth="stages")
-    points = sources.predict_points(model, data, "test", tmp_path)
-    settings, views = TrainSettings(frames=3, batch=4), []
+    points = scoring.predict_points(model, data, "test", tmp_path)
+    views = film_views(data, model.settings, data.split("test").index, 5)
     with torch.inference_mode():
-        for view in range(5):
-            batches = film_loader(data, settings, data.split("test").index, view)
-            views.append(torch.cat([model.network(frames) for frames, *_ in batches]))
-    torch.testing.assert_close(torch.from_numpy(points), torch.stack(views).mean(0) + 5)
-    assert not torch.allclose(views[0], views[1])
-    np.testing.assert_array_equal(points, sources.predict_points(model, data, "test", tmp_path))
+        frames = [torch.from_numpy(data.frames[film]).permute(0, 1, 4, 2, 3) for film in views]
+        expected = [model.network.cpu()(film) for film in frames]
+    torch.testing.assert_close(torch.from_numpy(points), torch.stack(expected).mean(1) + 5)
+    assert all(film.std() > 1e-4 for film in expected)
+    np.testing.assert_array_equal(points, scoring.predict_points(model, data, "test", tmp_path))
 
 
 @pytest.mark.parametrize("chosen", [{"freeze": "backbone"}, {"freeze": "none", "epoch": 0}], ids=str)
 def test_what_an_untrained_backbone_sees_is_computed_once(data: Dataset, tmp_path: Path, chosen: dict) -> None:
     model = model_of(frames=3, views=2, **chosen)
-    first = sources.predict_points(model, data, "test", tmp_path)
+    first = scoring.predict_points(model, data, "test", tmp_path)
     model.network.unpooled = None  # to run the backbone again would be an error
-    assert np.array_equal(sources.predict_points(model, data, "test", tmp_path), first)
+    assert np.array_equal(scoring.predict_points(model, data, "test", tmp_path), first)
     with pytest.raises(TypeError):
-        sources.predict_points(model, data, "test", tmp_path / "elsewhere")
-    sources.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "trained")
+        scoring.predict_points(model, data, "test", tmp_path / "elsewhere")
+    scoring.predict_points(model_of(frames=3, freeze="none"), data, "test", tmp_path / "trained")
     assert not (tmp_path / "trained").exists()
 
 
@@ -67,10 +66,9 @@ def test_the_index_has_the_features_of_evenly_spaced_frames(data: Dataset, tmp_p
 
 
 def test_a_frozen_training_passes_no_frame_through_the_network_twice(
-    dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, computed: list[int]
+    dataset_root: Path, copy_of: Copy, computed: list[int]
 ) -> None:
     """The fit, both losses, the test, the validation and the index all use the cached features."""
-    monkeypatch.setattr(sources, "film_loader", None)
     project = copy_of(dataset_root)
     chosen = {"freeze": "backbone", "head": "ridge", "aggregate": "mean", "views": 2}
     trained(project, **chosen)

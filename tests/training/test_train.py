@@ -21,7 +21,7 @@ from trailer_lib.networks import regressor
 from trailer_lib.networks.model_file import read_model
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training import batches, module, scoring, sources
+from trailer_lib.training import batches, module, scoring
 from trailer_lib.training import run as run_file
 from trailer_lib.training.batches import film_loader
 from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS, SETTINGS
@@ -64,18 +64,9 @@ def test_it_learns_films_whose_score_shows(dataset_root: Path, tmp_path: Path) -
     assert trained(project, tmp_path, lr=0.0, epochs=2).history.val_loss.nunique() == 1
 
 
-# What tests/training/test_every_setting.py does not train.
-CHOICES = [
-    {"precision": "bf16-mixed", "loader_workers": 1},
-    {"freeze": "backbone", "lr": 1e-5, "batch": 64, "aggregate": "attention"},
-]
-
-
-@pytest.mark.parametrize("chosen", CHOICES, ids=str)
-def test_every_choice_trains(dataset_root: Path, tmp_path: Path, chosen: dict) -> None:
-    run = trained(Project(dataset_root), tmp_path, **{"epochs": 2} | chosen)
-    assert np.isfinite(run.history.to_numpy()).all()
-    assert run.history.train_loss[0] != run.history.train_loss[1]
+def test_mixed_precision_and_workers_train(dataset_root: Path, tmp_path: Path) -> None:
+    run = trained(Project(dataset_root), tmp_path, epochs=2, precision="bf16-mixed", loader_workers=1)
+    assert np.isfinite(run.history.to_numpy()).all() and run.history.train_loss.nunique() == 2
     assert np.isfinite(run.validation.predictions.predicted).all()
 
 
@@ -108,7 +99,7 @@ def test_the_files_of_a_training_and_what_its_models_hold(trained_root: Path, tm
     data, model = Dataset.open(Project(trained_root)), read_model(trained_root / "models" / BEST)
     films, validation = data.split("val"), model.facts["validation"]
     assert validation["imdb_id"] == films.imdb_id.tolist() and validation["score"] == films.score.tolist()
-    points = sources.predict_points(model, data, "val", tmp_path)
+    points = scoring.predict_points(model, data, "val", tmp_path)
     assert validation["parts"]["frames"] == pytest.approx(points)
     results = json.loads((trained_root / "models" / RESULTS).read_text())
     assert list(results["metrics"]) == ["frames", "metadata", "all", "mean baseline", "genre only"]
@@ -133,12 +124,9 @@ def test_the_test_result_is_that_of_the_best_model_on_the_test_films(trained_roo
     assert metrics["nMSE"]["value"] == pytest.approx(nmse)
 
 
-# With one step an epoch only the val loss is affected.
-@pytest.mark.parametrize("chosen", [{"lr": 1e9}, {"lr": 1e30, "batch": 64, "epochs": 1}], ids=str)
-def test_a_loss_that_explodes_is_an_error_that_names_lr(dataset_root: Path, tmp_path: Path, chosen: dict) -> None:
-    with pytest.raises(TrailerError, match="lower lr") as caught:
-        trained(Project(dataset_root), tmp_path, optimizer="sgd", **chosen)
-    assert "\n" not in str(caught.value)
+def test_a_val_loss_that_explodes_is_an_error_that_names_lr(dataset_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrailerError, match="lower lr"):  # with one step an epoch only the val loss is affected
+        trained(Project(dataset_root), tmp_path, optimizer="sgd", lr=1e30, batch=64, epochs=1)
 
 
 @pytest.mark.parametrize("step, value", [(1, float("nan")), (amount(50, 5), float("inf"))])
@@ -161,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_last_good_mod
             assert left["trailer_lib"]["history"] == good["trailer_lib"]["history"]
 
 
-def test_a_dead_network_is_warned_of_in_the_log_and_the_results_and_a_good_one_is_not(
+def test_a_dead_network_is_warned_of_in_the_log_and_the_results(
     dataset_root: Path, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     project, whole = copy_of(dataset_root), regressor.build
@@ -173,14 +161,11 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results_and_a_good_one_i
             torch.nn.init.zeros_(tensor)
         return network
 
-    good = trained(project, epochs=20).test().results
-    assert good["nMSE minus"][0]["high"] < 0, "the test needs a model that is better"
-    assert [line for line in good["warnings"] if "have sound" not in line] == []
     monkeypatch.setattr(run_file, "build", dead)
     with caplog.at_level(logging.WARNING):
         scores = trained(project, lr=0.0, epochs=1).test()
     assert scores.predictions.frames.nunique() == 1 and scores.results["collapsed"]
-    warning = scores.results["warnings"][0]  # others: no sound; these test films have been scored twice
+    warning = scores.results["warnings"][0]  # another: no sound
     assert warning.startswith("Collapsed: the sd of the predictions is 0.0% of the scores'")
     assert warning in caplog.messages
     assert json.loads((project.models / RESULTS).read_text())["warnings"] == scores.results["warnings"]

@@ -103,15 +103,12 @@ def stage_features(network: nn.Module, pictures: Tensor, maps: list[Tensor] | No
 def stage_widths(trunk: Trunk, channels: int) -> tuple[int, ...]:
     """How many features each stage gives for pictures of `channels` channels, the network's own last."""
     size = trunk.size or PROBE_SIZE
-    pictures = torch.empty(2, channels, size, size, device="meta")
-    return tuple(block.shape[1] for block in _blocks(trunk.network, lambda: run_on_shapes(trunk.network, pictures)))
-
-
-def run_on_shapes(network: nn.Module, inputs: Tensor) -> Tensor:
-    """The output for `inputs` on torch's "meta" device, where tensors have a shape and no numbers: nothing changes."""
-    tensors = chain(network.named_parameters(), network.named_buffers())
+    pictures = torch.empty(2, channels, size, size, device="meta")  # where tensors have a shape and no numbers
+    tensors = chain(trunk.network.named_parameters(), trunk.network.named_buffers())
+    shapes = {name: tensor.detach().to("meta") for name, tensor in tensors}
     with torch.no_grad():
-        return functional_call(network, {name: tensor.detach().to("meta") for name, tensor in tensors}, (inputs,))
+        blocks = _blocks(trunk.network, lambda: functional_call(trunk.network, shapes, (pictures,)))
+    return tuple(block.shape[1] for block in blocks)
 
 
 def _blocks(network: nn.Module, run: Callable[[], Tensor], maps: list[Tensor] | None = None) -> list[Tensor]:

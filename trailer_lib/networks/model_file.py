@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trailer_lib import __version__, files
+from trailer_lib import files
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.pretrained import load_file, tensors_in
 from trailer_lib.networks.regressor import FilmRegressor, restore
@@ -77,14 +77,10 @@ def read_model(path: Path) -> ModelFile:
     if version != FORMAT:
         remedy = "train again" if version < FORMAT else "update trailer_lib"
         raise TrailerError(f"{path}: a model file of format {version}, and this version reads {FORMAT}: {remedy}")
-    return ModelFile(_network(path, content, facts), facts)
-
-
-def _network(path: Path, content: dict[str, Any], facts: dict[str, Any]) -> FilmRegressor:
     try:
         state = {name.removeprefix(PREFIX): value for name, value in content["state_dict"].items()}
         settings = TrainSettings.layered({"the model file": facts["settings"]})
-        return restore(settings, facts["weights"], state).eval()
+        return ModelFile(restore(settings, facts["weights"], state).eval(), facts)
     except (KeyError, AttributeError, TypeError, RuntimeError, TrailerError) as error:
         reason = " ".join(str(error).split())[:120]
         raise TrailerError(f"{path}: its tensors are not those of its network ({reason}): train again") from error
@@ -124,11 +120,18 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
     if "frames" not in model.facts["settings"].get("sources", ()):
         raise TrailerError(f"{path}: it has not learnt from frames, and ONNX takes only these: name another model")
     try:
-        network, metadata = _InPoints(model).eval(), _metadata(model)
+        network, metadata = _InPoints(model).eval(), _metadata(model) | {"model": fingerprint(path)}
+        size = int(metadata["size"])
+        frames = torch.zeros(2, model.network.frames, 3, size, size, dtype=torch.uint8)  # 1 would be taken for fixed
+        program = torch.onnx.export(
+            network, (frames,), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False,
+            dynamic_shapes={INPUT: {0: torch.export.Dim("films")}},
+        )  # fmt: skip
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise TrailerError(f"{path}: the network has a part that ONNX does not know ({reason})") from error
     except (KeyError, TypeError, ValueError, AttributeError, TrailerError) as error:
         raise TrailerError(f"{path}: what it says of its model is damaged ({error}): train again") from error
-    program = _onnx_program(path, network, int(metadata["size"]))
-    metadata |= {"model": fingerprint(path), "trailer_lib": __version__}
     program.model.metadata_props.update(metadata)
     with files.reporting_full_disk(out, lambda: path.stat().st_size), files.atomic_path(out) as temporary:
         program.save(temporary, external_data=False)
@@ -156,15 +159,3 @@ def _metadata(model: ModelFile) -> dict[str, str]:
         "errors": json.dumps({"split": results["split"], "films": int(results["films"]), "MAE": errors}),
         "verdict": str(results["verdict"]),
     }
-
-
-def _onnx_program(path: Path, network: _InPoints, size: int) -> Any:
-    frames = torch.zeros(2, network.network.frames, 3, size, size, dtype=torch.uint8)  # 1 would be taken for fixed
-    try:
-        return torch.onnx.export(
-            network, (frames,), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False,
-            dynamic_shapes={"frames": {0: torch.export.Dim("films")}},
-        )  # fmt: skip
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise TrailerError(f"{path}: the network has a part that ONNX does not know ({reason})") from error

@@ -28,37 +28,60 @@ class Weights(NamedTuple):
     state: dict[str, Tensor]  # by name
 
 
-class Torchvision:
-    """A classifier of torchvision, like "resnet18"."""
-
-    def __init__(self, name: str) -> None:
+def require_known(backbone: str) -> None:
+    """TrailerError unless it is a classifier of torchvision, like "resnet18", or as "timm:NAME" a model of timm."""
+    if not backbone.startswith(TIMM):
         names = models.list_models(module=models)
-        if name not in names:
-            raise TrailerError(f"unknown backbone {name!r}: {suggestion(name, names)}")
-        self.name = name
+        if backbone not in names:
+            raise TrailerError(f"unknown backbone {backbone!r}: {suggestion(backbone, names)}")
+        return
+    try:
+        import timm  # an extra of the package: only who names such a backbone needs it
+    except ImportError as error:
+        raise TrailerError("a backbone 'timm:NAME' needs the package timm: pip install timm") from error
+    # timm also takes 'hf-hub:...' and 'local-dir:...', which let a model file choose what is read.
+    if not timm.is_model(name := backbone.removeprefix(TIMM)):
+        hint = suggestion(name, timm.list_models())
+        hint = hint if hint.startswith("did you mean") else "timm.list_models() names them all"
+        raise TrailerError(f"unknown backbone {backbone!r}: {hint}")
 
-    def download(self) -> Weights:
-        """torchvision's best ImageNet weights, checked by their hash, from torch's cache if they are there."""
-        choice = models.get_model_weights(self.name).DEFAULT
-        try:
-            return Weights(f"{self.name} {choice.name}", choice.get_state_dict(progress=True, check_hash=True))
-        except Exception as error:  # no network, a full disk, a wrong hash, or a damaged file in torch's cache
-            raise _no_weights(f"{self.name} from {choice.url}", error) from error
 
-    def trunk(self, loaded: Collection[str]) -> Trunk:
-        """The network without its last layer, with random weights; `loaded` names the tensors that will be loaded."""
-        # The two auxiliary outputs in training, and another normalisation, are for training on ImageNet.
-        extra = {"aux_logits": False, "init_weights": True, "transform_input": False}
-        network = models.get_model(self.name, weights=None, **extra if self.name in INCEPTIONS else {})
-        if loaded:
-            _drop_random_classifier(network, loaded)
-        layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-        (first, _), (last, classifier) = layers[0], layers[-1]  # SqueezeNet's classifier is a convolution
-        network.set_submodule(last, nn.Identity())
-        features = classifier.in_channels if isinstance(classifier, nn.Conv2d) else classifier.in_features
-        half = {"mean": (0.5, 0.5, 0.5), "sd": (0.5, 0.5, 0.5)} if self.name in INCEPTIONS else {}
-        size = 224 if self.name == "maxvit_t" else getattr(network, "image_size", 0)  # of windows or embeddings
-        return Trunk(network, features, (first,), size=size, behind=(last.split(".")[0] + ".",), **half)
+def download(backbone: str) -> Weights:
+    """The backbone's library's own weights, of torchvision the best, from its cache if they are there."""
+    require_known(backbone)
+    source = backbone
+    try:
+        if backbone.startswith(TIMM):
+            network = import_module("timm").create_model(backbone.removeprefix(TIMM), pretrained=True)
+            return Weights(f"{backbone} pretrained", network.state_dict())
+        choice = models.get_model_weights(backbone).DEFAULT
+        source = f"{backbone} from {choice.url}"
+        return Weights(f"{backbone} {choice.name}", choice.get_state_dict(progress=True, check_hash=True))
+    except Exception as error:  # no network, a full disk, a wrong hash, or a damaged file in the cache
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        remedy = "set weights to a file of them, or to 'none' (random)"
+        raise TrailerError(f"no weights of {source} ({reason}): {remedy}") from error
+
+
+def untrained_trunk(backbone: str, loaded: Collection[str]) -> Trunk:
+    """A backbone without its last layer, with random weights; `loaded` names the tensors that will be loaded."""
+    require_known(backbone)
+    return _timm_trunk(backbone) if backbone.startswith(TIMM) else _torchvision_trunk(backbone, loaded)
+
+
+def _torchvision_trunk(backbone: str, loaded: Collection[str]) -> Trunk:
+    # The two auxiliary outputs in training, and another normalisation, are for training on ImageNet.
+    extra = {"aux_logits": False, "init_weights": True, "transform_input": False}
+    network = models.get_model(backbone, weights=None, **extra if backbone in INCEPTIONS else {})
+    if loaded:
+        _drop_random_classifier(network, loaded)
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    (first, _), (last, classifier) = layers[0], layers[-1]  # SqueezeNet's classifier is a convolution
+    network.set_submodule(last, nn.Identity())
+    features = classifier.in_channels if isinstance(classifier, nn.Conv2d) else classifier.in_features
+    half = {"mean": (0.5, 0.5, 0.5), "sd": (0.5, 0.5, 0.5)} if backbone in INCEPTIONS else {}
+    size = 224 if backbone == "maxvit_t" else getattr(network, "image_size", 0)  # of windows or embeddings
+    return Trunk(network, features, (first,), size=size, behind=(last.split(".")[0] + ".",), **half)
 
 
 def _drop_random_classifier(network: nn.Module, loaded: Collection[str]) -> None:
@@ -66,60 +89,26 @@ def _drop_random_classifier(network: nn.Module, loaded: Collection[str]) -> None
     classifier = getattr(network, "classifier", None)
     if not isinstance(classifier, nn.Sequential) or any(name.startswith("classifier.") for name in loaded):
         return
-    linear = [layer for layer in classifier if isinstance(layer, nn.Linear)]
-    if len(linear) > 1:
+    if sum(isinstance(layer, nn.Linear) for layer in classifier) > 1:
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         channels = [layer for layer in network.features.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
         network.classifier = nn.Sequential(nn.Linear(channels, 1000))
 
 
-class Timm:
-    """An image model of timm, like "resnet18" or CLIP's image tower "vit_base_patch32_clip_224.openai"."""
-
-    def __init__(self, name: str) -> None:
-        try:
-            import timm  # an extra of the package: only who names such a backbone needs it
-        except ImportError as error:
-            raise TrailerError("a backbone 'timm:NAME' needs the package timm: pip install timm") from error
-        # timm also takes 'hf-hub:...' and 'local-dir:...', which let a model file choose what is read.
-        if not timm.is_model(name):
-            hint = suggestion(name, timm.list_models())
-            hint = hint if hint.startswith("did you mean") else "timm.list_models() names them all"
-            raise TrailerError(f"unknown backbone 'timm:{name}': {hint}")
-        self.name, self.create_model = name, timm.create_model
-
-    def download(self) -> Weights:
-        """timm's pretrained weights from its hub or its cache; every tensor must fit."""
-        try:
-            state = self.create_model(self.name, pretrained=True).state_dict()
-        except Exception as error:  # no network, a full disk, or a damaged file in the hub's cache
-            raise _no_weights(f"timm:{self.name}", error) from error
-        return Weights(f"timm:{self.name} pretrained", state)
-
-    def trunk(self, loaded: Collection[str]) -> Trunk:
-        """As Torchvision.trunk, as timm's own configuration describes the network."""
-        try:
-            network = self.create_model(self.name)
-            network.reset_classifier(0)
-        except (RuntimeError, AttributeError) as error:  # 'Invalid pretrained tag', or no classifier of pictures
-            reason = " ".join(str(error).split())[:120]
-            raise TrailerError(f"timm:{self.name} can't be a backbone ({reason}): choose another") from error
-        facts = network.pretrained_cfg
-        size = max(facts["input_size"][1:]) if facts.get("fixed_input_size") else 0
-        layers = [facts.get(key) or () for key in ("first_conv", "classifier")]  # a name, or CrossViT's two names
-        first, last = ((names,) if isinstance(names, str) else tuple(names) for names in layers)
-        behind = tuple(f"{name}." for name in last)
-        return Trunk(network, network.head_hidden_size, first, facts["mean"], facts["std"], size, behind)
-
-
-def _no_weights(what: str, error: Exception) -> TrailerError:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-    return TrailerError(f"no weights of {what} ({reason}): set weights to a file of them, or to 'none' (random)")
-
-
-def library_of(backbone: str) -> Torchvision | Timm:
-    """The library's network that a backbone's name means: "timm:NAME" or one of torchvision's."""
-    return Timm(backbone.removeprefix(TIMM)) if backbone.startswith(TIMM) else Torchvision(backbone)
+def _timm_trunk(backbone: str) -> Trunk:
+    """As timm's own configuration describes the network."""
+    try:
+        network = import_module("timm").create_model(backbone.removeprefix(TIMM))
+        network.reset_classifier(0)
+    except (RuntimeError, AttributeError) as error:  # 'Invalid pretrained tag', or no classifier of pictures
+        reason = " ".join(str(error).split())[:120]
+        raise TrailerError(f"{backbone} can't be a backbone ({reason}): choose another") from error
+    facts = network.pretrained_cfg
+    size = max(facts["input_size"][1:]) if facts.get("fixed_input_size") else 0
+    layers = [facts.get(key) or () for key in ("first_conv", "classifier")]  # a name, or CrossViT's two names
+    first, last = ((names,) if isinstance(names, str) else tuple(names) for names in layers)
+    behind = tuple(f"{name}." for name in last)
+    return Trunk(network, network.head_hidden_size, first, facts["mean"], facts["std"], size, behind)
 
 
 def load_file(path: Path) -> Any:
@@ -175,14 +164,14 @@ def _tensors_and_pixels(content: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return backbone, dict(content["trailer_lib"]["settings"]).get("pixels", "")
 
 
-def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
-    """Load the weights. The trunk must be filled whole and fit; only what is `trunk.behind` may stay as it is.
+def fill(trunk: Trunk, weights: Weights, replaced: tuple[str, ...]) -> tuple[dict[str, Tensor], str]:
+    """Load the weights, and say what was loaded and what starts at random: also the layers that will be `replaced`.
 
-    Kernels of several stacked frames are summed over them, so that equal frames keep their response; returns them as
-    they were.
+    The trunk must be filled whole and fit; only what is `trunk.behind` may stay as it is. Kernels of several stacked
+    frames are summed over them, so that equal frames keep their response; returns them as they were, by name.
     """
     if not weights.state:
-        return {}
+        return {}, f"{weights.source}: every layer starts at random"
     names = [f"{layer}.weight" for layer in trunk.first]
     first = {name: weights.state[name].float() for name in names if name in weights.state}
     stacked = {name: kernel for name, kernel in first.items() if kernel.ndim == 4 and kernel.shape[1] in STACKED}
@@ -190,13 +179,15 @@ def fill(trunk: Trunk, weights: Weights) -> dict[str, Tensor]:
     expected, children = trunk.network.state_dict(), dict(trunk.network.named_children())
     differ = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     differ += [name for name in state if name not in expected and name.split(".")[0] in children]
-    differ = [name for name in differ if not name.startswith(trunk.behind) and not name.endswith("num_batches_tracked")]
-    if differ:
-        wrong = f"{len(differ)} tensors do not fit, {differ[0]} first"
-        raise TrailerError(f"{weights.source}: {wrong}: another backbone's?")
+    differ = [name for name in differ if not name.endswith("num_batches_tracked")]
+    if wrong := [name for name in differ if not name.startswith(trunk.behind)]:
+        text = f"{len(wrong)} tensors do not fit, {wrong[0]} first"
+        raise TrailerError(f"{weights.source}: {text}: another backbone's?")
     fitting = {name: value for name, value in state.items() if name in expected and expected[name].shape == value.shape}
     load(trunk.network, fitting, strict=False)
-    return stacked
+    random = {*replaced, *(name.rpartition(".")[0] for name in differ if name in expected)}
+    loaded = sum(name.rpartition(".")[0] not in random for name in fitting)
+    return stacked, f"{weights.source}: {loaded} tensors loaded; at random: {', '.join([*sorted(random), 'head'])}"
 
 
 def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
@@ -204,14 +195,3 @@ def load(network: nn.Module, state: dict[str, Tensor], strict: bool) -> None:
     versioned = OrderedDict(state)
     versioned._metadata = network.state_dict()._metadata
     network.load_state_dict(versioned, strict=strict)
-
-
-def loading_report(weights: Weights, network: nn.Module, replaced: tuple[str, ...]) -> str:
-    """What was loaded into a network without its last layer, and what starts at random: also the layers `replaced`."""
-    if not weights.state:
-        return f"{weights.source}: every layer starts at random"
-    names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
-    missing = [name for name in names if name not in weights.state or name.rpartition(".")[0] in replaced]
-    layers = sorted({name.rpartition(".")[0] for name in missing})
-    loaded = [name for name in network.state_dict() if name in weights.state and name not in missing]
-    return f"{weights.source}: {len(loaded)} tensors loaded; at random: {', '.join([*layers, 'head'])}"

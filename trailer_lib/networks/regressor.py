@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from trailer_lib.errors import TrailerError, suggestion
-from trailer_lib.networks.backbone import Trunk, freeze_parts, run_on_shapes, stage_features, stage_widths, widen_stem
-from trailer_lib.networks.pretrained import Weights, fill, library_of, load, loading_report, read_weights
+from trailer_lib.networks.backbone import Trunk, freeze_parts, stage_features, stage_widths, widen_stem
+from trailer_lib.networks.pretrained import Weights, download, fill, load, read_weights, untrained_trunk
 from trailer_lib.settings import TrainSettings
 
 AGGREGATIONS = ("channels", "mean", "attention")
@@ -87,16 +87,6 @@ class FilmRegressor(nn.Module):
             part.eval()  # else its batch normalisation would follow the films, and its dropout change its features
         return self
 
-    def require_batch(self, films: int, size: int) -> None:
-        """TrailerError when batch normalisation can't be trained by a step on so few films with pictures so small."""
-        frames = torch.empty(films, self.frames, 3, size, size, dtype=torch.uint8, device="meta")
-        try:
-            run_on_shapes(self.train(), frames)
-        except Exception as error:  # any other error is left to the first real step
-            if "more than 1 value per channel" in str(error):
-                wrong = f"one film a step in {size} x {size} pictures is one value per channel for batch normalisation"
-                raise TrailerError(f"{wrong}: set a larger batch, or a larger size of the dataset") from error
-
     def summary(self) -> str:
         """The size of the network, how much is trained, its first convolution, and where its weights come from."""
         parameters = sum(tensor.numel() for tensor in self.parameters())
@@ -114,26 +104,24 @@ def build(
 ) -> FilmRegressor:  # fmt: skip
     """A regressor over `frames` frames on a torchvision classifier, or with "timm:NAME" on a model of timm.
 
-    `aggregate="channels"`, the original's way, stacks the frames into the first convolution (`first_conv`: widen_stem);
-    "mean" and "attention" average the features of single frames. `weights`: "DEFAULT" (the library's own, downloaded),
-    "none", a file, or another model's best_model.pt. `freeze`: "none", "backbone", or a number of first stages.
+    `aggregate="channels"`, the original's way, stacks the frames into the first convolution, by `first_conv` (see
+    widen_stem); "mean" and "attention" average the features of single frames. `weights`: "DEFAULT" (the library's own,
+    downloaded), "none", a file, or another model's best_model.pt. `freeze`: "none", "backbone", or a number of first
+    stages.
     """
     if aggregate not in AGGREGATIONS:
         raise TrailerError(f"unknown aggregate {aggregate!r}: {suggestion(aggregate, AGGREGATIONS)}")
-    if first_conv == "random" and aggregate != "channels":
-        raise TrailerError(f"first_conv='random' is for aggregate='channels', not {aggregate!r}: leave it 'repeat'")
-    library = library_of(backbone)
     if weights == "none":
         loaded = Weights("weights='none'", {})
     else:
-        loaded = library.download() if weights == "DEFAULT" else read_weights(Path(weights), pixels)
-    trunk = library.trunk(loaded.state)
-    stacked = fill(trunk, loaded)
-    report = loading_report(loaded, trunk.network, trunk.first if first_conv == "random" else ())
+        loaded = download(backbone) if weights == "DEFAULT" else read_weights(Path(weights), pixels)
+    trunk = untrained_trunk(backbone, loaded.state)
+    replaced = trunk.first if (aggregate, first_conv) == ("channels", "random") else ()
+    stacked, report = fill(trunk, loaded, replaced)
     if aggregate == "channels":
         widen_stem(trunk, frames, first_conv, stacked)
     kernels = trunk.network.state_dict()
-    if first_conv == "repeat" and any(kernels[name].shape != kernel.shape for name, kernel in stacked.items()):
+    if not replaced and any(kernels[name].shape != kernel.shape for name, kernel in stacked.items()):
         report += "; the frames' kernels of its first layer were summed"
     return FilmRegressor(trunk, frames, aggregate, report, pixels, freeze, depth)
 
@@ -151,7 +139,7 @@ def restore(settings: TrainSettings, report: str, state: dict[str, Tensor]) -> F
 
 
 def _untrained(s: TrainSettings, report: str, state: dict[str, Tensor]) -> FilmRegressor:
-    trunk = library_of(s.backbone).trunk({name.removeprefix("backbone.") for name in state})
+    trunk = untrained_trunk(s.backbone, {name.removeprefix("backbone.") for name in state})
     if s.aggregate == "channels":
         widen_stem(trunk, s.frames, "random", {})
     return FilmRegressor(trunk, s.frames, s.aggregate, report, s.pixels, s.freeze, s.depth)

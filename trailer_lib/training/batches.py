@@ -1,7 +1,6 @@
 """A dataset -> batches of films: which films, in which order, which of their frames, and the augmentations."""
 
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +11,11 @@ import torch
 import torch.distributed
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import RandomResizedCrop
 
 from trailer_lib.dataset import Dataset, evenly_spaced
 from trailer_lib.settings import TrainSettings, trains
 
-RATIOS = (3 / 4, 4 / 3)  # of a crop's width to its height, as torchvision's RandomResizedCrop
 IMAGENET_SD = (0.229, 0.224, 0.225)  # of its pixels from 0 to 1, by channel
 RAW_SD = 57.5  # sd of ImageNet's pixels on the scale from 0 to 255
 Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see train_loader
@@ -26,24 +24,17 @@ Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see train_loader
 def augment(frames: Tensor, settings: TrainSettings, seeds: list[int]) -> Tensor:
     """uint8 frames [films, frames, 3, height, width] -> the same shape, each film cropped and mirrored by its seed."""
     frames = frames.contiguous()  # the loader's are height by width by channel
-    random = np.stack([np.random.default_rng(seed).random(5) for seed in seeds])
     if settings.crop < 1:
-        frames = torch.stack([_cropped(film, settings.crop, *numbers[1:]) for film, numbers in zip(frames, random)])
+        crop, films = RandomResizedCrop(frames.shape[-2:], scale=(settings.crop, 1.0)), []
+        with torch.random.fork_rng(devices=[]):  # the crop takes its numbers from the CPU's global generator
+            for film, seed in zip(frames, seeds):
+                torch.default_generator.manual_seed(seed)
+                films.append(crop(film))
+        frames = torch.stack(films)
     if settings.flip:
-        mirrored = torch.from_numpy(random[:, 0] < 0.5).to(frames.device)
+        mirrored = torch.tensor([np.random.default_rng(seed).random() < 0.5 for seed in seeds], device=frames.device)
         frames = torch.where(mirrored.view(-1, 1, 1, 1, 1), frames.flip(-1), frames)
     return frames
-
-
-def _cropped(film: Tensor, smallest: float, area: float, shape: float, top: float, left: float) -> Tensor:
-    """A crop of at least the share `smallest` of the area, resized to the film's size; the others are from 0 to 1."""
-    height, width = film.shape[-2:]
-    share = smallest + (1 - smallest) * area
-    ratio = RATIOS[0] * (RATIOS[1] / RATIOS[0]) ** shape
-    tall = min(height, round(math.sqrt(share / ratio) * height))
-    wide = min(width, round(math.sqrt(share * ratio) * width))
-    corner = int(top * (height - tall + 1)), int(left * (width - wide + 1))
-    return functional.resized_crop(film, *corner, tall, wide, [height, width], antialias=True)
 
 
 def add_noise(pictures: Tensor, settings: TrainSettings, seeds: list[int]) -> Tensor:
@@ -117,26 +108,21 @@ def seed_of(*parts: int | str) -> int:
 class EpochSampler(DistributedSampler):
     """(epoch, row) of the films in an order of (seed, epoch), which Lightning sets, in shares for several processes."""
 
-    def __init__(
-        self, rows: Sequence[int], settings: TrainSettings, shuffle: bool, place: Place, drop_last: bool
-    ) -> None:
-        super().__init__(rows, place.count, place.rank, shuffle, settings.seed, drop_last)
-
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((self.epoch, int(self.dataset[index])) for index in super().__iter__())
 
 
-def train_loader(data: Dataset, settings: TrainSettings, place: Place = Place()) -> DataLoader:
+def train_loader(data: Dataset, settings: TrainSettings) -> DataLoader:
     """This process's share of the train films in batches, in another order each epoch.
 
     A batch: frames uint8 [films, frames, 3, size, size], scores float32 [films], rows int64 [films], a list of seeds.
     """
     films = FilmBatches(data, settings.frames, settings.seed, settings.other_frames, settings.reorder_frames)
-    rows = data.split("train").index.to_numpy()
+    rows, place = data.split("train").index, process_place()
     # A last batch of one film would break batch normalisation; which films are left over differs each epoch.
     drop_last = len(rows) > settings.batch
-    sampler = EpochSampler(rows, settings, True, place, drop_last)
-    return _loader(films, sampler, settings, settings.batch // place.count, drop_last)
+    sampler = EpochSampler(rows, place.count, place.rank, seed=settings.seed, drop_last=drop_last)
+    return _loader(films, sampler, settings)
 
 
 def augmented_batch(data: Dataset, settings: TrainSettings) -> tuple[np.ndarray, pd.DataFrame]:
@@ -148,33 +134,32 @@ def augmented_batch(data: Dataset, settings: TrainSettings) -> tuple[np.ndarray,
     frames, _, rows, seeds = next(iter(train_loader(data, settings)))
     if not trains(settings):  # a head is fitted on the pictures as they are
         settings = replace(settings, flip=False)
-    pictures = augment(frames, settings, seeds) / 255
-    sd = torch.tensor(IMAGENET_SD).view(3, 1, 1)
-    noise = add_noise(torch.zeros_like(pictures), replace(settings, pixels="imagenet"), seeds) * sd
-    seen = ((pictures + noise).clamp(0, 1) * 255).round()
+    sd = 255 * torch.tensor(IMAGENET_SD).view(3, 1, 1)
+    pictures = augment(frames, settings, seeds)
+    noise = add_noise(torch.zeros(pictures.shape), replace(settings, pixels="imagenet"), seeds)
+    seen = (pictures + noise * sd).clamp(0, 255).round()
     change = (seen - frames).abs().mean((1, 2, 3, 4)).double().numpy()
     return seen.to(torch.uint8).permute(0, 1, 3, 4, 2).numpy(), data.films.loc[rows.numpy()].assign(change=change)
 
 
-def evaluation_films(data: Dataset, settings: TrainSettings, view: int | None) -> FilmBatches:
-    """The films with evenly spaced frames, or with a random `view` of them, whose number is the epoch."""
-    return FilmBatches(data, settings.frames, None if view is None else settings.seed, other_frames=True)
+def film_loader(data: Dataset, settings: TrainSettings, rows: Sequence[int]) -> DataLoader:
+    """The films in `rows` in batches like `train_loader`'s, in their order, with evenly spaced frames."""
+    sampler = EpochSampler(rows, num_replicas=1, rank=0, shuffle=False)
+    return _loader(FilmBatches(data, settings.frames), sampler, settings)
 
 
-def film_loader(data: Dataset, settings: TrainSettings, rows: Sequence[int], view: int | None = None) -> DataLoader:
-    """The films in `rows` in batches like `train_loader`'s, in their order, with the frames of `evaluation_films`."""
-    sampler = EpochSampler(rows, settings, False, Place(), False)
-    sampler.set_epoch(view or 0)
-    return _loader(evaluation_films(data, settings, view), sampler, settings, settings.batch, False)
+def film_views(data: Dataset, settings: TrainSettings, rows: Sequence[int], count: int) -> list[np.ndarray]:
+    """The frames by which each film is evaluated, int [count, frames] into data.frames: of 1 view evenly spaced."""
+    films = FilmBatches(data, settings.frames, None if count == 1 else settings.seed, other_frames=True)
+    return [np.stack([films.places(view, row) for view in range(count)]) for row in rows]
 
 
-def _loader(
-    films: FilmBatches, sampler: EpochSampler, settings: TrainSettings, batch: int, drop_last: bool
-) -> DataLoader:
+def _loader(films: FilmBatches, sampler: EpochSampler, settings: TrainSettings) -> DataLoader:
     # A generator of its own: else each epoch's loader would advance the global one, which seeds dropout.
     # Forked workers share the mapped frames; spawned ones would be sent a copy of the whole array.
     workers = {"num_workers": settings.loader_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
     return DataLoader(
-        films, batch, sampler=sampler, collate_fn=lambda batch: batch, drop_last=drop_last, generator=torch.Generator(),
-        pin_memory=torch.cuda.is_available(), **workers if settings.loader_workers else {},
+        films, settings.batch // sampler.num_replicas, sampler=sampler, collate_fn=lambda batch: batch,
+        drop_last=sampler.drop_last, generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
+        **workers if settings.loader_workers else {},
     )  # fmt: skip

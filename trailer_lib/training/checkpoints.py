@@ -30,8 +30,6 @@ NAMELESS = ("scheme", "precision", "loader_workers")  # the last two are of spee
 FEATURES = "features"  # the folder of cached features, of all runs: another scheme or fold needs the same ones
 # What may differ when a run is resumed: how long it takes, what reads its batches, how it is tested.
 FREE_TO_CHANGE = ("epochs", "patience", "loader_workers", "views")
-# What Lightning writes, and needs to resume; the last two are of the moving average.
-PARTS = "optimizer_states lr_schedulers callbacks loops global_step current_model_state averaging_state".split()
 TIMED_STEPS = 3  # after one that warms up
 SLOW = 60.0  # seconds an epoch from which a CPU's user is told of the quicker scheme
 OnEpoch = Callable[[pd.DataFrame], None]
@@ -74,8 +72,8 @@ class Checkpoints(pl.Callback):
 class TimeEstimate(pl.Callback):
     """Says once, after the first steps, how long an epoch and the whole training take on this machine."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say, self.steps, self.start = say, 0, 0.0
+    def __init__(self) -> None:
+        self.steps, self.start = 0, 0.0
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: TrailerModule, *_: Any) -> None:
         self.steps += 1
@@ -85,7 +83,7 @@ class TimeEstimate(pl.Callback):
             step = (time.monotonic() - self.start) / TIMED_STEPS
             # A validation step has no gradients: about a third of a training step.
             seconds = step * (trainer.num_training_batches + sum(trainer.num_val_batches) / 3)
-            self.say(estimate(seconds, module.settings.epochs, trainer.strategy.root_device.type))
+            print(estimate(seconds, module.settings.epochs, trainer.strategy.root_device.type))
 
 
 def estimate(seconds: float, epochs: int, device: str) -> str:
@@ -187,8 +185,8 @@ def resumed_settings(models: Path, settings: TrainSettings) -> TrainSettings:
     return resumed
 
 
-def resumable_model(models: Path, module: TrailerModule) -> ModelFile:
-    """last_model.pt in `models`, if it is of the module's settings and dataset, whole, and best_model.pt of its run."""
+def require_resumable(models: Path, module: TrailerModule) -> None:
+    """TrailerError unless last_model.pt is whole, of the module's settings and dataset, and of best_model.pt's run."""
     last, best, settings = read_model(models / LAST), read_model(models / BEST), module.settings
     saved = TrainSettings.layered({LAST: last.facts["settings"]})
     if replace(saved, **{name: getattr(settings, name) for name in FREE_TO_CHANGE}) != settings:
@@ -197,9 +195,7 @@ def resumable_model(models: Path, module: TrailerModule) -> ModelFile:
         raise TrailerError(f"{models / LAST} was trained on another dataset or split: don't resume")
     if settings.epochs < (done := last.facts["history"][-1]["epoch"]):
         raise TrailerError(f"epochs={settings.epochs}: the run that stopped has finished {done}: set at least {done}")
-    content = torch.load(models / LAST, map_location="cpu", weights_only=True)
-    if missing := [name for name in (PARTS if settings.ema_decay else PARTS[:-2]) if name not in content]:
-        raise TrailerError(f"{models / LAST}: no {missing[0]} in it, so it can't be resumed: train anew")
+    if "optimizer_states" not in torch.load(models / LAST, map_location="cpu", weights_only=True):
+        raise TrailerError(f"{models / LAST}: a {BEST}, which can't be resumed: train anew")
     if any(one != other for one, other in zip(last.facts["history"], best.facts["history"])):
         raise TrailerError(f"{BEST} and {LAST} in {models} are of two runs: don't resume")
-    return last

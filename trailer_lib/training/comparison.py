@@ -21,24 +21,22 @@ from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
 from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS, read_json
-from trailer_lib.training.frozen import MIN_FILMS, film_features, fit_ridge
+from trailer_lib.training.frozen import RIDGE_FILMS, film_features, fit_ridge
 from trailer_lib.training.run import fit, new_module, refuse_contradictions
-from trailer_lib.training.scoring import count_test
-from trailer_lib.training.sources import Parts, film_parts, fit_sound
+from trailer_lib.training.scoring import Parts, count_test, film_parts, fit_sound
 
 FINAL = (
     "The test films are among these, and have been scored {} times since the split was made: a scheme chosen by this"
     " table has no untouched films left to be tested on."
 )
-SHARES = (1 / 8, 1 / 4, 1 / 2, 1)  # of the train films
-STARTED, DONE = "started.json", "done.json"
+FOLD = "fold.json"  # what a fold is trained by and, once it is finished, its predictions
 
 
 class Fold(NamedTuple):
     repeat: int  # its number
     name: str  # of its folder
     data: Dataset  # with its split
-    levels: dict[str, Parts]  # see _levels
+    levels: dict[str, Parts]  # of metadata, fitted on the train films: their predictions of the "val" and "test" films
 
 
 def find_schemes(name: str) -> Path:
@@ -68,7 +66,11 @@ def compare(
     each scheme's sources and of the baselines, paired differences of their nMSE, seconds (None if any fold was
     resumed).
     """
-    _check_names(list(schemes))
+    folders = {name: files.safe_name(name, 80) for name in schemes}
+    for name, folder in folders.items():
+        taken = [*folders.values()].count(folder) > 1
+        if taken or name in (*evaluation.BASELINES, "metadata") or ": " in name:
+            raise TrailerError(f"scheme {name!r}: the name is that of another row of the table: rename it")
     data = Dataset.open(project) if data is None else data
     warnings = [FINAL.format(count_test(project, data))] if final else []
     data = data if final else data.without("test")
@@ -85,24 +87,18 @@ def compare(
             done = []
             for fold in rounds:
                 progress.set_postfix_str(f"{name}, {fold.name}")
-                done.append(_train_fold(project, chosen, fold, files.safe_name(name, 80)))
+                done.append(_train_fold(project, chosen, fold, folders[name]))
                 progress.update()
             rows |= _named(name, _out_of_fold(rounds, [found["predicted"] for found in done]))
             costs = [found["seconds"] for found in done]
             seconds[name] = None if None in costs else round(sum(costs), 1)
-    baselines = _out_of_fold(rounds, [fold.levels["baselines"] for fold in rounds])
+    scores = [fold.data.split("train").score for fold in rounds]
+    constants = [{"mean baseline": train.mean(), "median": train.median()} for train in scores]
+    baselines = _out_of_fold(rounds, [same | fold.levels["test"] for same, fold in zip(constants, rounds)])
     result = evaluation.compare_schemes(data.films, list(settings), rows, baselines)
     result |= {"folds": folds, "repeats": repeats, "warnings": warnings, "seconds": seconds}
     files.write_json(project.models / "schemes" / RESULTS, result)
     return result
-
-
-def _check_names(names: list[str]) -> None:
-    """Scheme names must differ as folders, and from the other rows of the table."""
-    folders = [files.safe_name(name, 80) for name in names]
-    for name, folder in zip(names, folders):
-        if folders.count(folder) > 1 or name in (*evaluation.BASELINES, "metadata") or ": " in name:
-            raise TrailerError(f"scheme {name!r}: the name is that of another row of the table: rename it")
 
 
 def _named(scheme: str, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -122,7 +118,9 @@ def _folds(data: Dataset, folds: int, repeats: int) -> list[Fold]:
             raise TrailerError(f"{few}: take fewer folds, or more films")
         for fold in range(folds):
             split = data.with_split(fold_split(assigned, folds, fold))
-            rounds.append(Fold(repeat, f"repeat {repeat} fold {fold}", split, _levels(split)))
+            fitted = evaluation.fit_metadata(split.split("train"))
+            levels = {name: evaluation.metadata_levels(fitted, split.split(name)) for name in ("val", "test")}
+            rounds.append(Fold(repeat, f"repeat {repeat} fold {fold}", split, levels))
     return rounds
 
 
@@ -130,17 +128,16 @@ def _train_fold(project: Project, settings: TrainSettings, fold: Fold, scheme: s
     """What a training left, after training it if need be: `predicted`, by row of its sources, and `seconds`."""
     data, folder = fold.data, project.models / "schemes" / scheme / fold.name
     films = int(pd.util.hash_pandas_object(data.films).sum())  # with their split and metadata
-    facts = {"settings": settings.as_dict(), "films": films}
-    facts |= {"dataset": data.card["settings"], "hashes": data.card["hashes"]}
-    wanted = json.loads(json.dumps(facts))
-    done, started = read_json(folder / DONE), read_json(folder / STARTED)
-    if {"predicted", "seconds"} <= done.keys() and done.get("wanted") == wanted:
-        return done
-    if started != wanted:
-        if started and fold.name == "repeat 0 fold 0":  # one line a scheme, whose first fold this is
-            LOG.warning(f"scheme {scheme!r} is trained anew: {_difference(started, wanted)}")
+    wanted = {"settings": settings.as_dict(), "films": films}
+    wanted |= {"dataset": data.card["settings"], "hashes": data.card["hashes"]}
+    wanted, found = json.loads(json.dumps(wanted)), read_json(folder / FOLD)
+    if found.get("wanted") != wanted:
+        if found and fold.name == "repeat 0 fold 0":  # one line a scheme, whose first fold this is
+            LOG.warning(f"scheme {scheme!r} is trained anew: {_difference(found.get('wanted', {}), wanted)}")
         shutil.rmtree(folder, ignore_errors=True)
-        files.write_json(folder / STARTED, wanted)
+        files.write_json(folder / FOLD, {"wanted": wanted})
+    elif {"predicted", "seconds"} <= found.keys():
+        return found
     resume, start = (folder / LAST).exists(), time.monotonic()
     try:
         fit(project, settings, data, folder, resume=resume)
@@ -148,11 +145,11 @@ def _train_fold(project: Project, settings: TrainSettings, fold: Fold, scheme: s
         raise Stopped("stopped; what is finished is kept, and the same comparison resumes the rest") from None
     predicted = _predict_fold(folder, fold, project.models / FEATURES)
     seconds = None if resume else round(time.monotonic() - start, 1)
-    done = {"wanted": wanted, "predicted": predicted, "seconds": seconds}
-    files.write_json(folder / DONE, done)
+    found = {"wanted": wanted, "predicted": predicted, "seconds": seconds}
+    files.write_json(folder / FOLD, found)
     for name in (BEST, LAST):  # a table of schemes would fill the disk with them
         (folder / name).unlink(missing_ok=True)
-    return done
+    return found
 
 
 def _predict_fold(folder: Path, fold: Fold, cache: Path) -> dict[str, list[float]]:
@@ -165,22 +162,10 @@ def _predict_fold(folder: Path, fold: Fold, cache: Path) -> dict[str, list[float
     return {name: points.tolist() for name, points in rows.items()}
 
 
-def _difference(started: dict, wanted: dict) -> str:
-    before, now = started.get("settings", {}), wanted["settings"]
+def _difference(before: dict, wanted: dict) -> str:
+    before, now = before.get("settings", {}), wanted["settings"]
     changed = [f"{name}={now[name]!r}, not {before.get(name)!r}" for name in now if now[name] != before.get(name)]
     return ", ".join(changed) or "other films or folds than it was started with"
-
-
-def _levels(data: Dataset) -> dict[str, Parts]:
-    """What each level of metadata, fitted on a fold's train films, says of its "val" and "test" films.
-
-    "baselines": those of the test films, and the mean and median score.
-    """
-    scores, fitted = data.split("train").score, evaluation.fit_metadata(data.split("train"))
-    levels = evaluation.metadata_levels(fitted, data.films)
-    rows = {split: (data.films.split == split).to_numpy() for split in ("val", "test")}
-    found = {split: {name: points[chosen] for name, points in levels.items()} for split, chosen in rows.items()}
-    return found | {"baselines": {"mean baseline": scores.mean(), "median": scores.median()} | found["test"]}
 
 
 def _out_of_fold(rounds: list[Fold], predictions: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -198,18 +183,18 @@ def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws:
 
     A row a draw of films: films, draw, val_loss (mean squared error of standardised scores). The backbone is frozen.
     """
-    torch.manual_seed(settings.seed)  # of first weights, where there are no others
+    torch.manual_seed(settings.seed)  # for random first weights
     network = new_module(project, data, settings).network
     train, val = data.split("train"), data.split("val")
-    features = film_features(network, data, [*train.index, *val.index], project.models / FEATURES)
+    features = film_features(network, data, project.models / FEATURES)[[*train.index, *val.index]]
     scores = np.concatenate([train.score, val.score])
     target = (scores - train.score.mean()) / train.score.std(ddof=0)
     rng, rows = np.random.default_rng(settings.seed), []
-    for share in SHARES:
+    for share in (1 / 8, 1 / 4, 1 / 2, 1):
         count = round(share * len(train))
-        for draw in range(draws if share < 1 else 1) if count >= MIN_FILMS else ():
+        for draw in range(draws if share < 1 else 1) if count >= RIDGE_FILMS else ():
             chosen = rng.choice(len(train), count, replace=False)
-            head, _ = fit_ridge(features[chosen], target[chosen], network.blocks)
+            head = fit_ridge(features[chosen], target[chosen], network.blocks)
             with torch.inference_mode():
                 predicted = head(torch.from_numpy(features[len(train) :])).squeeze(1).numpy()
             rows.append((count, draw, float(((predicted - target[len(train) :]) ** 2).mean())))
@@ -221,7 +206,7 @@ def fewer_films(project: Project, settings: TrainSettings, data: Dataset, draws:
 def films_sentence(table: pd.DataFrame) -> str:
     """Whether more films would help, from `fewer_films`: what the last doubling of the train films changed."""
     groups = table.groupby("films").val_loss
-    if (count := table.attrs["val_films"]) < MIN_FILMS:
+    if (count := table.attrs["val_films"]) < RIDGE_FILMS:
         return f"{count} validation films are too few to tell whether more films would help."
     if len(groups) < 2:
         return f"{table.films.max()} train films are too few to leave some out."

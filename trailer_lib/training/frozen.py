@@ -1,39 +1,34 @@
-"""Features of a frozen backbone, computed once a frame and cached on disk, and the head that ridge regression fits."""
+"""What a head gets of films: the backbone's features, while it is untrained cached on disk; a head fitted on them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.linear_model import RidgeCV
-from torch import Tensor, nn
+from torch import nn
 
 from trailer_lib import files
 from trailer_lib.dataset import Dataset, evenly_spaced
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import FilmRegressor
 from trailer_lib.progress import bar
-from trailer_lib.training.batches import FilmBatches
 
-MIN_FILMS = 10
+RIDGE_FILMS = 10  # at least, to fit a head on
 MIN_SCALE = 0.01  # of the features' root mean square sd; of less, another film may be a thousand sds away
 RIDGE_ALPHAS = np.logspace(0, 7, 29)
 BLOCK = 128  # pictures, or stacks of frames, whose features are one file
 PIXELS = 2**21  # that go through the backbone at once: 128 pictures of 128 x 128
 
 
-def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -> tuple[nn.Linear, dict[str, Any]]:
-    """A linear layer fitted to `features` float32 [films, n] and `target` [films], and facts about the fit.
+def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -> nn.Linear:
+    """A linear layer fitted to `features` float32 [films, n] and `target` [films].
 
     Ridge regression on standardised features; alpha by leave-one-out. `blocks`: the numbers of features that belong
     together; each block gets the same weight, so that a network's few early features count as much as its late ones.
     """
-    if len(features) < MIN_FILMS:
-        remedy = "scrape more, or set head='linear'"
-        raise TrailerError(f"head='ridge' needs at least {MIN_FILMS} train films, not {len(features)}: {remedy}")
     mean, scale = _standardisation(features, blocks)
     model = RidgeCV(alphas=RIDGE_ALPHAS).fit((features - mean) / scale, target)
     weight = model.coef_ / scale
@@ -41,7 +36,7 @@ def fit_ridge(features: np.ndarray, target: np.ndarray, blocks: Sequence[int]) -
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight[None]))
         head.bias.fill_(float(model.intercept_ - weight @ mean))
-    return head, {"alpha": float(model.alpha_), "cv_mse": -float(model.best_score_)}
+    return head
 
 
 def _standardisation(features: np.ndarray, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -53,44 +48,57 @@ def _standardisation(features: np.ndarray, blocks: Sequence[int]) -> tuple[np.nd
     return features.mean(0, dtype=np.float64), np.concatenate(scale)
 
 
-def fit_head(network: FilmRegressor, data: Dataset, cache: Path) -> dict[str, Any]:
-    """Fit network.head on the backbone's features of the train films, and return facts about the fit."""
+def fit_head(network: FilmRegressor, data: Dataset, cache: Path) -> None:
+    """Put a head fitted on the backbone's features of the train films into the network."""
     films = data.split("train")
-    features = film_features(network, data, films.index.to_numpy(), cache)
-    network.to("cpu")
-    scores = films.score.to_numpy(np.float64)
-    target = (scores - scores.mean()) / (scores.std() or 1.0)
-    network.head, facts = fit_ridge(features, target, network.blocks)
-    return {"head": "ridge", "films": len(films), "features": features.shape[1], **facts}
+    if len(films) < RIDGE_FILMS:
+        remedy = "scrape more, or set head='linear'"
+        raise TrailerError(f"head='ridge' needs at least {RIDGE_FILMS} train films, not {len(films)}: {remedy}")
+    features = film_features(network, data, cache)[films.index]
+    target = (films.score - films.score.mean()) / films.score.std(ddof=0)
+    network.head = fit_ridge(features, target.to_numpy(), network.blocks)
 
 
-def film_features(network: FilmRegressor, data: Dataset, rows: np.ndarray, cache: Path) -> np.ndarray:
-    """The features of the films in `rows` of data.films, means over views of all their frames: float32 [films, n]."""
+def film_features(network: FilmRegressor, data: Dataset, cache: Path) -> np.ndarray:
+    """The features of all films, means over disjoint views of their frames: float32 [films, n]."""
     films = data.films
     views = [first + disjoint_views(count, network.frames) for first, count in zip(films["first"], films["count"])]
-    if network.aggregate == "channels":
-        pictures = np.concatenate(views)  # a view is one picture of many channels
-        views = np.split(np.arange(len(pictures))[:, None], np.cumsum([len(view) for view in views])[:-1])
-    else:
-        pictures = np.arange(len(data.frames))[:, None]
-    features = Features(network, data.frames, pictures, cache)
-    return np.stack([features[views[row]].mean((0, 1)) for row in bar(rows, desc="features")])
+    inputs = bar(head_inputs(network, data, views, cache), desc="features", total=len(films))
+    return np.stack([film.mean(0) for film in inputs])
 
 
-def frozen_features(
-    network: FilmRegressor, data: Dataset, rows: Sequence[int], batches: dict[int, FilmBatches], cache: Path
-) -> Tensor:
-    """What the head sees of views of films, from cached features of frames seen one by one: float32 [views, films, n].
+@torch.inference_mode()
+def head_inputs(
+    network: FilmRegressor, data: Dataset, views: list[np.ndarray], cache: Path | None
+) -> Iterator[np.ndarray]:
+    """What the network's head gets of each film: float32 [views, n]; `views`: int [views, frames] into data.frames.
 
-    `rows` of data.films; `batches`: view -> the films with its frames. The backbone must be as it was before training.
+    `cache`: the folder of the features of an untrained backbone; None: they are not stored.
     """
-    features = Features(network, data.frames, np.arange(len(data.frames))[:, None], cache)
-    films = []
-    with torch.inference_mode():
-        for row in rows:
-            places = np.stack([view_films.places(view, row) for view, view_films in batches.items()])
-            films.append(network.joined(torch.from_numpy(features[places]).to(network.mean.device)))
-        return torch.stack(films, 1)
+    if network.aggregate == "channels":  # a view is one picture of many channels
+        pictures = np.concatenate(views)
+        places = np.split(np.arange(len(pictures))[:, None], np.cumsum([len(film) for film in views])[:-1])
+    elif cache:  # each frame of the dataset is a picture, so that other films and views find the same blocks
+        pictures, places = np.arange(len(data.frames))[:, None], views
+    else:
+        used = [np.unique(film) for film in views]
+        pictures, starts = np.concatenate(used)[:, None], np.cumsum([0, *(len(frames) for frames in used)])
+        places = [start + np.searchsorted(frames, film) for start, frames, film in zip(starts, used, views)]
+    features = Features(network, data.frames, pictures, cache)
+    for film in places:
+        yield network.joined(torch.from_numpy(features[film]).to(network.mean.device)).cpu().numpy()
+
+
+def sound_features(network: FilmRegressor, data: Dataset, rows: Sequence[int], cache: Path) -> np.ndarray:
+    """The backbone's features of the sound of films, means over their clips: float32 [films, n]; nan without sound."""
+    stacked = network.frames if network.aggregate == "channels" else 1  # a clip stands for a frame, or for all of them
+    clips = np.repeat(np.arange(len(data.sound))[:, None], stacked, 1)
+    features = Features(network, data.sound[..., None], clips, cache)
+    films = np.full((len(rows), network.width), np.nan, np.float32)
+    for number, film in enumerate(data.films.loc[rows].itertuples()):
+        if film.sound_count:
+            films[number] = features[film.sound_first + np.arange(film.sound_count)].mean(0)
+    return films
 
 
 def disjoint_views(count: int, frames: int) -> np.ndarray:
@@ -100,16 +108,16 @@ def disjoint_views(count: int, frames: int) -> np.ndarray:
 
 
 class Features:
-    """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width(, 3)].
+    """A backbone's features of `pictures`, int [pictures, frames] into `frames`, uint8 [n, height, width, 3 or 1].
 
-    They are stored in `cache` by blocks of pictures, in files named by a hash of the weights and the pixels; a block is
-    computed when it is first needed.
+    They are stored in `cache`, if there is one, by blocks of pictures, in files named by a hash of the weights and the
+    pixels; a block is computed when it is first needed.
     """
 
-    def __init__(self, network: FilmRegressor, frames: np.ndarray, pictures: np.ndarray, cache: Path) -> None:
+    def __init__(self, network: FilmRegressor, frames: np.ndarray, pictures: np.ndarray, cache: Path | None) -> None:
         self.network = network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.frames, self.pictures, self.cache = frames, pictures, cache
-        self.weights_hash = _weights_hash(network)
+        self.weights_hash = _weights_hash(network) if cache else b""
         self.block = lru_cache(maxsize=4)(self._block)
 
     def __getitem__(self, places: np.ndarray) -> np.ndarray:
@@ -120,8 +128,8 @@ class Features:
 
     def _block(self, number: int) -> np.ndarray:
         frames = self.frames[self.pictures[number * BLOCK : (number + 1) * BLOCK]]
-        if frames.ndim == 4:  # clips of sound: grey pictures
-            frames = np.repeat(frames[..., None], 3, -1)
+        if self.cache is None:
+            return _compute_features(self.network, frames)
         digest = hashlib.sha256(self.weights_hash)
         digest.update(np.ascontiguousarray(frames))
         path = self.cache / f"{digest.hexdigest()[:32]}.npy"
@@ -155,8 +163,8 @@ def _read_features(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def _compute_features(network: FilmRegressor, frames: np.ndarray) -> np.ndarray:
-    """uint8 [pictures, frames, height, width, 3] -> float32 [pictures, n]."""
-    pictures = torch.from_numpy(frames).permute(0, 1, 4, 2, 3)
+    """uint8 [pictures, frames, height, width, 3 or 1] -> float32 [pictures, n]."""
+    pictures = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).expand(-1, -1, 3, -1, -1)
     batch = max(1, PIXELS // (max(network.size, frames.shape[2]) * max(network.size, frames.shape[3])))
     with torch.inference_mode():
         parts = [network.unpooled(network.to_float(part.to(network.mean.device))) for part in pictures.split(batch)]

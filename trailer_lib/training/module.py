@@ -1,11 +1,12 @@
 """The LightningModule of a training: loss, optimiser, learning rates, history."""
 
 import math
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor, manual_seed, nn, optim
+import torch
+from torch import Tensor, nn, optim
 
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import FORMAT, FilmRegressor
@@ -22,19 +23,25 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> optim.Optimiz
     for name, tensor in network.named_parameters():
         if tensor.requires_grad:
             (new if name.startswith(new_layers) else others).append(tensor)
-    groups = [{"params": others, "lr": settings.lr}, {"params": new, "lr": settings.head_lr or settings.lr}]
-    groups = [group for group in groups if group["params"]]
+    groups = [(others, settings.lr), (new, settings.head_lr or settings.lr)]
+    groups = [{"params": tensors, "lr": lr, "initial_lr": lr} for tensors, lr in groups if tensors]
     if settings.optimizer == "sgd":
         return optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.l2)
     kind = optim.Adam if settings.optimizer == "adam" else optim.AdamW
     return kind(groups, betas=settings.betas, eps=settings.eps, weight_decay=settings.l2)
 
 
-def rate_factor(epoch: int, settings: TrainSettings) -> float:
-    """What the learning rate is multiplied by in `epoch`, counted from 0."""
+def rate_factor(epoch: int, settings: TrainSettings, val_losses: Sequence[float] = ()) -> float:
+    """What the initial learning rates are multiplied by in `epoch`, from 0; `val_losses`: of the epochs before."""
     if settings.schedule == "cosine":  # from 1 down to nearly 0 in the last epoch
         return (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
-    return settings.gamma ** (epoch // settings.step_size) if settings.schedule == "step" else 1.0
+    if settings.schedule == "step":
+        return settings.gamma ** (epoch // settings.step_size)
+    unit = optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(unit, "min", settings.gamma, settings.step_size)
+    for loss in val_losses if settings.schedule == "plateau" else ():
+        plateau.step(loss)
+    return unit.param_groups[0]["lr"]
 
 
 class TrailerModule(pl.LightningModule):
@@ -69,23 +76,19 @@ class TrailerModule(pl.LightningModule):
         """The backbone's learning rate; the head's, where nothing else is trained."""
         return self.optimizers().param_groups[0]["lr"]
 
-    def on_train_start(self) -> None:
-        # A finished run that is resumed with more epochs continues at the longer run's rate, not at 0.
-        if self.settings.schedule != "plateau":
-            factor = rate_factor(self.current_epoch, self.settings)
-            for group, base in zip(self.optimizers().param_groups, self.lr_schedulers().base_lrs):
-                group["lr"] = base * factor
-
     def on_train_epoch_start(self) -> None:
         # Dropout uses the global generator: seeded here, a resumed epoch equals that of an unbroken run.
-        manual_seed(seed_of(self.settings.seed, self.current_epoch, self.global_rank))
+        torch.manual_seed(seed_of(self.settings.seed, self.current_epoch, self.global_rank))
+        losses = [epoch["val_loss"] for epoch in self.history if epoch["epoch"] > 0]
+        factor = rate_factor(self.current_epoch, self.settings, losses)
+        for group in self.optimizers().param_groups:
+            group["lr"] = group["initial_lr"] * factor
 
     def end_epoch(self, losses: dict[str, float]) -> None:
-        """Add the epoch to the history and step the schedule."""
+        """Add the epoch to the history."""
         for loss in losses.values():
             self._require_finite(loss, self.global_step)
         self.history.append({"epoch": self.current_epoch + 1, **losses, "lr": self.rate})
-        self.lr_schedulers().step(*[losses["val_loss"]] if self.settings.schedule == "plateau" else [])
 
     def _require_finite(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
@@ -94,15 +97,8 @@ class TrailerModule(pl.LightningModule):
                 " models of the epochs before are kept"
             )
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        settings, optimizer = self.settings, make_optimizer(self.network, self.settings)
-        if settings.schedule == "plateau":
-            schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", settings.gamma, settings.step_size)
-        else:
-            schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: rate_factor(epoch, settings))
-        # Lightning would step the schedule after the epoch's checkpoint, and a resumed run would miss that step.
-        never = {"interval": "epoch", "frequency": sys.maxsize, "monitor": "val_loss"}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, **never}}
+    def configure_optimizers(self) -> optim.Optimizer:
+        return make_optimizer(self.network, self.settings)
 
     def file_facts(self) -> dict[str, Any]:
         """What a model file of this moment says of itself."""

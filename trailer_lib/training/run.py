@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from torch.func import functional_call
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -22,12 +24,11 @@ from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings, trains
 from trailer_lib.training import checkpoints
-from trailer_lib.training.batches import film_loader, process_place, train_loader
+from trailer_lib.training.batches import film_loader, film_views, process_place, train_loader
 from trailer_lib.training.checkpoints import FEATURES, LAST, LOG, RUNS, SETTINGS, OnEpoch
-from trailer_lib.training.frozen import fit_head
+from trailer_lib.training.frozen import fit_head, head_inputs
 from trailer_lib.training.module import TrailerModule
 from trailer_lib.training.scoring import Run, score_validation_films
-from trailer_lib.training.sources import mean_loss
 
 
 def train(
@@ -66,10 +67,10 @@ def fit(
     """
     pl.seed_everything(settings.seed, verbose=False)
     first = process_place().rank == 0
-    hidden = on_epoch is not None or not first
+    followed, hidden = bool(runs) and first, on_epoch is not None or not first
     with bar(desc="training", total=settings.epochs, unit="epoch", disable=hidden) as progress:
         on_epoch = on_epoch or partial(_advance, progress)
-        if runs and first:
+        if followed:
             on_epoch = checkpoints.recording(runs, settings, data, on_epoch)
         module = new_module(project, data, settings)
         if first:
@@ -77,7 +78,7 @@ def fit(
         if not trains(settings) or (settings.head != "linear" and not resume):
             _fit_head(module, data, models, project.models / FEATURES)
         if trains(settings):
-            _train_by_gradients(module, data, models, on_epoch, resume, timed=bool(runs) and first)
+            _train_by_gradients(module, data, models, on_epoch, resume, followed)
         else:
             on_epoch(pd.DataFrame(module.history))
     del module
@@ -97,18 +98,17 @@ def refuse_contradictions(settings: TrainSettings, processes: int = 1) -> None:
 
 def new_module(project: Project, data: Dataset, settings: TrainSettings) -> TrailerModule:
     """An untrained module for `data`, with what a model file must say of itself."""
-    named = settings.weights in ("DEFAULT", "none")
-    weights = settings.weights if named else str(project.root / settings.weights)
-    weights = "none" if settings.sources == ("metadata",) else weights  # no picture goes through the network
+    weights = "none" if settings.sources == ("metadata",) else settings.weights  # no picture goes through the network
+    weights = weights if weights in ("DEFAULT", "none") else str(project.root / weights)
     scores = data.split("train").score
     if scores.nunique() == 1:
         reason = "there is nothing to learn and, without a variance, no nMSE"
         raise TrailerError(f"all {len(scores)} train films have the score {scores.iloc[0]}: {reason}: check the scores")
-    first_conv = settings.first_conv if settings.aggregate == "channels" else "repeat"
     network = build(
-        settings.backbone, settings.frames, settings.aggregate, weights, first_conv=first_conv,
-        pixels=settings.pixels, freeze=settings.freeze, depth=settings.depth,
+        settings.backbone, settings.frames, settings.aggregate, weights, settings.first_conv, settings.pixels,
+        settings.freeze, settings.depth,
     )  # fmt: skip
+    network.fitted = settings.head != "linear"
     _try_once(network, data.frames.shape[1], settings)
     facts = {
         "settings": settings.as_dict(),
@@ -117,42 +117,51 @@ def new_module(project: Project, data: Dataset, settings: TrainSettings) -> Trai
         "split_hash": split_hash(data.films),
         "splits": {split: int((data.films.split == split).sum()) for split in ("train", "val", "test")},
         "score_mean": float(scores.mean()),
-        "score_sd": float(scores.std(ddof=0)) or 1.0,
+        "score_sd": float(scores.std(ddof=0)),
         "weights": network.report,
     }
     return TrailerModule(network, settings, facts)
 
 
 def _try_once(network: FilmRegressor, size: int, settings: TrainSettings) -> None:
-    """One film through the network: a picture size that the backbone can't take is an error at once."""
-    if settings.head == "linear" and settings.epochs:  # under a fitted head batch normalisation is in eval mode
-        processes = 1 if torch.cuda.is_available() else process_place().count  # GPUs synchronise batch normalisation
-        network.require_batch(settings.batch // processes, size)
+    """A small batch through the network, which stays as it is: what the backbone can't take is an error at once."""
+    processes = 1 if torch.cuda.is_available() else process_place().count  # GPUs synchronise batch normalisation
+    frames = torch.zeros(min(2, settings.batch // processes), settings.frames, 3, size, size, dtype=torch.uint8)
+    statistics = {name: tensor.clone() for name, tensor in network.named_buffers()}
     try:
         with torch.inference_mode():
-            network.eval()(torch.zeros(1, settings.frames, 3, size, size, dtype=torch.uint8))
+            functional_call(network.train(), statistics, (frames,))
     except (AssertionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        text = f"{settings.backbone} can't take {size} x {size} pictures ({reason}): set the dataset's size"
-        raise TrailerError(text) from error
-    network.train()
+        reason, remedy = " ".join(str(error).split())[:100], "set the dataset's size"
+        if "more than 1 value per channel" in reason:  # batch normalisation of one film, whose last map is one cell
+            remedy = "set a larger batch, or a larger size of the dataset"
+        wrong = f"{settings.backbone} can't take {size} x {size} pictures ({reason})"
+        raise TrailerError(f"{wrong}: {remedy}") from error
 
 
 def _fit_head(module: TrailerModule, data: Dataset, models: Path, cache: Path) -> None:
     """Put a head fitted on frozen features, without frames one that says the mean, into the network: epoch 0."""
-    if "frames" in module.settings.sources:
-        module.facts["head"] = fit_head(module.network, data, cache)
-        losses = {split: mean_loss(module, data, split, cache) for split in ("train", "val")}
+    network, settings = module.network, module.settings
+    if "frames" in settings.sources:
+        fit_head(network, data, cache)
+        losses = {split: _loss(module, data, split, cache) for split in ("train", "val")}
     else:
-        module.network.head.requires_grad_(False).weight.zero_()
-        module.network.head.bias.zero_()
-        losses = baseline_losses(data, module.settings.loss)
-    module.network.fitted = True
-    losses = {f"{split}_loss": loss for split, loss in losses.items()}
-    module.history.append({"epoch": 0, **losses, "lr": 0.0})
-    module.network.train()
+        network.head.requires_grad_(False).weight.zero_()
+        network.head.bias.zero_()
+        losses = baseline_losses(data, settings.loss)
+    module.history.append({"epoch": 0, "train_loss": losses["train"], "val_loss": losses["val"], "lr": 0.0})
     if process_place().rank == 0:
-        checkpoints.write_epoch(models, module, module.network)
+        checkpoints.write_epoch(models, module, network)
+
+
+@torch.inference_mode()
+def _loss(module: TrailerModule, data: Dataset, split: str, cache: Path) -> float:
+    """The loss of a just fitted head on a split's films, with evenly spaced frames and no augmentation."""
+    films = data.split(split)
+    views = film_views(data, module.settings, films.index, 1)
+    inputs = torch.from_numpy(np.concatenate([*head_inputs(module.network, data, views, cache)]))
+    scores = module.standardised(torch.tensor(films.score.to_numpy(np.float32)))
+    return float(module.loss(module.network.head.cpu()(inputs).squeeze(1), scores))
 
 
 def _train_by_gradients(
@@ -160,18 +169,16 @@ def _train_by_gradients(
 ) -> None:
     settings, average = module.settings, None
     if resume:
-        last = checkpoints.resumable_model(models, module)
-        if settings.head != "linear":  # its tensors are loaded by Lightning
-            module.facts["head"], module.network.fitted = last.facts["head"], True
-            module.network.train()
+        checkpoints.require_resumable(models, module)
+    module.network.train()  # Lightning would leave it in eval mode
     if settings.ema_decay:
         # EMAWeightAveraging changes the last bits of frozen weights, by whose hash their features are cached.
         device = "cuda" if torch.cuda.is_available() else None  # where Lightning would keep it on the CPU
         average = WeightAveraging(device, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     # The average comes first, so that at the end of an epoch its state is what is saved.
     callbacks = [*[average] * (average is not None), checkpoints.Checkpoints(models, on_epoch, average)]
-    callbacks += [checkpoints.TimeEstimate(print)] if timed else []
-    loaders = train_loader(data, settings, process_place()), film_loader(data, settings, data.split("val").index)
+    callbacks += [checkpoints.TimeEstimate()] if timed else []
+    loaders = train_loader(data, settings), film_loader(data, settings, data.split("val").index)
     ckpt_path = models / LAST if resume else None
     try:
         _trainer(settings, callbacks).fit(module, *loaders, ckpt_path=ckpt_path, weights_only=True)
