@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trailer_lib import files
+from trailer_lib import __version__, files
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks.pretrained import load_file, tensors_in
 from trailer_lib.networks.regressor import FilmRegressor, restore
@@ -120,7 +120,8 @@ def export_onnx(path: Path, out: Path) -> dict[str, str]:
     if "frames" not in model.facts["settings"].get("sources", ()):
         raise TrailerError(f"{path}: it has not learnt from frames, and ONNX takes only these: name another model")
     try:
-        network, metadata = _InPoints(model).eval(), _metadata(model) | {"model": fingerprint(path)}
+        network, metadata = _InPoints(model).eval(), _metadata(model)
+        metadata |= {"model": fingerprint(path), "trailer_lib": __version__}
         size = int(metadata["size"])
         frames = torch.zeros(2, model.network.frames, 3, size, size, dtype=torch.uint8)  # 1 would be taken for fixed
         program = torch.onnx.export(
