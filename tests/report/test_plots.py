@@ -74,8 +74,7 @@ def test_frames_are_spread_over_the_film_with_seconds_or_reasons_or_numbers(tmp_
 
 def test_the_sound_has_seconds_below_and_hertz_at_its_bands(tmp_path: Path) -> None:
     folder = add_folder(tmp_path, fictional_film(4))
-    [axis] = plots.sound_picture(folder).axes
-    assert "no sound" in axis.get_title() and not axis.images
+    assert plots.sound_picture(folder).get_suptitle().endswith(": no sound")
     sound = np.zeros((128, 250), np.uint8)
     save_sound(folder, sound, "ok")
     [axis] = plots.sound_picture(folder).axes
@@ -148,7 +147,7 @@ def test_the_live_curve_redraws_one_output_beside_the_earlier_runs(
     assert names[0] == ["earlier, val (2.80)", "earlier, val (3.50)", "earlier, val (0.70)"]
     assert names[1] == names[0][:2]  # what is drawn in colour is not drawn in grey too
     assert "val (0.70): 4 points" in str(live) and "genre only, val" in str(live)
-    assert plots.LiveCurve(project, replace(settings, loss="l1"), data).arguments[-1] == []
+    assert plots.LiveCurve(project, replace(settings, loss="l1"), data).earlier == []
 
 
 def test_predictions_of_all_of_the_trailer_and_of_the_metadata_stand_against_the_truth(
