@@ -45,7 +45,7 @@ torture: $(VENV)/installed
 		tests/training tests/predict tests/evaluation tests/networks tests/test_notebooks.py
 
 docs: $(VENV)/installed
-	$(BIN)/python -c "from trailer_lib.settings import markdown; print(markdown(), end='')" > docs/settings.md
+	$(BIN)/python docs/settings.py
 
 samples: $(VENV)/installed
 	rm -rf $(SAMPLES)

@@ -129,9 +129,8 @@ def test_films_left_out_of_the_dataset_are_counted(project: Project) -> None:
 @pytest.mark.parametrize(
     "name, text, reason",
     [
-        (RESULTS, None, RESULTS), (RESULTS, "{", RESULTS), (RESULTS, '{"films": 3}', "split_hash"),
-        (PREDICTIONS, "", PREDICTIONS), (PREDICTIONS, "score,all,frames,metadata\nmuch,5,5,5\n", "much"),
-        (PREDICTIONS, "score,all,frames,metadata\ninf,5,5,5\n", "Inf"), (PREDICTIONS, "score\n5\n", "not in index"),
+        (RESULTS, None, RESULTS), (RESULTS, "{", "JSONDecodeError"), (RESULTS, '{"films": 3}', "split_hash"),
+        (PREDICTIONS, "", "No columns"), (PREDICTIONS, "score,all,frames,metadata\ninf,5,5,5\n", "Inf"),
         (HISTORY, "epoch,train_loss\n1,2\n", "val_loss"), (HISTORY, "epoch,train_loss,val_loss\n", "ValueError"),
         ("schemes/results.json", '{"metrics": 5}', "items"),
     ],
