@@ -21,7 +21,9 @@ class ScrapeSettings(Settings):
 
     films: int = option(2000, "films to take from the shuffled catalogue, as the original did; 0 takes all", low=0)
     seed: int = option(0, "draws the films and the frames' times", low=0)
-    source: str = option("youtube", "of trailers: 'youtube' | 'pytube' | 'folder:DIR' (from the root) | 'links'")
+    source: str = option(
+        "youtube", "where trailers come from: 'youtube' | 'pytube' | 'folder:DIR' (from the root) | 'links'"
+    )
     count: int = option(100, "random frames drawn from a trailer, before the filter", low=1, high=600)
     filter: str = choice(
         "drops black, blank, cards and repeats; or the darkest and flattest fifth, as the original",
