@@ -42,10 +42,7 @@ class Settings:
 
     @classmethod
     def layered(cls, layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]] | None = None) -> "Settings":
-        """Settings from named layers, the later over the earlier; an unknown name is an error.
-
-        What the last named scheme means lies right below the layer that names it.
-        """
+        """Settings from named layers, each over those before, and a scheme right below the last that names one."""
         names, values, origins = [item.name for item in fields(cls)], {}, {}
         naming = [origin for origin, layer in layers.items() if "scheme" in layer][-1:]
         for origin, layer in layers.items():
@@ -83,25 +80,22 @@ class Settings:
         if lines := self.idle():
             raise TrailerError("; ".join(lines))
 
-    def table(self, everything: bool = True) -> Any:
-        """Value, origin and meaning of all settings, or of those that are not at their default: a pandas table."""
+    def table(self) -> Any:
+        """Value, origin and meaning of all settings: a pandas table."""
         import pandas as pd  # half a second, which --help should not take
 
-        values = self.as_dict() if everything else self.changed()
-        columns = {
-            "value": map(repr, values.values()),
-            "from": [self.origins.get(name, "default") for name in values],
-            "meaning": [meaning(item) for item in fields(self) if item.name in values],
-        }
+        values = self.as_dict()
+        origins = [self.origins.get(name, "default") for name in values]
+        columns = {"value": [*map(repr, values.values())], "from": origins, "meaning": [*map(meaning, fields(self))]}
         return pd.DataFrame(columns, pd.Index(values, name="setting"))
 
     def _repr_html_(self) -> str:
         import pandas as pd
 
+        names = [*self.changed()]
         with pd.option_context("display.max_colwidth", None):
-            table = self.table(everything=False)
-            html = table.to_html(justify="left").replace("<td>", '<td style="text-align: left">')
-            return html if len(table) else "every setting is at its default"
+            html = self.table().loc[names].to_html(justify="left").replace("<td>", '<td style="text-align: left">')
+        return html if names else "every setting is at its default"
 
 
 def meaning(item: Any) -> str:

@@ -27,8 +27,7 @@ the validation films by non-negative least squares (Breiman 1996, stacked regres
 sources as by 3 films' worth. A film without a source is predicted from those that it has, by weights for that case."""
 SPLITS = {
     "test": "test films, used for nothing else",
-    "validation": "validation films, which chose the saved epoch, each by weights fitted without it; the test films"
-    " have not been scored",
+    "validation": "validation films, each by weights fitted without it; the test films have not been scored",
 }
 
 
