@@ -63,8 +63,7 @@ def unbroken(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def epochs(models: Path) -> int:
-    path = models / HISTORY
-    return len(pd.read_csv(path)) if path.exists() else 0
+    return len(pd.read_csv(models / HISTORY)) if (models / HISTORY).exists() else 0
 
 
 def killed(root: Path, models: Path, seconds: float, rng: random.Random) -> bool:
@@ -96,8 +95,8 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[P
         assert process.exitcode == 0
         for name in (LAST, BEST):
             assert_same_checkpoint(models / name, root / "models" / name)
-        assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
-        assert (models / RESULTS).read_bytes() == (root / "models" / RESULTS).read_bytes()
+        for name in (HISTORY, RESULTS):
+            assert (models / name).read_bytes() == (root / "models" / name).read_bytes()
         files.remove_temporary(models)
         names = {LAST, BEST, HISTORY, RESULTS, PREDICTIONS, RUNS, "settings.json"}
         assert {path.name for path in models.iterdir()} == names
