@@ -41,11 +41,11 @@ floors:
 	OMP_NUM_THREADS=1 build/floors/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 torture: $(VENV)/installed
-	TORTURE=1 $(BIN)/python -m pytest -q -s --durations=12 tests/torture tests/test_download.py tests/catalog tests/dataset \
-		tests/training tests/predict tests/evaluation tests/networks tests/test_notebooks.py
+	TORTURE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+		--durations=12 $$(grep -rlE 'amount\(|TORTURE' tests --include='test_*.py' | sort)
 
 docs: $(VENV)/installed
-	$(BIN)/python -c "from trailer_lib.settings import markdown; print(markdown(), end='')" > docs/settings.md
+	$(BIN)/python docs/settings.py
 
 samples: $(VENV)/installed
 	rm -rf $(SAMPLES)

@@ -1,6 +1,5 @@
 """Roots that several test files share: made frames without a video, the dataset of them, and a trained model."""
 
-import csv
 import os
 import shutil
 import signal
@@ -8,14 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import clips
 import imageio_ffmpeg
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import trustme
-from server import serving
+from server import Site, serving
 
 from trailer_lib import download, files
 from trailer_lib.catalog.join import METADATA, TRAILERS
@@ -94,7 +95,7 @@ def data(dataset_root: Path) -> Dataset:
 @pytest.fixture(scope="session")
 def trained_root(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of dataset_root with a model of three epochs in models/; not to be changed."""
-    from trailer_lib.evaluation import metrics  # torch takes seconds, and not every test file needs it
+    from trailer_lib.evaluation import metrics
     from trailer_lib.training import run  # torch takes seconds, and not every test file needs it
 
     root = tmp_path_factory.mktemp("trained_root")
@@ -151,15 +152,10 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return blocks
 
 
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def site(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def site(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """An HTTPS site whose certificate is known here; a silence of 0.4 s is a stall."""
-    trusted = tmp_path_factory.mktemp("authority") / "authority.pem"
+    authority, trusted = trustme.CA(), tmp_path_factory.mktemp("authority") / "authority.pem"
     authority.cert_pem.write_to_path(trusted)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
     monkeypatch.setenv("NO_PROXY", "*")
@@ -177,16 +173,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection is refused, as on a machine without a network."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network in the tests")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("socket.create_connection", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
-    yield
+    for name in ("socket.socket.connect", "socket.create_connection", "socket.getaddrinfo"):
+        monkeypatch.setattr(name, Mock(side_effect=OSError("no network in the tests")))
 
 
 def amount(full: int, short: int) -> int:
@@ -208,38 +198,29 @@ def fictional_film(number: int) -> dict:
 
 def write_tables(root: Path, films: list[dict]) -> None:
     """The two spreadsheets, with the columns that the catalogue reads."""
-    header = "movie_title,title_year,imdb_score,movie_imdb_link,genres,duration,num_voted_users".split(",")
+    header = "movie_title title_year imdb_score movie_imdb_link genres".split()
     link = "http://www.imdb.com/title/{imdb_id}/"
-    rows = [
-        [film["title"], film["year"], film["score"], link.format(**film), film["genres"], 100, 1000] for film in films
-    ]
-    _write_csv(root / "excels" / METADATA, [header, *rows])
-    rows = [[film["youtube_id"], number, f"{film['title']} ({film['year']})"] for number, film in enumerate(films)]
-    _write_csv(root / "excels" / TRAILERS, [["youtubeId", "movieId", "title"], *rows])
-
-
-def _write_csv(path: Path, rows: list[list]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+    facts = [[film["title"], film["year"], film["score"], link.format(**film), film["genres"]] for film in films]
+    table = pd.DataFrame(facts, columns=header).assign(duration=100, num_voted_users=1000)
+    trailers = [[film["youtube_id"], number, f"{film['title']} ({film['year']})"] for number, film in enumerate(films)]
+    (root / "excels").mkdir(exist_ok=True)
+    table.to_csv(root / "excels" / METADATA, index=False)
+    pd.DataFrame(trailers, columns=["youtubeId", "movieId", "title"]).to_csv(root / "excels" / TRAILERS, index=False)
 
 
 def add_folder(root: Path, film: dict, count: int = FRAMES) -> Path:
     """The film's folder of frames: `count` kept, two dropped."""
     pixels = pictures(film["score"], count + 2, seed=int(film["imdb_id"][2:]))
+    frames, reasons = Frames(pixels, np.arange(count + 2) * 1.5), [None] * count + ["dark", "flat"]
     folder = root / "images" / frame_folder.folder_name(film["imdb_id"], film["title"], film["year"])
-    facts = {"imdb_id": film["imdb_id"], "youtube_id": film["youtube_id"]}
-    frame_folder.save_frames(
-        folder, Frames(pixels, np.arange(count + 2) * 1.5), [None] * count + ["dark", "flat"], facts
-    )
+    frame_folder.save_frames(folder, frames, reasons, {name: film[name] for name in ("imdb_id", "youtube_id")})
     return folder
 
 
 def add_new_films(root: Path, count: int = 8) -> list[str]:
     """More films for frames_root, which come first in every table; their ids."""
-    new = [
-        fictional_film(number) | {"score": 5.0, "title": f"A New {number}"} for number in range(FILMS, FILMS + count)
-    ]
+    numbers = range(FILMS, FILMS + count)
+    new = [fictional_film(number) | {"score": 5.0, "title": f"A New {number}"} for number in numbers]
     for film in new:
         add_folder(root, film)
     write_tables(root, [*new, *map(fictional_film, range(FILMS))])

@@ -23,15 +23,21 @@ def mounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return mounted
 
 
-def folder(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TRAILER_ROOT", str(folder(tmp_path / "environment")))
-    assert Project.open(folder(tmp_path / "argument")).root == tmp_path / "argument"
-    assert Project.open().root == tmp_path / "environment"
+def test_the_argument_is_the_root_else_the_environments_else_the_repository(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Project.open().root == REPOSITORY
+    monkeypatch.setenv("TRAILER_ROOT", str(tmp_path))
+    assert Project.open().root == tmp_path
+    project = Project.open("root")
+    monkeypatch.chdir("/")
+    assert project.root == tmp_path / "root"
+    project.settings("scrape")
+    for name in ("excels", "images", "dataset", "models"):
+        assert getattr(project, name) == tmp_path / "root" / name
+    assert list(project.root.iterdir()) == []  # nothing is written
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])
@@ -40,23 +46,6 @@ def test_a_root_that_is_no_directory_is_refused_and_not_made(tmp_path: Path, nam
     with pytest.raises(TrailerError, match=f"{name} is not a directory: make it"):
         Project.open(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_the_repository_is_the_root_and_a_relative_one_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert Project.open().root == REPOSITORY
-    folder(tmp_path / "root")
-    project = Project.open("root")
-    monkeypatch.chdir("/")
-    assert project.root == tmp_path / "root"
-
-
-def test_opening_and_asking_for_folders_and_settings_writes_nothing(tmp_path: Path) -> None:
-    project = Project.open(tmp_path)
-    project.settings("scrape")
-    for name in ("excels", "images", "dataset", "models"):
-        assert getattr(project, name) == tmp_path / name
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_on_colab_the_folder_on_the_drive_is_mounted_unless_another_is_named(

@@ -34,12 +34,6 @@ def trailer(root: Path, number: int) -> Path:
     return root / "trailers" / f"{invented()[number].youtube_id}.mp4"
 
 
-def readable(root: Path) -> list[Path]:
-    """The trailers that can be read, and the held-out ones."""
-    known = [trailer(root, number) for number in range(FILMS) if number not in DAMAGED]
-    return known + sorted((root / "held_out").glob("*.mp4"))
-
-
 def test_the_same_arguments_give_the_same_spreadsheets_frames_and_sound(root: Path, tmp_path: Path) -> None:
     """The first film does not depend on how many follow it."""
     samples.render(tmp_path, films=1, held_out=0)
@@ -75,20 +69,20 @@ def test_the_seen_part_is_in_the_pictures_and_the_heard_part_in_the_sound_alone(
     assert np.array_equal(*music) == (part == "seen")
 
 
-@pytest.mark.parametrize("number", DAMAGED)
-def test_a_damaged_trailer_gives_no_frames(root: Path, number: int) -> None:
-    assert invented()[number].damage == DAMAGED[number]
-    assert trailer(root, number).exists() == (DAMAGED[number] != "missing")
-    with pytest.raises(VideoError):
-        sampling.sample_frames(trailer(root, number), 3, 0, "key")
+def test_a_damaged_trailer_gives_no_frames(root: Path) -> None:
+    for number, damage in DAMAGED.items():
+        assert invented()[number].damage == damage and trailer(root, number).exists() == (damage != "missing")
+        with pytest.raises(VideoError):
+            sampling.sample_frames(trailer(root, number), 3, 0, "key")
 
 
 def test_trailers_are_coded_as_real_ones_in_another_order_than_shown_and_with_several_gaps(root: Path) -> None:
-    for path in readable(root):
+    readable = [trailer(root, number) for number in range(FILMS) if number not in DAMAGED]
+    for path in readable:
         with av.open(str(path)) as video:
             stored = [packet.pts for packet in video.demux(video=0) if packet.pts is not None]
         assert stored != sorted(stored)
-    longest = {np.diff([*facts.keyframes, facts.pts[-1]]).max() for facts in map(container_file.probe, readable(root))}
+    longest = {np.diff([*facts.keyframes, facts.pts[-1]]).max() for facts in map(container_file.probe, readable)}
     assert len(longest) > 1
 
 
@@ -101,11 +95,9 @@ def test_the_spreadsheets_join_to_all_films_with_their_scores(root: Path) -> Non
 
 
 def test_the_spreadsheets_have_what_real_ones_have_wrong(root: Path) -> None:
-    scores = (root / "excels" / "movie_metadata.csv").read_text(encoding="utf-8")
+    lines = (root / "excels" / "movie_metadata.csv").read_text(encoding="utf-8").splitlines()
     trailers = (root / "excels" / "ml-youtube.csv").read_text(encoding="utf-8")
-    lines = scores.splitlines()
-    assert lines[-1] == lines[-2]
-    assert "\u00a0" in scores
+    assert lines[-1] == lines[-2] and "\u00a0" in lines[1]
     assert all(oddity in trailers for oddity in (", The (", "#NAME?", "sample99999/", "\n-ample"))
 
 
@@ -131,7 +123,5 @@ def test_ids_are_like_real_ones_and_titles_differ() -> None:
 
 
 def test_the_settings_of_the_samples_are_settings(root: Path) -> None:
-    project = Project.open(root)
-    assert project.settings("scrape").source == "folder:trailers"
-    assert project.settings("dataset").origins["size"] == "settings.toml"
-    assert project.settings("train").weights == "none"
+    scrape, dataset, train = map(Project.open(root).settings, ("scrape", "dataset", "train"))
+    assert (scrape.source, train.weights, dataset.origins["size"]) == ("folder:trailers", "none", "settings.toml")

@@ -8,8 +8,7 @@ import sys
 import zipfile
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
+from runpy import run_path
 
 import trailer_lib
 
@@ -72,16 +71,12 @@ def test_no_file_imports_another_in_a_circle() -> None:
     assert set(TopologicalSorter(order).static_order()) == set(files)
 
 
-@pytest.mark.parametrize(
-    "room, line, wrong",
-    [
-        ("video", "from trailer_lib.scrape import run", 1), ("dataset", "if x:\n  from trailer_lib import training", 1),
-        ("", "import trailer_lib.catalog", 1), ("report", "from trailer_lib.video.decode import Frames", 1),
-        ("video", "from trailer_lib.catalog import load", 0), ("video", "from trailer_lib import files", 0),
-    ],
-)  # fmt: skip
-def test_an_import_that_runs_back_is_named(room: str, line: str, wrong: int) -> None:
-    assert len(backward_imports(room, line)) == wrong
+def test_an_import_that_runs_back_is_named() -> None:
+    for room, line in (
+        ("video", "from trailer_lib.scrape import run"), ("dataset", "if x:\n  from trailer_lib import training"),
+        ("", "import trailer_lib.catalog"), ("report", "from trailer_lib.video.decode import Frames"),
+    ):  # fmt: skip
+        assert len(backward_imports(room, line)) == 1
 
 
 def test_every_room_says_what_goes_in_and_hands_on_what_exists() -> None:
@@ -99,9 +94,8 @@ def test_the_library_is_small() -> None:
     assert odd == {}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"]])
-def test_help_loads_nothing_heavy(words: list[str]) -> None:
-    loaded = loaded_by("-m", "trailer_lib", *words)
+def test_help_loads_nothing_heavy() -> None:
+    loaded = loaded_by("-m", "trailer_lib", "predict", "--help")
     assert "argparse" in loaded and not loaded & HEAVY
 
 
@@ -121,7 +115,7 @@ def test_an_installed_wheel_runs_in_another_folder(tmp_path: Path) -> None:
     subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "lib")  # what pip does
-    assert all(list((tmp_path / "lib").rglob(name)) for name in ("original.toml", "schemes.toml", "samples.toml"))
+    assert all(list((tmp_path / "lib").rglob(name)) for name in ("original.toml", "samples.toml", "model_card.md"))
     code = (
         "import trailer_lib.__main__ as m, trailer_lib; from trailer_lib import video; print(trailer_lib.__file__);"
         "print(video.judge_pictures([], 'informative')); m.main(['--help'])"
@@ -134,7 +128,6 @@ def test_an_installed_wheel_runs_in_another_folder(tmp_path: Path) -> None:
 
 
 def test_the_page_of_settings_is_that_of_the_code() -> None:
-    from trailer_lib.settings import markdown
-
+    markdown = run_path(str(REPOSITORY / "docs" / "settings.py"))["markdown"]
     page = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == markdown(), "run make docs"

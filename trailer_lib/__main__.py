@@ -26,20 +26,21 @@ def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
     return read
 
 
-def figure_file(name: str) -> str:
+def figure_file(name: str) -> Path:
     """A type for argparse: the name of a figure, whose suffix says the format."""
-    if Path(name).suffix.lower() not in commands.FIGURES:
-        raise argparse.ArgumentTypeError(f"{name!r}: expected a name that ends in {', '.join(commands.FIGURES)}")
-    return name
+    if Path(name).suffix.lower() not in FIGURES:
+        raise argparse.ArgumentTypeError(f"{name!r}: expected a name that ends in {', '.join(FIGURES)}")
+    return Path(name)
 
 
 def figure(what: str) -> tuple:
     return arg("--figure", type=figure_file, metavar="FILE", help=f"write {what} as a .png, .jpg, .svg or .pdf")
 
 
+FIGURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
 ROOT = arg("--root", help="the project's folder; else TRAILER_ROOT, else the repository")
 SETTINGS = arg("settings", nargs="*", metavar="KEY=VALUE", help="settings of this stage, over settings.toml")
-MODEL = arg("--model", required=True, metavar="FILE", help="a best_model.pt")
+MODEL = arg("--model", required=True, type=Path, metavar="FILE", help="a best_model.pt")
 JSON = arg("--json", action="store_true", help="print one JSON object")
 FOLDS = arg("--folds", type=whole(3), metavar="K", default=5, help="parts of the films, each predicted once")
 REPEATS = "times the folds are assigned anew"
@@ -48,24 +49,25 @@ REPEATS = "times the folds are assigned anew"
 COMMANDS: dict[str, tuple] = {
     "samples": (
         "Render fictional films to try everything on.", "--root demo",
-        arg("--root", required=True, help="the folder to fill"),
+        arg("--root", required=True, type=Path, help="the folder to fill"),
         arg("--films", type=whole(1), default=72, help="how many films")),
     "catalog": (
         "Join the spreadsheets in excels/ into one list of films.", "--csv films.csv", ROOT,
-        arg("--csv", metavar="FILE", help="write the films to a CSV file"),
-        arg("--dropped", metavar="FILE", help="write the dropped rows and their reasons to a CSV file"),
+        arg("--csv", type=Path, metavar="FILE", help="write the films to a CSV file"),
+        arg("--dropped", type=Path, metavar="FILE", help="write the dropped rows and their reasons to a CSV file"),
         arg("--min-votes", type=whole(0), default=0, metavar="N", help="drop films with fewer votes; 0 keeps all"),
         arg("--fetch", action="store_true", help="first get the official tables that excels/ does not have")),
     "frames": (
-        "Draw random frames from one video.", "trailer.mp4 --out frames --count 100", arg("video", metavar="VIDEO"),
-        arg("--out", required=True, metavar="DIR", help="folder for the pictures; replaced as a whole"),
+        "Draw random frames from one video.", "trailer.mp4 --out frames --count 100",
+        arg("video", type=Path, metavar="VIDEO"),
+        arg("--out", required=True, type=Path, metavar="DIR", help="folder for the pictures; replaced as a whole"),
         arg("--count", type=whole(1, 600), default=100, help="frames to draw"),
         arg("--no-filter", action="store_true", help="keep every frame"),
         arg("--seed", type=whole(0), default=0, help="draws the times"),
         arg("--height", type=whole(0), default=360, help="lines of the pictures; 0 keeps the video's")),
     "filter": (
         "Say of each picture in a folder: keep, or the reason to drop it.", "images/some-film",
-        arg("folder", metavar="FOLDER"),
+        arg("folder", type=Path, metavar="FOLDER"),
         arg("--alone", action="store_true", help="judge each picture without the others"), JSON),
     "scrape": (
         "Fill images/ with frames of the catalogue's films.", "--films 2000", ROOT, SETTINGS,
@@ -79,7 +81,7 @@ COMMANDS: dict[str, tuple] = {
     "dataset": (
         "Turn images/ into dataset/.", "size=224", ROOT, SETTINGS,
         arg("--pickle", action="store_true", help="also write the original project's pickle"),
-        arg("--from-pickle", metavar="FILE", help="of the original project's pickle instead of images/")),
+        arg("--from-pickle", type=Path, metavar="FILE", help="of the original project's pickle instead of images/")),
     "train": (
         "Train on dataset/ into models/.", "backbone=vgg16 epochs=50", ROOT, SETTINGS,
         arg("--resume", action="store_true", help="continue from models/last_model.pt")),
@@ -92,8 +94,8 @@ COMMANDS: dict[str, tuple] = {
         arg("--final", action="store_true", help="take in the test films, and count that they were scored")),
     "evidence": (
         "Say what metadata and tables of features tell.", "--features sound.csv frames.npz", ROOT,
-        arg("--features", metavar="FILE", nargs="+", action="extend", help=".npz, .csv or .tsv: a row a film, by an id,"
-            " or title and year; of several files also stacked"),
+        arg("--features", type=Path, metavar="FILE", nargs="+", action="extend", help=".npz, .csv or .tsv: a row"
+            " a film, by an id, or title and year; of several files also stacked"),
         FOLDS, arg("--repeats", type=whole(1), metavar="R", default=3, help=REPEATS), JSON, figure("the table")),
     "predict": (
         "Score one trailer, or many.", "trailer.mp4 --model models/best_model.pt",
@@ -104,7 +106,7 @@ COMMANDS: dict[str, tuple] = {
         arg("--year", type=whole(1880, 2100), help="the film's year"),
         arg("--root", help="the project whose excels/ know films by an id, or title and year, in the trailer's name"),
         JSON, figure("the prediction"),
-        arg("--csv", metavar="OUT.csv", help="score many trailers, a row each; resumes where it stopped"),
+        arg("--csv", type=Path, metavar="OUT.csv", help="score many trailers, a row each; resumes where it stopped"),
         arg("--workers", type=whole(1), metavar="K", default=2, help="with --csv: trailers decoded at once")),
     "app": (
         "Score trailers on a page in the browser.", "--model models/best_model.pt", MODEL,
@@ -113,7 +115,7 @@ COMMANDS: dict[str, tuple] = {
         arg("--port", type=whole(1, 65535), default=7860)),
     "export": (
         "Write a model as ONNX, to use without torch.", "--model models/best_model.pt --out model.onnx", MODEL,
-        arg("--out", required=True, metavar="FILE.onnx")),
+        arg("--out", required=True, type=Path, metavar="FILE.onnx")),
 }  # fmt: skip
 
 

@@ -13,13 +13,11 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.project import Project
 from trailer_lib.settings import STAGES, ScrapeSettings
 
-FIGURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
-
 
 def run_samples(args: argparse.Namespace) -> None:
     from trailer_lib.samples import render
 
-    render(Path(args.root), args.films)
+    render(args.root, args.films)
     print(f"{args.films} fictional films in {args.root}: next, python -m trailer_lib scrape --root {args.root}")
 
 
@@ -27,26 +25,25 @@ def run_catalog(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     if args.fetch:
         catalog.fetch(project)
-    table = catalog.load(project, args.min_votes, Path(args.dropped) if args.dropped else None)
+    table = catalog.load(project, args.min_votes, args.dropped)
     print(table.summary())
     if args.csv:
-        table.save(Path(args.csv))
+        table.save(args.csv)
 
 
 def run_frames(args: argparse.Namespace) -> None:
-    out, path = Path(args.out), Path(args.video)
-    if out.exists() and any(out.iterdir()) and not (out / "film.json").exists():
-        raise TrailerError(f"{out} holds other files: name a new or empty folder")
+    if args.out.exists() and any(args.out.iterdir()) and not (args.out / "film.json").exists():
+        raise TrailerError(f"{args.out} holds other files: name a new or empty folder")
     settings = ScrapeSettings(count=args.count, seed=args.seed, **{"filter": "none"} if args.no_filter else {})
-    sample = video.sample_informative(path, path.stem, settings, args.height)
-    video.save_frames(out, sample.frames, sample.reasons, {"video": path.name})
+    sample = video.sample_informative(args.video, args.video.stem, settings, args.height)
+    video.save_frames(args.out, sample.frames, sample.reasons, {"video": args.video.name})
     print(f"kept {sample.reasons.count(None)} of {len(sample.reasons)} frames in {args.out}")
     if sample.remark:
         print(sample.remark)
 
 
 def run_filter(args: argparse.Namespace) -> None:
-    paths = video.picture_paths(Path(args.folder))
+    paths = video.picture_paths(args.folder)
     if not paths:
         raise TrailerError(f"{args.folder}: no pictures (.jpg, .png) in it")
     verdicts = zip(paths, video.judge_pictures(paths, args.alone))
@@ -70,7 +67,7 @@ def run_scrape(args: argparse.Namespace) -> None:
 def run_dataset(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
     settings, pickled = project.settings("dataset", **_chosen(args)), args.from_pickle
-    data = dataset.import_pickle(project, Path(pickled), settings) if pickled else dataset.build(project, settings)
+    data = dataset.import_pickle(project, pickled, settings) if pickled else dataset.build(project, settings)
     card = data.card
     print(f"{card['films']} films, {card['frames']} frames, {card['splits']}, left out: {card['left_out'] or 'none'}")
     if card["left_out_first"]:
@@ -85,19 +82,19 @@ def run_train(args: argparse.Namespace) -> None:
     if training.process_place().rank > 0:
         return
     print(run.validation.results["weights"])
-    _print_scores(run.validation.results)
     print(f"model: {project.models / training.BEST}; `test` scores the test films, which no epoch or setting has seen")
-    _write_card(project)
+    _print_scores(project, run.validation.results)
 
 
 def run_test(args: argparse.Namespace) -> None:
     project = Project.open(args.root)
-    _print_scores(training.score_test_films(project, dataset.Dataset.open(project), project.models).results)
-    _write_card(project)
+    data = dataset.Dataset.open(project)
+    _print_scores(project, training.score_test_films(project, data, project.models).results)
 
 
-def _print_scores(results: dict[str, Any]) -> None:
+def _print_scores(project: Project, results: dict[str, Any]) -> None:
     print(f"{evaluation.metric_table(results).to_string()}\n{evaluation.verdict(results)}")
+    _write_card(project)
 
 
 def run_compare(args: argparse.Namespace) -> None:
@@ -105,7 +102,7 @@ def run_compare(args: argparse.Namespace) -> None:
     schemes = training.read_schemes(training.find_schemes(args.schemes))
     results = training.compare(project, schemes, args.folds, args.repeats, final=args.final)
     print("\n".join([evaluation.comparison_table(results).to_string(), *results["warnings"]]))
-    _save(report.scheme_table(results), picture := str(project.models / "schemes.png"))
+    _save(report.scheme_table(results), picture := project.models / "schemes.png")
     print(f"picture: {picture}")
     if (project.models / training.RESULTS).exists():
         _write_card(project)
@@ -121,7 +118,7 @@ def _write_card(project: Project) -> None:
 
 def run_evidence(args: argparse.Namespace) -> None:
     films = evaluation.evidence_films(Project.open(args.root))
-    features = evaluation.read_tables([*map(Path, args.features or [])], films)
+    features = evaluation.read_tables(args.features or [], films)
     results = evaluation.evaluate_features(films, features, args.folds, args.repeats)
     lines = [f"{results['films']} films", *results["remarks"], evaluation.evidence_table(results).to_string()]
     print(as_json(results) if args.json else "\n".join(lines))
@@ -133,7 +130,7 @@ def run_predict(args: argparse.Namespace) -> None:
     root = Project.open(args.root).root if args.root else None
     if not args.csv:
         if args.figure:
-            predict.refuse_input(Path(args.figure), Path(args.trailer), Path(args.model))
+            predict.refuse_input(args.figure, Path(args.trailer), args.model)
         film = {"genres": args.genres, "runtime_minutes": args.runtime, "year": args.year}
         prediction = predict.Predictor.load(args.model, root).predict(args.trailer, film)
         if args.figure:
@@ -142,18 +139,18 @@ def run_predict(args: argparse.Namespace) -> None:
         return
     if args.genres or args.runtime or args.year or args.json or args.figure:
         raise argparse.ArgumentError(None, "--genres, --runtime, --year, --json, --figure: for one trailer, not --csv")
-    counts = predict.predict_many(Path(args.trailer), Path(args.model), Path(args.csv), args.workers, root)
+    counts = predict.predict_many(Path(args.trailer), args.model, args.csv, args.workers, root)
     print(", ".join(f"{count} {name}" for name, count in counts.items()) + f": {args.csv}")
     if not counts["scored"] + counts["before"]:
         raise TrailerError(f"{args.csv}: no trailer could be scored: see its column reason")
 
 
 def run_app(args: argparse.Namespace) -> None:
-    report.run_app(Path(args.model), Project.open(args.root).root if args.root else None, args.host, args.port)
+    report.run_app(args.model, Project.open(args.root).root if args.root else None, args.host, args.port)
 
 
 def run_export(args: argparse.Namespace) -> None:
-    facts = networks.export_onnx(Path(args.model), Path(args.out))
+    facts = networks.export_onnx(args.model, args.out)
     print(f"{args.out}: {facts['input']} -> {facts['output']}; {facts['sources']}")
 
 
@@ -162,9 +159,9 @@ def as_json(value: dict[str, Any]) -> str:
     return json.dumps(json.loads(json.dumps(value), parse_constant=lambda name: None))
 
 
-def _save(figure: Any, name: str) -> None:
-    with files.atomic_path(Path(name)) as temporary:
-        figure.savefig(temporary, format=Path(name).suffix[1:].lower(), dpi=150)
+def _save(figure: Any, path: Path) -> None:
+    with files.atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
 
 
 def _chosen(args: argparse.Namespace, *flags: str) -> dict[str, Any]:

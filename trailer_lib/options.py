@@ -42,13 +42,19 @@ class Settings:
 
     @classmethod
     def layered(cls, layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]] | None = None) -> "Settings":
-        """Settings from named layers, the later over the earlier; an unknown name is an error."""
+        """Settings from named layers, each over those before, and a scheme right below the last that names one."""
         names, values, origins = [item.name for item in fields(cls)], {}, {}
-        for origin, layer in _with_scheme(layers, schemes or {}).items():
-            for name, value in layer.items():
+        naming = [origin for origin, layer in layers.items() if "scheme" in layer][-1:]
+        for origin, layer in layers.items():
+            if origin in naming:
+                meant = (schemes or {}).get(str(layer["scheme"]), {})
+                values |= meant
+                origins |= dict.fromkeys(meant, f"scheme {layer['scheme']!r}")
+            for name in layer:
                 if name not in names:
                     raise TrailerError(f"unknown setting {name!r} ({origin}): {suggestion(name, names)}")
-                values[name], origins[name] = value, origin
+            values |= layer
+            origins |= dict.fromkeys(layer, origin)
         settings = cls(**values)
         settings.origins.update(origins)
         return settings
@@ -74,36 +80,22 @@ class Settings:
         if lines := self.idle():
             raise TrailerError("; ".join(lines))
 
-    def table(self, everything: bool = True) -> Any:
-        """Value, origin and meaning of all settings, or of those that are not at their default: a pandas table."""
+    def table(self) -> Any:
+        """Value, origin and meaning of all settings: a pandas table."""
         import pandas as pd  # half a second, which --help should not take
 
-        values = self.as_dict() if everything else self.changed()
-        columns = {
-            "value": map(repr, values.values()),
-            "from": [self.origins.get(name, "default") for name in values],
-            "meaning": [meaning(item) for item in fields(self) if item.name in values],
-        }
+        values = self.as_dict()
+        origins = [self.origins.get(name, "default") for name in values]
+        columns = {"value": [*map(repr, values.values())], "from": origins, "meaning": [*map(meaning, fields(self))]}
         return pd.DataFrame(columns, pd.Index(values, name="setting"))
 
     def _repr_html_(self) -> str:
         import pandas as pd
 
+        names = [*self.changed()]
         with pd.option_context("display.max_colwidth", None):
-            table = self.table(everything=False)
-            html = table.to_html(justify="left").replace("<td>", '<td style="text-align: left">')
-            return html if len(table) else "every setting is at its default"
-
-
-def _with_scheme(layers: dict[str, dict[str, Any]], schemes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The layers, and right below the last one that names a scheme what the scheme means."""
-    naming = [origin for origin, layer in layers.items() if isinstance(layer.get("scheme"), str)][-1:]
-    expanded = {}
-    for origin, layer in layers.items():
-        if [origin] == naming:
-            expanded[f"scheme {layer['scheme']!r}"] = schemes.get(layer["scheme"], {})
-        expanded[origin] = layer
-    return expanded
+            html = self.table().loc[names].to_html(justify="left").replace("<td>", '<td style="text-align: left">')
+        return html if names else "every setting is at its default"
 
 
 def meaning(item: Any) -> str:
@@ -114,26 +106,25 @@ def meaning(item: Any) -> str:
 
 def checked(item: Any, value: Any) -> Any:
     """`value` in the type of the field's default, or an error that says what the field takes."""
-    kind, meta = type(item.default), item.metadata
+    kind, choices, low, high = type(item.default), *(item.metadata[key] for key in ("choices", "low", "high"))
     if kind is float and type(value) is int:
         value = float(value)
     if kind is tuple and isinstance(value, list | str):
         value = tuple(value.split(",") if isinstance(value, str) else value)
     if item.name == "freeze" and type(value) is int:
         value = str(value)
+    wrong = f"setting {item.name} = {value!r}: "
     if type(value) is not kind:
-        raise TrailerError(f"setting {item.name} = {value!r}: expected {kind.__name__}, like {item.default!r}")
-    several = kind is tuple and meta["choices"]
-    for choice in (value or ("",)) if several else [value] if meta["choices"] else []:
-        if choice not in meta["choices"] or (several and value.count(choice) > 1):
-            raise TrailerError(f"setting {item.name} = {value!r}: {suggestion(choice, map(str, meta['choices']))}")
-    low, high = meta["low"], meta["high"]
+        raise TrailerError(f"{wrong}expected {kind.__name__}, like {item.default!r}")
+    parts = (value or ("",)) if kind is tuple else (value,)
+    for part in parts if choices else ():
+        if part not in choices or parts.count(part) > 1:
+            raise TrailerError(f"{wrong}{suggestion(part, map(str, choices))}")
     # `not low <= value` instead of `value < low`: nan must fail too.
     if (low is not None and not low <= value) or (high is not None and not value <= high):
-        span = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise TrailerError(f"setting {item.name} = {value!r}: expected {span}")
+        raise TrailerError(f"{wrong}expected " + (f"at least {low}" if high is None else f"from {low} to {high}"))
     if item.name == "betas" and not (len(value) == 2 and all(type(b) is float and 0 <= b < 1 for b in value)):
-        raise TrailerError(f"setting betas = {value!r}: expected two numbers from 0 to below 1, like {item.default!r}")
+        raise TrailerError(f"{wrong}expected two numbers from 0 to below 1, like {item.default!r}")
     if item.name == "freeze" and value not in ("none", "backbone") and not value.isdecimal():
-        raise TrailerError(f"setting freeze = {value!r}: expected 'none', 'backbone' or a number of stages, like '2'")
+        raise TrailerError(f"{wrong}expected 'none', 'backbone' or a number of stages, like '2'")
     return value

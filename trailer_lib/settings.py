@@ -1,9 +1,9 @@
 """The choices of each stage: one frozen dataclass a stage, every field with its default, unit and reason."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from trailer_lib.options import Condition, Settings, choice, meaning, option
+from trailer_lib.options import Condition, Settings, choice, option
 
 # What the original's notebook set. Its own rate, step and batch are not on record: these are common ones of its time.
 ORIGINAL = {
@@ -13,10 +13,6 @@ ORIGINAL = {
     "step_size": 10, "gamma": 0.1, "loss": "l1", "epochs": 50, "batch": 32, "patience": 0, "ema_decay": 0.0, "views": 1,
 }  # fmt: skip
 SCHEMES: dict[str, dict[str, Any]] = {"finetune": {}, "frozen": {"freeze": "backbone"}, "original": ORIGINAL}
-INTRODUCTION = """\
-Each stage reads its settings from a notebook's cell or the command line (`KEY=VALUE`), else from `<root>/settings.toml`
-(a table for each stage: `[scrape]`, `[dataset]`, `[train]`), else takes these defaults. A training setting that has no
-effect beside the others is refused in a line that says what makes it count (of settings.toml it is only warned of)."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +149,3 @@ class TrainSettings(Settings):
 
 
 STAGES: dict[str, type[Settings]] = {"scrape": ScrapeSettings, "dataset": DatasetSettings, "train": TrainSettings}
-
-
-def markdown() -> str:
-    """The page docs/settings.md: a table of each stage's settings."""
-    parts = ["# Settings", INTRODUCTION]
-    for stage, kind in STAGES.items():
-        rows = ["| setting | default | meaning | counts only |", "| --- | --- | --- | --- |"]
-        for item in fields(kind):
-            words = item.metadata["counts"].words
-            rows.append(f"| `{item.name}` | `{item.default!r}` | {meaning(item).replace('|', 'or')} | {words} |")
-        parts.append("\n".join([f"## {stage}", "", *rows]))
-    return "\n\n".join(parts) + "\n"

@@ -37,10 +37,6 @@ def predictions(data: Dataset) -> pd.DataFrame:
     return films.assign(predicted=predicted, error=predicted - films.score)
 
 
-def grey(count: int) -> list[np.ndarray]:
-    return [np.full((9, 16, 3), 10 * number, np.uint8) for number in range(count)]
-
-
 def captions(figure: Figure) -> list[str]:
     return [axis.get_title(loc="left") for axis in figure.axes if axis.images]
 
@@ -52,9 +48,10 @@ def closed() -> Iterator[None]:
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("count, columns, rows", [(0, 10, 1), (1, 10, 1), (11, 10, 2), (7, 3, 3)])
+@pytest.mark.parametrize("count, columns, rows", [(0, 10, 1), (11, 10, 2), (7, 3, 3)])
 def test_a_contact_sheet_has_a_place_for_each_picture(count: int, columns: int, rows: int) -> None:
-    figure = plots.contact_sheet(grey(count), [f"no {n}" for n in range(count)], "Title", columns)
+    pictures = [np.full((9, 16, 3), 10 * number, np.uint8) for number in range(count)]
+    figure = plots.contact_sheet(pictures, [f"no {n}" for n in range(count)], "Title", columns)
     assert len(figure.axes) == rows * columns and figure.get_suptitle() == "Title"
     assert captions(figure) == [f"no {n}" for n in range(count)]
     assert [axis.images[0].get_array()[0, 0, 0] for axis in figure.axes[:count]] == [10 * n for n in range(count)]
@@ -74,8 +71,7 @@ def test_frames_are_spread_over_the_film_with_seconds_or_reasons_or_numbers(tmp_
 
 def test_the_sound_has_seconds_below_and_hertz_at_its_bands(tmp_path: Path) -> None:
     folder = add_folder(tmp_path, fictional_film(4))
-    [axis] = plots.sound_picture(folder).axes
-    assert "no sound" in axis.get_title() and not axis.images
+    assert plots.sound_picture(folder).get_suptitle().endswith(": no sound")
     sound = np.zeros((128, 250), np.uint8)
     save_sound(folder, sound, "ok")
     [axis] = plots.sound_picture(folder).axes
@@ -87,9 +83,8 @@ def test_the_sound_has_seconds_below_and_hertz_at_its_bands(tmp_path: Path) -> N
 def test_scrape_outcomes_count_the_films_of_each_reason() -> None:
     [axis] = plots.scrape_outcomes(STATUS).axes
     names = [label.get_text() for label in axis.get_yticklabels()]
-    counts = {"frames kept": 3, "private": 1, "timeout, to be tried again": 1, "not tried yet": 1}
-    assert dict(zip(names, [bar.get_width() for bar in axis.patches])) == counts
-    assert [text.get_text() for text in axis.texts] == ["3", "1", "1", "1"]
+    counts = {"frames kept": "3", "private": "1", "timeout, to be tried again": "1", "not tried yet": "1"}
+    assert dict(zip(names, [text.get_text() for text in axis.texts])) == counts
 
 
 def test_the_histogram_counts_every_film_and_marks_the_train_mean(data: Dataset) -> None:
@@ -114,14 +109,12 @@ def test_the_curve_has_losses_baselines_and_the_best_epoch(loss: str, constant: 
     assert axis.get_title() == "epoch 4 of 10" and axis.get_ylabel().startswith(loss)
 
 
-@pytest.mark.parametrize("first, left", [(0, -0.5), (1, 0.5)])
-def test_epoch_0_is_named_and_a_diverged_epoch_does_not_flatten_the_curve(first: int, left: float) -> None:
-    axis = curve(HISTORY.assign(epoch=HISTORY.epoch - 1 + first))
-    assert axis.get_xlim() == (left, 10.5)
+def test_epoch_0_is_named_and_a_diverged_epoch_does_not_flatten_the_curve() -> None:
+    axis = curve(HISTORY.assign(epoch=HISTORY.epoch - 1))
+    assert axis.get_xlim() == (-0.5, 10.5) and curve().get_xlim() == (0.5, 10.5)
     assert [axis.xaxis.get_major_formatter()(epoch) for epoch in (0, 3)] == ["head on\nfrozen features", "3"]
     assert curve(HISTORY.replace({"train_loss": 1.4}, 900.0)).get_ylim()[1] < 10
-    equal = plots.learning_curve(HISTORY, {"train": 0.0, "val": 0.0}, 4, "mse").axes[0]
-    assert equal.get_ylim()[1] > 0
+    assert plots.learning_curve(HISTORY, {"train": 0.0, "val": 0.0}, 4, "mse").axes[0].get_ylim()[1] > 0
 
 
 def test_the_live_curve_redraws_one_output_beside_the_earlier_runs(
@@ -148,18 +141,14 @@ def test_the_live_curve_redraws_one_output_beside_the_earlier_runs(
     assert names[0] == ["earlier, val (2.80)", "earlier, val (3.50)", "earlier, val (0.70)"]
     assert names[1] == names[0][:2]  # what is drawn in colour is not drawn in grey too
     assert "val (0.70): 4 points" in str(live) and "genre only, val" in str(live)
-    assert plots.LiveCurve(project, replace(settings, loss="l1"), data).arguments[-1] == []
+    assert plots.LiveCurve(project, replace(settings, loss="l1"), data).earlier == []
 
 
-def test_predictions_of_all_of_the_trailer_and_of_the_metadata_stand_against_the_truth(
-    predictions: pd.DataFrame,
-) -> None:
+def test_predictions_of_all_the_trailer_and_the_metadata_stand_against_the_truth(predictions: pd.DataFrame) -> None:
     table = predictions.assign(**{row: predictions.score - number for number, row in enumerate(ROWS)})
     axes = plots.predicted_against_true(table, RESULTS).axes
-    assert [axis.get_title() for axis in axes] == [
-        f"{row}: nMSE 0.90 [0.80, 1.10]" for row in ("all", "sound", "metadata")
-    ]
-    for axis, row in zip(axes, ("all", "sound", "metadata")):
+    for axis, row in zip(axes, ("all", "sound", "metadata"), strict=True):
+        assert axis.get_title() == f"{row}: nMSE 0.90 [0.80, 1.10]"
         assert np.allclose(axis.collections[0].get_offsets(), table[["score", row]])
         lines = {line.get_label(): line for line in axis.lines}
         assert set(lines["mean baseline"].get_ydata()) == {6.1}

@@ -4,7 +4,6 @@ A mutant runs in a worker process that may take 20 seconds and 1 GB; its crash, 
 TORTURE=1 runs all of them, else every 50th.
 """
 
-import os
 import re
 import resource
 import struct
@@ -12,17 +11,17 @@ from concurrent.futures import as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
+from clips import write
+from conftest import amount
 from pebble import ProcessPool
 
 from trailer_lib.video.container import VideoError
 from trailer_lib.video.sampling import sample_frames
 
-STEP = 1 if os.environ.get("TORTURE") == "1" else 50
+STEP = amount(1, 50)
 SECONDS, MEGABYTES, COUNT = 20, 1000, 12
-SIZE = (96, 64)
 CLIPS = {
     "plain.mp4": "-c:v libx264 -g 12 -bf 3 -pix_fmt yuv420p",
     "faststart.mp4": "-c:v libx264 -g 48 -bf 0 -pix_fmt yuv420p -movflags +faststart",
@@ -107,19 +106,9 @@ def attempt(path: str, number: int, scratch: str) -> tuple[str, tuple[int, ...],
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("clips")
-    rng = np.random.default_rng(0)
-    for name, options in CLIPS.items():
-        writer = imageio_ffmpeg.write_frames(
-            str(folder / name), SIZE, fps=24, codec=options.split()[1], quality=None, macro_block_size=2,
-            output_params=options.split()[2:],
-        )  # fmt: skip
-        writer.send(None)
-        for number in range(72):
-            noise = rng.integers(0, 40, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-            writer.send(noise + np.uint8(60 + number))
-        writer.close()
-    return [folder / name for name in CLIPS]
+    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    noise = [rng.integers(0, 40, (64, 96, 3), np.uint8) + np.uint8(60 + number) for number in range(72)]
+    return [write(folder / name, noise, options, rate=24) for name, options in CLIPS.items()]
 
 
 def test_broken_videos_give_frames_or_a_reason_and_harm_nothing(clips: list[Path], tmp_path: Path) -> None:

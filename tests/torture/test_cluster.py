@@ -67,9 +67,6 @@ def test_with_two_dask_workers_of_which_one_is_killed_every_film_is_scraped(
     killer.start()
     result = scrape(Project(root), harness.table(), harness.settings(), executor=client.get_executor())
     killer.join()
-    # Until another one has taken its place; meanwhile a call may meet the one that died.
-    while len(set(client.run(os.getpid, on_error="ignore").values()) - before) != 1:
-        time.sleep(0.1)
     assert set(result.status) == {"ok"} and len(result) == harness.FILMS
     scrape(Project(root), harness.table(), harness.settings())  # removes what the killed worker left incomplete
     harness.check_like(root, undisturbed)

@@ -78,9 +78,9 @@ def test_a_disk_full_at_a_write_stops_the_run_and_tears_nothing(number: int, und
 
 def run_processes(root: Path) -> subprocess.CompletedProcess:
     """The scrape with worker processes, with errors as the command line prints them."""
-    environment = os.environ | {"PYTHONPATH": harness.PATH}
     command = [sys.executable, "-c", f"import harness; harness.main({FILMS}, 1)", str(root)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    environment = os.environ | {"PYTHONPATH": harness.PATH}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SETTINGS, add_folder, amount, fictional_film, write_tables
+from conftest import amount
 from training_runs import RANDOM_PARTS, assert_same_checkpoint
 
 from trailer_lib import files
-from trailer_lib.dataset import builder
 from trailer_lib.project import Project
 from trailer_lib.training.checkpoints import BEST, HISTORY, LAST, PREDICTIONS, RESULTS, RUNS
 
-FILMS, KILLS, A_RUN = amount(64, 24), amount(30, 2), 3
+KILLS, A_RUN = amount(30, 2), 3
 EPOCHS = amount(8, 4)
 # The average, the patience and the plateau each have a state that must outlive a kill.
 CHOSEN = RANDOM_PARTS | {"epochs": EPOCHS, "ema_decay": 0.9, "patience": EPOCHS - 2}
@@ -53,16 +52,9 @@ def start(root: Path, models: Path) -> BaseProcess:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+def unbroken(dataset_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A root with the models of an undisturbed training, and the seconds it took."""
-    root = tmp_path_factory.mktemp("unbroken")
-    films = [fictional_film(number % 30) | {"imdb_id": f"tt99{number:05d}"} for number in range(FILMS)]
-    films = [film | {"title": f"{film['title']} {n}", "youtube_id": f"kill{n:07d}"} for n, film in enumerate(films)]
-    write_tables(root, films)
-    for film in films:
-        add_folder(root, film)
-    files.write_text(root / "settings.toml", SETTINGS)
-    builder.build(Project(root), Project(root).settings("dataset"))
+    root = Path(shutil.copytree(dataset_root, tmp_path_factory.mktemp("unbroken") / "root"))
     process = start(root, root / "models")
     began = time.monotonic()
     process.join()
@@ -71,8 +63,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 
 
 def epochs(models: Path) -> int:
-    path = models / HISTORY
-    return len(pd.read_csv(path)) if path.exists() else 0
+    return len(pd.read_csv(models / HISTORY)) if (models / HISTORY).exists() else 0
 
 
 def killed(root: Path, models: Path, seconds: float, rng: random.Random) -> bool:
@@ -104,8 +95,8 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(unbroken: tuple[P
         assert process.exitcode == 0
         for name in (LAST, BEST):
             assert_same_checkpoint(models / name, root / "models" / name)
-        assert (models / HISTORY).read_bytes() == (root / "models" / HISTORY).read_bytes()
-        assert (models / RESULTS).read_bytes() == (root / "models" / RESULTS).read_bytes()
+        for name in (HISTORY, RESULTS):
+            assert (models / name).read_bytes() == (root / "models" / name).read_bytes()
         files.remove_temporary(models)
         names = {LAST, BEST, HISTORY, RESULTS, PREDICTIONS, RUNS, "settings.json"}
         assert {path.name for path in models.iterdir()} == names

@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_last_good_mod
     dataset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, value: float
 ) -> None:
     project, factors = Project(dataset_root), iter([1.0] * (step - 1) + [value])
-    chosen = {"epochs": max(2, -(-step // 2)), "schedule": "constant"}  # two steps an epoch
+    chosen = {"epochs": max(2, -(-step // 2)), "schedule": "constant", "patience": 0}  # two steps an epoch
     with monkeypatch.context() as patch, pytest.raises(TrailerError) as caught:
         patch.setattr(module, "add_noise", lambda pictures, *_: pictures * next(factors))
         trained(project, tmp_path / "spoilt", **chosen)

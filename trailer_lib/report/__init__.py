@@ -1,4 +1,4 @@
-"""Results in, what people look at out: `plots` (on `figures`), `model_card` (models/README.md), `app` (the page)."""
+"""Results in, what people look at out: `plots`, `model_card` (models/README.md), `app` (the page)."""
 
 import lazy_loader
 

@@ -72,9 +72,7 @@ class Visits:
     predictor: Predictor
     scratch: Path
 
-    def predict(
-        self, upload: str | None, link: str, film: dict[str, Any], progress: Callable[[float, str], object]
-    ) -> tuple[str, ...]:
+    def predict(self, upload: str | None, link: str, film: dict[str, Any], progress: Callable) -> tuple[str, ...]:
         """HTML of the prediction for an upload, else for a link, of its frames and similar films; else of one line.
 
         `film`: genres, runtime_minutes, year, as far as the visitor named them.

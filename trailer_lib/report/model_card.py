@@ -15,13 +15,7 @@ from trailer_lib.project import Project
 from trailer_lib.report import plots
 from trailer_lib.training import HISTORY, PREDICTIONS, RESULTS
 
-FRONT_MATTER = """\
----
-library_name: trailer_lib
-tags: [movie-trailers, imdb, regression, video, audio]
-metrics: [mse, mae, r_squared, spearmanr]
-# license: your choice, say mit
----"""
+TEMPLATE = Path(__file__).with_suffix(".md")
 SOURCES = {
     "frames": "{frames} frames of the trailer through {backbone}, aggregate {aggregate}, head {head}",
     "sound": "ridge regression on features of {backbone}, of the log-mel spectrogram in clips of 4.1 seconds",
@@ -31,26 +25,10 @@ STACKING = """\
 A prediction is the train films' mean plus a weighted sum of the sources' deviations from it. The weights are fitted on
 the validation films by non-negative least squares (Breiman 1996, stacked regressions), shrunk towards the mean of the
 sources as by 3 films' worth. A film without a source is predicted from those that it has, by weights for that case."""
-USE = """\
-To study how much of a film's IMDb score shows in its trailer, among films like those the model was trained on.
-Not for decisions on people, on money, or on which films get made or shown; not for videos other than film trailers."""
-LIMITS = """\
-- nMSE is the mean squared error over the variance of the films' scores: 0 is perfect, 1 is their own mean's.
-- The mean baseline always predicts the train films' mean; a model that does not beat it is worth no more.
-- Brackets are 95 % bootstrap intervals over the films; another seed, split or kind of film is not covered.
-- The validation films chose the saved epoch and the weights of the sources, so its val loss is a little too good.
-- Of a film that has none of a row's sources the row predicts the train films' mean.
-- A score is for a whole film; a trailer is a few minutes chosen to sell it: much of a score is not in it."""
 SPLITS = {
     "test": "test films, used for nothing else",
-    "validation": "validation films, which chose the saved epoch, each by weights fitted without it; the test films"
-    " have not been scored",
+    "validation": "validation films, each by weights fitted without it; the test films have not been scored",
 }
-ETHICS = """\
-- Votes come from one site. The model learns its voters' taste, and is less right for kinds of which it saw few films.
-- Frames show people. The model does not recognise anyone, and its prediction is no statement on anyone in them.
-- The model file has each train film's score and metadata, for at most 2,000 of them the title and one small frame too,
-  and the validation films' scores. Trailers belong to their owners."""
 
 
 def write_card(project: Project) -> Path:
@@ -60,15 +38,15 @@ def write_card(project: Project) -> Path:
     """
     models, compared, data = project.models, project.models / "schemes" / RESULTS, Dataset.open(project, verify=False)
     try:
-        results, history = _read(models / RESULTS), _read(models / HISTORY).astype(float)
+        results, history = json.loads((models / RESULTS).read_text("utf-8")), pd.read_csv(models / HISTORY, dtype=float)
         if results["split_hash"] != data.card["split_hash"] or results["dataset"] != data.card["settings"]:
             raise ValueError(f"{RESULTS} is of another dataset than {project.dataset}")
-        schemes = _read(compared) if compared.exists() else None
+        schemes = json.loads(compared.read_text("utf-8")) if compared.exists() else None
         loss, epochs = results["settings"]["loss"], int(history.epoch.max())
         figures = {
             "learning_curve": plots.learning_curve(history, baseline_losses(data, loss), epochs, loss),
             "results": plots.scheme_table(results),
-            "predicted_against_true": plots.predicted_against_true(_read(models / PREDICTIONS), results),
+            "predicted_against_true": plots.predicted_against_true(pd.read_csv(models / PREDICTIONS), results),
         }
         if schemes:
             figures["schemes"] = plots.scheme_table(schemes)
@@ -83,56 +61,45 @@ def write_card(project: Project) -> Path:
     return models / "README.md"
 
 
-def _read(path: Path) -> Any:
-    """The value of a JSON file, or the table of a CSV file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else pd.read_csv(path)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
-
-
 def card_text(data: Dataset, results: dict[str, Any], history: pd.DataFrame, schemes: dict[str, Any] | None) -> str:
     """The card in Markdown. What comes from files is escaped, so that a name cannot become a link or markup."""
-    chosen, card, films = results["settings"], data.card, data.films
+    chosen, card, years = results["settings"], data.card, data.films.year
     best, last = history.loc[history.val_loss.idxmin()], history.epoch.max()
     sources = [escape(f"- {source}: {SOURCES[source].format(**chosen)}.") for source in chosen["sources"]]
     cases = [(case, n["films"], f"{n['MAE']:.2f}", f"{n['mean baseline']:.2f}") for case, n in results["cases"].items()]
     splits = [(split, count, f"{data.split(split).score.mean():.2f}") for split, count in card["splits"].items()]
     remarks = [*results["warnings"], *(f"Not compared with {row}: {why}." for row, why in results["left out"].items())]
-    parts = [
-        f"{FRONT_MATTER}\n\n# Model card: film scores from trailers\n\n**{escape(results['verdict'])}**",
-        "## Model details",
-        f"It predicts a film's IMDb score, from 1 to 10. File: `best_model.pt`. {escape(results['weights'])}.",
-        "\n".join(sources),
-        STACKING if len(sources) > 1 else "",
-        f"## Intended use\n\n{USE}",
-        "## Data",
-        f"{card['films']} films of {films.year.min()} to {films.year.max()}, {card['frames']} frames of"
-        f" {data.frames.shape[1]} x {data.frames.shape[2]} pixels, {card['clips']} clips of sound of"
-        f" {card['films_with_sound']} films, from {escape(card['source'])}; scores from {escape(card['scores_from'])}."
-        " Films that share a trailer are in one split.",
-        _table(pd.DataFrame(splits, columns=["split", "films", "mean score"])),
-        _table(pd.DataFrame(card["left_out"].items(), columns=["left out because", "films"])),
-        "## Training",
-        f"Epoch {best.epoch:.0f} of {last:.0f} of the frames' network was saved (0: a head fitted on frozen features),"
-        f" val loss {best.val_loss:.3f}, {escape(chosen['loss'])} of standardised scores."
-        "\n\n![Loss](learning_curve.png)"
-        if "frames" in chosen["sources"]
-        else "",
-        _table(pd.DataFrame({"setting": [*chosen], "value": [without_folders(value) for value in chosen.values()]})),
-        f"## Results\n\nOn {results['films']} {SPLITS[results['split']]}. Metadata and the baselines see no trailer.",
-        _table(metric_table(results).rename_axis("predictions of").reset_index()),
-        "Differences on the same films: below 0 the first is better, which an interval with 0 in it leaves open.",
-        _table(difference_table(results).reset_index()),
-        "Errors by what a film has, in IMDb points; a film that has more counts too:",
-        _table(pd.DataFrame(cases, columns=["predicted from", "films", "MAE", "the mean baseline's"])),
-        "![nMSE of each row](results.png)\n![Predicted against true scores](predicted_against_true.png)",
-    ]
+    training, compared = "", ""
+    if "frames" in chosen["sources"]:
+        training = (
+            f"Epoch {best.epoch:.0f} of {last:.0f} of the frames' network was saved (0: a head fitted on frozen"
+            f" features), val loss {best.val_loss:.3f}, {escape(chosen['loss'])} of standardised scores.\n\n"
+            "![Loss](learning_curve.png)"
+        )
     if schemes:
-        parts.append(f"Schemes on {schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat:")
-        parts += [_table(comparison_table(schemes).rename_axis("scheme").reset_index()), "![nMSE](schemes.png)"]
-    parts += ["## Limits", "\n".join([*(f"- {escape(line)}" for line in remarks), LIMITS]), "## Ethical notes", ETHICS]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        table = _table(comparison_table(schemes).rename_axis("scheme").reset_index())
+        compared = f"Schemes on {schemes['films']} films, {schemes['folds']} folds, each film tested once a repeat:"
+        compared = f"{compared}\n\n{table}\n\n![nMSE](schemes.png)"
+    text = TEMPLATE.read_text(encoding="utf-8").format(
+        verdict=escape(results["verdict"]),
+        weights=escape(results["weights"]),
+        sources="\n".join(sources),
+        stacking=STACKING if len(sources) > 1 else "",
+        data=f"{card['films']} films of {years.min()} to {years.max()}, {card['frames']} frames of"
+        f" {data.frames.shape[1]} x {data.frames.shape[2]} pixels, {card['clips']} clips of sound of"
+        f" {card['films_with_sound']} films, from {escape(card['source'])}; scores from {escape(card['scores_from'])}.",
+        splits=_table(pd.DataFrame(splits, columns=["split", "films", "mean score"])),
+        left_out=_table(pd.DataFrame(card["left_out"].items(), columns=["left out because", "films"])),
+        training=training,
+        settings=_table(pd.DataFrame({"setting": [*chosen], "value": map(without_folders, chosen.values())})),
+        films=f"{results['films']} {SPLITS[results['split']]}",
+        metrics=_table(metric_table(results).rename_axis("predictions of").reset_index()),
+        differences=_table(difference_table(results).reset_index()),
+        cases=_table(pd.DataFrame(cases, columns=["predicted from", "films", "MAE", "the mean baseline's"])),
+        schemes=compared,
+        remarks="\n".join(f"- {escape(line)}" for line in remarks),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)  # what has nothing to say leaves no gap
 
 
 def without_folders(value: Any) -> Any:
