@@ -165,7 +165,7 @@ def _plot(measured: dict[str, dict]) -> None:
             if who != "mean baseline":
                 rows[f"{part}: {who}"] = metrics
     if rows:
-        scheme_table({"metrics": rows}, "Real films").savefig(HERE / "evidence.png", dpi=110)
+        scheme_table({"metrics": rows}).savefig(HERE / "evidence.png", dpi=110)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trailer_lib import video
@@ -30,7 +29,7 @@ class DescribedFigure(Figure):
         return "\n".join([*filter(None, words), *[f"{pictures} pictures"] * bool(pictures)]) or "an empty figure"
 
 
-def _words(axis: Axes) -> str:
+def _words(axis: plt.Axes) -> str:
     """What an axis draws: "train: 9 points; mean baseline"."""
     words = [axis.get_title()]
     for artist in (*axis.lines, *axis.collections):
@@ -43,7 +42,7 @@ def _words(axis: Axes) -> str:
 
 
 @plt.rc_context({"axes.spines.top": False, "axes.spines.right": False})
-def subplots(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Axes]:
+def subplots(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, plt.Axes]:
     """A figure of that many inches, and its first axes."""
     figure = plt.figure(figsize=(width, height), layout="constrained", FigureClass=DescribedFigure)
     figure.subplots(rows, columns)
@@ -157,10 +156,11 @@ def learning_curve(
     highest = max(*baseline.values(), genre or 0, 0.1)
     # The first epochs from random weights can be off by hundreds; they must not flatten the rest.
     top = 1.1 * max(highest, min(2 * highest, history[["train_loss", "val_loss"]].to_numpy().max()))
-    place = min(best.val_loss, 0.97 * top)  # a loss far off the axis is in the legend alone
-    axis.plot(best.epoch, place, "*", markersize=12, color=COLOURS["val"], label="best epoch, saved")
+    shown = min(best.val_loss, 0.97 * top)  # a loss far off the axis is in the legend alone
+    axis.plot(best.epoch, shown, "*", markersize=12, color=COLOURS["val"], label="best epoch, saved")
+    title = f"epoch {done} of {epochs}" if epochs else "a fitted head"
+    axis.set(xlabel="epoch", ylabel=f"{loss} of standardised scores", title=title)
     axis.set(xlim=(first - 0.5, max(epochs, done) + 0.5), ylim=(-0.03 * top, top))
-    axis.set(xlabel="epoch", ylabel=f"{loss} of standardised scores", title=f"epoch {done} of {epochs}" if epochs else "a head that is fitted")
     axis.locator_params(axis="x", integer=True)
     axis.xaxis.set_major_formatter(lambda x, _: "head on\nfrozen features" if x == 0 else f"{x:.0f}")
     figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
@@ -230,14 +230,14 @@ def largest_errors(data: Dataset, predictions: pd.DataFrame, films: int = 4, cou
     return contact_sheet(pictures, captions, "the largest errors", 2 * count)
 
 
-def scheme_table(results: dict, title: str = "") -> Figure:
+def scheme_table(results: dict) -> Figure:
     """nMSE with its interval of every row of a result, `compare`'s too; the rows that see no trailer are grey."""
     table = pd.DataFrame({row: found["nMSE"] for row, found in results["metrics"].items()}, dtype=float).T
     figure, axis = subplots(WIDTH * 0.8, 0.9 + 0.26 * len(table))
     # A scheme that diverged can be off by hundreds; it must not flatten the rest.
     near = table[table.value < 3] if table.value.min() < 3 else table
     left, right = np.nanmin([1, *near.low]) - 0.02, np.nanmax([1, *near.high]) + 0.02
-    axis.set(xlim=(left, right), xlabel="nMSE, 95 % interval", title=title)
+    axis.set(xlim=(left, right), xlabel="nMSE, 95 % interval")
     axis.axvline(1, color="black", linestyle=":", linewidth=0.8)
     axis.set_yticks(range(len(table)), table.index, parse_math=False)
     axis.invert_yaxis()
