@@ -117,6 +117,27 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add a line that outlives a power cut, by a single write: those of several processes do not mix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text.encode(errors="backslashreplace")
+    with reporting_full_disk(path, lambda: len(data)), open(path, "a+b", buffering=0) as file:
+        # A line cut off by a crash must not run into this one.
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        data = data if file.read(1) in (b"", b"\n") else b"\n" + data
+        if file.write(data) < len(data):  # a full disk takes what fits and raises nothing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(file.fileno())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} for a file that is missing or damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))

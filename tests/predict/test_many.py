@@ -13,7 +13,7 @@ from trailer_lib import files
 from trailer_lib.__main__ import main
 from trailer_lib.errors import TrailerError
 from trailer_lib.predict import many, predict_many
-from trailer_lib.predict.many import COLUMNS, append_row, find_trailers, open_table
+from trailer_lib.predict.many import COLUMNS, find_trailers, open_table
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_table_cut_anywhere_loses_at_most_its_last_row(tmp_path: Path) -> None
     names = ["a\nb.mp4", 'quoted ", name.mp4', "b.mp4"]
     open_table(whole, "one")
     for name in names:
-        append_row(whole, dict.fromkeys(COLUMNS, "7") | {"model": "one", "trailer": name})
+        files.append_text(whole, many._csv([dict.fromkeys(COLUMNS, "7") | {"model": "one", "trailer": name}]))
     data, head = whole.read_bytes(), len(",".join(COLUMNS)) + 1
     ends = [data.index(name) for name in (b'"quoted', b"b.mp4,")] + [len(data)]  # of the rows
     for end in range(head, len(data) + 1, 3):
@@ -80,14 +80,14 @@ def test_a_table_cut_anywhere_loses_at_most_its_last_row(tmp_path: Path) -> None
 def test_ctrl_c_ends_the_command_in_a_line_and_the_rows_so_far_stay(
     folder: Path, best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def stop(path: Path, row: dict) -> None:
+    def stop(path: Path, text: str, append: Callable = files.append_text) -> None:
         if path.read_text().count("\n") > 1:
             raise KeyboardInterrupt
-        append_row(path, row)
+        append(path, text)
 
     (tmp_path / "list.txt").write_text("".join(f"{folder / name}\n" for name in ("one.mp4", "two tt8800003.mp4")))
     with monkeypatch.context() as patch:
-        patch.setattr(many, "append_row", stop)
+        patch.setattr(files, "append_text", stop)
         words = ["predict", tmp_path / "list.txt", "--model", best, "--csv", tmp_path / "out.csv"]
         assert main(list(map(str, words))) == 1
     assert "1 of 2 trailers are in" in (error := capsys.readouterr().err) and "Traceback" not in error

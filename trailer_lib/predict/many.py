@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
@@ -43,7 +42,7 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
     with files.single_run(out):
         predictor = Predictor.load(model)
         done = open_table(out, predictor.model_hash)
-        fresh = {name: film for name, film in trailers.items() if trailer_input.printable(name) not in done}
+        fresh = {name: film for name, film in trailers.items() if files.printable(name) not in done}
         films = find_metadata(fresh, root)
         metadata = dict(zip(fresh, zip(films, film_levels(predictor.info.metadata, films))))
         counts = {"scored": 0, "failed": 0, "before": len(trailers) - len(fresh)}
@@ -52,7 +51,8 @@ def predict_many(place: Path, model: Path, out: Path, workers: int = 2, root: Pa
                 for name, (frames, seconds) in _prepared([*fresh], predictor, workers):
                     film, levels = metadata[name]
                     row = _row(predictor, frames, film, levels) | {"seconds": f"{seconds:.2f}"}
-                    append_row(out, row | {"trailer": trailer_input.printable(name), "imdb_id": film["imdb_id"]})
+                    row |= {"trailer": files.printable(name), "imdb_id": film["imdb_id"]}
+                    files.append_text(out, _csv([row]))
                     counts["scored" if "score" in row else "failed"] += 1
                     progress.update()
         except KeyboardInterrupt as stop:
@@ -106,15 +106,6 @@ def open_table(path: Path, model: str) -> set[str]:
     return {row["trailer"] for row in rows if row["model"] == model}
 
 
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row that outlives a power cut."""
-    data = _csv([row]).encode()
-    with files.reporting_full_disk(path, lambda: len(data)), open(path, "ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _read(path: Path) -> list[dict[str, str]]:
     text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
     table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), restkey="more")
@@ -126,7 +117,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO(newline="")
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
-    return trailer_input.printable(text.getvalue())
+    return files.printable(text.getvalue())
 
 
 def find_trailers(place: Path) -> dict[str, dict[str, str]]:

@@ -13,7 +13,6 @@ from trailer_lib import download, files, video
 from trailer_lib.catalog import FILM_ID, LINK, youtube_id
 from trailer_lib.dataset import evenly_spaced, resize_frame
 from trailer_lib.errors import SourceError, TrailerError
-from trailer_lib.files import printable
 from trailer_lib.settings import DatasetSettings, ScrapeSettings, TrainSettings
 from trailer_lib.video import BANDS, NoInformativeFrames, NoSound
 
@@ -119,7 +118,8 @@ def _from_video(fetched: download.Fetched, name: str, settings: ScrapeSettings, 
     elif frames.duration > LONGEST:
         warnings.append(f"The video is {frames.duration / 60:.0f} minutes long: is it the whole film?")
     clips = video.sound_clips(sound)
-    return TrailerFrames(printable(name), pixels, seconds, len(kept), len(pixels), tuple(warnings), *clips, no_sound)
+    facts = pixels, seconds, len(kept), len(pixels), tuple(warnings)
+    return TrailerFrames(files.printable(name), *facts, *clips, no_sound)
 
 
 def _read_sound(fetched: download.Fetched, frames: video.Frames | None) -> tuple[np.ndarray, str]:
@@ -157,7 +157,7 @@ def _from_folder(folder: Path, settings: ScrapeSettings) -> TrailerFrames:
     seconds = np.array(times, np.float64) if timed else np.full(len(kept), np.nan)
     if damaged:
         warnings.append(f"{len(damaged)} of {len(chosen)} pictures left out: {damaged[0]}.")
-    name, counts = printable(folder.name), (len(chosen), int(kept.sum()))
+    name, counts = files.printable(folder.name), (len(chosen), int(kept.sum()))
     return TrailerFrames(name, pixels[kept], seconds[kept], *counts, tuple(warnings), clips, clip_seconds, no_sound)
 
 

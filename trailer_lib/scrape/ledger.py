@@ -1,8 +1,6 @@
 """The attempts at each film: images/ledger.jsonl, one line an attempt, only appended to; and tables of them."""
 
-import errno
 import json
-import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -40,16 +38,7 @@ class Entry:
 
 
 def append_entry(path: Path, entry: Entry) -> None:
-    """Add a line with a single write, so that lines of several processes do not mix. DiskFull when it does not fit."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
-    with files.reporting_full_disk(path, lambda: len(line)), open(path, "a+b", buffering=0) as file:
-        # A line cut off by a crash must not run into this one.
-        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-        data = line if file.read(1) in (b"", b"\n") else b"\n" + line
-        if file.write(data) < len(data):  # a full disk takes what fits and raises nothing
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(file.fileno())
+    files.append_text(path, json.dumps(asdict(entry), ensure_ascii=False) + "\n")
 
 
 def read_ledger(path: Path) -> list[Entry]:

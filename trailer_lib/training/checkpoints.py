@@ -1,6 +1,5 @@
 """A training's files after each epoch, the curves of earlier runs, and what is checked before one is resumed."""
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -120,14 +119,6 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; {} for a file that is missing or damaged."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
 class EarlierRun(NamedTuple):
     name: str  # the scheme, and the settings that the user chose beside it: "finetune, noise=0.3"
     history: pd.DataFrame  # epoch, train_loss, val_loss, lr
@@ -153,7 +144,7 @@ def earlier_runs(models: Path, settings: TrainSettings, data: Dataset, count: in
     wanted = {"loss": settings.loss, "split_hash": split_hash(data.films)}
     runs = []
     for path in sorted((models / RUNS).glob("*.json")):
-        content = read_json(path)
+        content = files.read_json(path)
         if wanted.items() <= content.items() and {"name", "history"} <= content.keys():
             runs.append(EarlierRun(str(content["name"]), pd.DataFrame(content["history"])))
     # A run that was stopped and resumed is there twice: its first part is not drawn beside the whole.
@@ -168,7 +159,7 @@ def is_start(run: EarlierRun, history: pd.DataFrame) -> bool:
 
 def resumed_settings(models: Path, settings: TrainSettings) -> TrainSettings:
     """The settings of the run that stopped in `models`, with what `settings` has set explicitly and may be changed."""
-    saved = read_json(models / SETTINGS) or read_model(models / LAST).facts["settings"]
+    saved = files.read_json(models / SETTINGS) or read_model(models / LAST).facts["settings"]
     before, changes = TrainSettings.layered({"the run that stopped": saved}), {}
     for name, value in settings.as_dict().items():
         old, origin = getattr(before, name), settings.origins.get(name, "default")

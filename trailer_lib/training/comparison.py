@@ -20,7 +20,7 @@ from trailer_lib.networks import read_model
 from trailer_lib.progress import bar
 from trailer_lib.project import Project
 from trailer_lib.settings import TrainSettings
-from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS, read_json
+from trailer_lib.training.checkpoints import BEST, FEATURES, LAST, LOG, RESULTS
 from trailer_lib.training.frozen import RIDGE_FILMS, film_features, fit_ridge
 from trailer_lib.training.run import fit, new_module, refuse_contradictions
 from trailer_lib.training.scoring import Parts, count_test, film_parts, fit_sound
@@ -130,7 +130,7 @@ def _train_fold(project: Project, settings: TrainSettings, fold: Fold, scheme: s
     films = int(pd.util.hash_pandas_object(data.films).sum())  # with their split and metadata
     wanted = {"settings": settings.as_dict(), "films": films}
     wanted |= {"dataset": data.card["settings"], "hashes": data.card["hashes"]}
-    wanted, found = json.loads(json.dumps(wanted)), read_json(folder / FOLD)
+    wanted, found = json.loads(json.dumps(wanted)), files.read_json(folder / FOLD)
     if found.get("wanted") != wanted:
         if found and fold.name == "repeat 0 fold 0":  # one line a scheme, whose first fold this is
             LOG.warning(f"scheme {scheme!r} is trained anew: {_difference(found.get('wanted', {}), wanted)}")

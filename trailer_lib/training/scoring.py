@@ -18,7 +18,7 @@ from trailer_lib.errors import TrailerError
 from trailer_lib.networks import ModelFile, read_model
 from trailer_lib.project import Project
 from trailer_lib.training.batches import film_views, process_place
-from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, read_json, write_csv
+from trailer_lib.training.checkpoints import BEST, FEATURES, HISTORY, LOG, PREDICTIONS, RESULTS, write_csv
 from trailer_lib.training.frozen import RIDGE_FILMS, fit_ridge, head_inputs, sound_features
 from trailer_lib.video import encoded
 
@@ -189,7 +189,7 @@ def case_errors(stack: evaluation.Stack, parts: Parts, films: pd.DataFrame, medi
 def count_test(project: Project, data: Dataset) -> int:
     """Count one more scoring of these test films in models/tests.json; how many there have been by now."""
     ids = " ".join(sorted(data.split("test").imdb_id))
-    films, counts = hashlib.sha256(ids.encode()).hexdigest()[:12], read_json(project.models / TESTS)
+    films, counts = hashlib.sha256(ids.encode()).hexdigest()[:12], files.read_json(project.models / TESTS)
     counts[films] = counts.get(films, 0) + 1
     files.write_json(project.models / TESTS, counts)
     return counts[films]

@@ -1,6 +1,5 @@
 """A film's folder of frames: images/<Title (Year) [ttid]>/<n>.jpg, film.json, and a strip of what was dropped."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -75,11 +74,7 @@ def picture_paths(folder: Path) -> list[Path]:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """film.json, or {} where there is none (the original's layout) or it is damaged."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    return files.read_json(folder / RECORD)
 
 
 def read_dropped(folder: Path) -> list[tuple[np.ndarray, str]]:
