@@ -127,7 +127,6 @@ def test_a_trailer_gets_the_librarys_prediction(page: Any, served: Watched, trai
     page.get_by_role("tab", name="Similar films").click()
     assert page.locator("#similar figure").count() == 5
     assert page.locator("#similar figcaption").first.inner_text() == expected.view().similar[0].caption
-    assert not uploads()
     content = page.content()
     assert f"Model {served.model_hash}, trailer_lib " in content
     assert str(root.parent) not in content and "scratch" not in content
@@ -142,7 +141,7 @@ def test_what_a_visitor_knows_of_the_film_is_in_the_prediction(page: Any, served
     assert alert(page, "year") == "year = '3': expected a number from 1880 to 2100"
     for label, number in (("Year", "1999"), ("Minutes", "100")):
         page.get_by_label(label).fill(number)
-    click(page, upload=trailer)
+    click(page)  # the trailer is still there
     expected = Predictor.predict(served, trailer, {"genres": ["Horror"], "runtime_minutes": 100, "year": 1999})
     assert f"(from the trailer alone {expected.trailer_score:.1f})" in title(page)
     captions = page.locator("#prediction .sources span").all_inner_texts()
@@ -163,17 +162,30 @@ def test_a_bad_file_costs_one_line_and_the_page_lives_on(page: Any, trailer: Pat
     alert(page, "Drop a trailer, or paste a link to one.")
     click(page, upload={"name": "bad.mp4", "mimeType": "video/mp4", "buffer": b"\0\0\0\x18ftypisom" + bytes(500)})
     assert re.fullmatch(r"bad\.mp4: not readable as video .*", alert(page, "bad.mp4"))
-    assert not uploads()
+    page.get_by_label("Clear").click()
     click(page, upload=trailer)
     assert title(page).startswith("trailer.mp4: ")
 
 
 def test_too_large_a_file_is_refused(page: Any) -> None:
-    large = bytes(LARGEST + 1)
+    large, before = bytes(LARGEST + 1), uploads()
     page.set_input_files("input[type=file]", {"name": "large.mp4", "mimeType": "video/mp4", "buffer": large})
     page.get_by_text("maximum allowed size").first.wait_for()
     assert requests.post(f"{page.url}gradio_api/upload", files={"files": large}).status_code == 413
-    assert not uploads()
+    assert uploads() == before
+
+
+def test_uploads_are_deleted_after_a_while(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gradio", reason="the extra app (gradio) is not installed")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which `serving` sets: put back what was there
+    for seconds, kept in ((600, True), (2, False)):
+        monkeypatch.setattr(app, "KEPT_SECONDS", seconds)
+        with app.serving(Predictor.load(root / "models" / BEST), "127.0.0.1", free_port()) as address:
+            answer = requests.post(f"{address}gradio_api/upload", files={"files": ("a.mp4", b"a trailer")})
+            assert answer.status_code == 200
+            for _ in range(40 if kept else 600):
+                time.sleep(0.1 * bool(uploads()))
+            assert bool(uploads()) == kept
 
 
 def test_two_visitors_are_served_one_after_the_other(
@@ -183,13 +195,11 @@ def test_two_visitors_are_served_one_after_the_other(
     served.spans.clear()
     served.gate.clear()
     for page in pages:
-        click(page, upload=trailer)  # the same file: the first prediction must not take it from the second visitor
-    assert uploads()
+        click(page, upload=trailer)  # the same file
     served.gate.set()
     assert [title(page).split(":")[0] for page in pages] == ["trailer.mp4", "trailer.mp4"]
     (_, first_end), (second_begin, _) = served.spans
     assert first_end <= second_begin
-    assert not uploads()
 
 
 def test_a_full_queue_is_said_in_a_sentence_and_passes(visitor: Callable[[], Any], served: Watched) -> None:

@@ -1,9 +1,7 @@
 """The page: drop a trailer or paste a link, and see its prediction. It makes no request to any other host."""
 
-import hashlib
 import os
 import re
-import shutil
 import sys
 import threading
 import traceback
@@ -22,14 +20,14 @@ from trailer_lib.video import VIDEO_SUFFIXES
 
 LARGEST = 200_000_000  # bytes of an upload
 WAITING = 8  # visitors at most
-KEPT_SECONDS = 3600  # after which an upload without a prediction is deleted
+KEPT_SECONDS = 1800  # after which gradio deletes an upload
 FOLDERS = re.compile(r"(?<![\w:/.])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\"]+[/\\])+")  # before a file's name
 UNEXPECTED = "This machine could not predict the score, and its console says why: try another trailer."
 STEPS = {"fetch": "fetching", "frames": "sampling frames", "network": "running the network"}
 TITLE = "A trailer's IMDb score"
 LIMITS = (
     f"Up to {LARGEST // 1_000_000} MB and {MOST_SECONDS / 60:.0f} minutes; links: YouTube's, and https ones to a video."
-    " One trailer at a time, others wait. Uploads are deleted after the prediction."
+    " One trailer at a time, others wait. Uploads are deleted within an hour."
 )
 CSS = """
 footer {display: none !important}
@@ -37,32 +35,6 @@ footer {display: none !important}
 .html-container {padding: 0 !important}
 #prediction {min-height: 7em}
 """
-
-
-def keep_upload(upload: str | None, before: str | None, session: str) -> str | None:
-    """The visitor's own link to an upload; the one `before` goes, unless it is the same.
-
-    gradio stores equal files of two visitors as one. `session`: its name of a visit, which a visitor may have made up.
-    """
-    folder = hashlib.sha256(session.encode()).hexdigest()[:16]
-    own = Path(upload).parent / folder / Path(upload).name if upload else None
-    if before and before != str(own):
-        drop_upload(before)
-    if own and not own.exists():
-        own.parent.mkdir(exist_ok=True)
-        with suppress(FileExistsError):  # the upload and the click, at once
-            os.link(upload, own)
-    return own and str(own)
-
-
-def drop_upload(own: str | None) -> None:
-    """Delete what `keep_upload` made, and the upload itself."""
-    if own is not None:
-        folder = Path(own).parent
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder.parent / Path(own).name).unlink(missing_ok=True)
-        with suppress(OSError):  # another visitor's equal file is in it
-            folder.parent.rmdir()
 
 
 @dataclass(frozen=True)
@@ -142,24 +114,17 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
     example = min((root / "held_out").glob("*.mp4"), default=None) if root else None  # the samples have one
 
     def predict(
-        own: str | None, link: str, genres: list[str], runtime: str, year: str,
+        upload: str | None, link: str, genres: list[str], runtime: str, year: str,
         progress: Any = gr.Progress(),  # noqa: B008  # gradio looks there
-    ) -> tuple:  # fmt: skip
+    ) -> tuple[str, ...]:  # fmt: skip
         film = {"genres": genres, "runtime_minutes": runtime, "year": year}
-        try:
-            return *visits.predict(own, link, film, lambda share, step: progress(share, desc=STEPS[step])), None, None
-        finally:
-            drop_upload(own)
+        return visits.predict(upload, link, film, lambda share, step: progress(share, desc=STEPS[step]))
 
     def predict_example(progress: Any = gr.Progress()) -> tuple[str, ...]:  # noqa: B008
         return visits.predict(str(example), "", {}, lambda share, step: progress(share, desc=STEPS[step]))
 
-    def keep(upload: str | None, own: str | None, request: gr.Request) -> str | None:
-        return keep_upload(upload, own, request.session_hash)
-
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 2, KEPT_SECONDS)) as page:
         gr.Markdown(f"# {TITLE}\nPredicted by a model trained on {info.train_films} films. {info.results['verdict']}")
-        own = gr.State(None, time_to_live=KEPT_SECONDS, delete_callback=drop_upload)
         with gr.Row():
             upload = gr.File(label="Drop a trailer here", file_types=["video", *VIDEO_SUFFIXES], height=150)
             with gr.Column():
@@ -178,9 +143,7 @@ def build_page(gr: ModuleType, visits: Visits) -> Any:
             with gr.Tab(name):
                 parts.append(gr.HTML(elem_id=element))
         one = {"api_visibility": "private", "show_progress_on": parts[0], "concurrency_id": "one"}
-        for event in (upload.upload, upload.clear, button.click, link.submit):  # a click may overtake the upload
-            kept = event(keep, [upload, own], own, api_visibility="private", show_progress="hidden", queue=False)
-            if event in (button.click, link.submit):
-                kept.success(predict, [own, link, *film], [*parts, upload, own], **one)
+        for event in (button.click, link.submit):
+            event(predict, [upload, link, *film], parts, **one)
         example_button.click(predict_example, None, parts, **one)
     return page.queue(max_size=WAITING, api_open=False)
