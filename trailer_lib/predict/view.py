@@ -4,6 +4,7 @@ import base64
 import textwrap
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ FRAMES = "Frames and their contributions, in points"
 HEAT = "Where in the frames with the largest contributions"
 SIMILAR = "Most similar training films, to the model"
 CLIP_SECONDS = CLIP / COLUMNS_PER_SECOND
+STYLE = Path(__file__).with_suffix(".css")
 
 
 @dataclass(frozen=True)
@@ -72,23 +74,6 @@ def _shrink(picture: np.ndarray) -> Image.Image:
     return image.reduce(max(1, round(image.height / LINES)))
 
 
-STYLE = """
-.prediction{font:14px/1.45 system-ui,sans-serif;max-width:60em}
-.prediction svg{width:100%;height:auto;max-width:30em;display:block;overflow:visible}
-.prediction text{font-size:11px;text-anchor:middle;fill:currentColor}
-.prediction .alert{border-left:4px solid #d9622b;padding:.2em .7em;margin:.4em 0;background:#d9622b22}
-.prediction h3,.prediction h4{margin:.6em 0 .2em}.prediction p{margin:.3em 0}
-.prediction .frames{display:flex;flex-wrap:wrap;gap:8px}
-.prediction figure{margin:0;width:min(160px,45%)}
-.prediction figure img{width:100%;display:block;border-radius:3px;margin:0}
-.prediction figcaption{font-size:12px;overflow-wrap:anywhere}
-.prediction .bar{height:5px;border-radius:2px;margin:2px 0}
-.prediction .sources{display:grid;grid-template-columns:auto minmax(6em,1fr);gap:2px 10px;max-width:40em}
-.prediction .middle{align-self:center;background:linear-gradient(currentColor,currentColor) center/1px 100% no-repeat}
-.prediction .sources .bar{height:9px}
-"""
-
-
 def html_parts(view: PredictionView) -> tuple[str, str, str]:
     """The score and all that is said of it, the frames, the similar films: for html_element; every text is escaped."""
     alerts = "".join(map(html_alert, view.alerts))
@@ -105,7 +90,7 @@ def html_alert(text: str) -> str:
 
 def html_element(content: str) -> str:
     """Parts and alerts with their style."""
-    return f'<div class="prediction"><style>{STYLE}</style>{content}</div>'
+    return f'<div class="prediction"><style>{STYLE.read_text("utf-8")}</style>{content}</div>'
 
 
 def _svg_scale(view: PredictionView) -> str:
