@@ -62,11 +62,15 @@ def test_a_folder_may_be_anywhere_and_must_be_there(tmp_path: Path, monkeypatch:
         sources.check_source(ScrapeSettings(source="folder:nowhere"), tmp_path)
 
 
-@pytest.mark.parametrize(("source", "url"), [
-    ("youtube", "https://example.org/film.mp4"), ("links", ""), ("folder:x", ""),
+@pytest.mark.parametrize(("source", "url", "reason"), [
+    ("youtube", "https://example.org/film.mp4", "no YouTube id of this film is known$"),
+    ("links", "", "no YouTube id of this film is known and no link"),
+    ("folder:x", "", "no video of this film in folder:x"),
 ])  # fmt: skip
-def test_no_trailer_is_no_temporary_failure(source: str, url: str, tmp_path: Path, no_network: None) -> None:
-    with pytest.raises(SourceError, match=f"no video of this film in {source}") as caught:
+def test_no_trailer_is_no_temporary_failure(
+    source: str, url: str, reason: str, tmp_path: Path, no_network: None
+) -> None:
+    with pytest.raises(SourceError, match=reason) as caught:
         fetch_trailer("", url, ScrapeSettings(source=source), tmp_path, tmp_path)
     assert (caught.value.kind, caught.value.permanent) == ("missing", True)
 

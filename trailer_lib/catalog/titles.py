@@ -5,12 +5,15 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from trailer_lib import download
 from trailer_lib.catalog.read_table import Row, parse_whole
 from trailer_lib.errors import TrailerError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # An id within a longer word is no id. For "own-..." see `catalog.own_id`.
 IMDB_ID = re.compile(r"(?<![0-9A-Za-z])tt[0-9]{7,10}(?![0-9A-Za-z])")
@@ -147,7 +150,7 @@ def _choose(candidates: list[Row]) -> tuple[Row | None, str]:
     return usable[0], "first of several" if others - {usable[0]["youtubeId"]} else ""
 
 
-def explain_files(names: list[str], films: Any) -> dict[str, tuple[str, str]]:
+def explain_files(names: list[str], films: "pd.DataFrame") -> dict[str, tuple[str, str]]:
     """imdb_id -> which of `names` is its trailer's file, and how it matched: "file", "YouTube id", "IMDb id", EXACT."""
     # "file" is the column of the user's table. Title and year match only where one film has them.
     index = {key: name for name in reversed(names) for key in name_keys(name)}  # the first of two names counts
@@ -163,7 +166,7 @@ def explain_files(names: list[str], films: Any) -> dict[str, tuple[str, str]]:
     return {imdb_id: (index[key], key[0]) for imdb_id, key in matches.items() if titles[key] < 2}
 
 
-def find_film(trailer: str, films: Any) -> dict[str, Any]:
+def find_film(trailer: str, films: "pd.DataFrame") -> dict[str, Any]:
     """The row of the catalogue's `films` that matches a trailer's link or file name, {} when none or several do."""
     matches = explain_files([trailer], films)
     rows = films[films.imdb_id.isin(matches)].to_dict("records")

@@ -144,7 +144,7 @@ def _open_jobs(project: Project, films: pd.DataFrame, settings: ScrapeSettings) 
             if job.trailer:
                 jobs.append(job)
             else:  # which needs no worker and no pause
-                entry = _entry(job, "failed", "missing", sources.NO_TRAILER.format(settings.source))
+                entry = _entry(job, "failed", "missing", sources.explain_missing(settings.source))
                 append_entry(project.images / LEDGER, entry)
     return jobs
 

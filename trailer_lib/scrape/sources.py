@@ -16,7 +16,7 @@ from trailer_lib.settings import ScrapeSettings
 from trailer_lib.video import VIDEO_SUFFIXES, NoSound, is_video_name, probe, read_sound
 
 LISTED = 10  # films or files in a message; thousands would bury the rest
-OTHERS, LOST, NO_TRAILER = "unmatched_videos.txt", "worker lost", "no video of this film in {}"
+OTHERS, LOST = "unmatched_videos.txt", "worker lost"
 # The next film would meet these too: after some in a row the run stops.
 STOPPING = {"bot check", "rate limit", "no JavaScript runtime", LOST}
 UPDATE = "pip install -U 'yt-dlp[default,deno]'"  # deno: the JavaScript runtime that YouTube's pages need, as a wheel
@@ -68,13 +68,19 @@ def match_folder(project: Project, films: pd.DataFrame, source: str) -> dict[str
     return {imdb_id: folder / name for imdb_id, (name, _) in matches.items()}
 
 
+def explain_missing(source: str) -> str:
+    """Why a film without a trailer has none."""
+    known = "no YouTube id of this film is known" + " and no link" * (source == "links")
+    return f"no video of this film in {source}" if source.startswith("folder:") else known
+
+
 def fetch_trailer(youtube_id: str, url: str, settings: ScrapeSettings, root: Path, scratch: Path) -> Fetched:
     """Download the trailer, or with the setting `sound` its sound, into `scratch`; SourceError when that fails."""
     if settings.source == "links" and url:
         # A fixed name: the link's and the server's are not trusted. One try: the scrape decides on more.
         return Fetched(download(url, scratch / "trailer.mp4", SIZE_LIMIT, tries=1))
     if settings.source.startswith("folder:") or not youtube_id:
-        raise SourceError("missing", NO_TRAILER.format(settings.source), permanent=True)
+        raise SourceError("missing", explain_missing(settings.source), permanent=True)
     if settings.source == "pytube":
         return _from_pytube(youtube_id, settings.height, scratch)
     cookies = root / Path(settings.cookies).expanduser() if settings.cookies else None
