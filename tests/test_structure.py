@@ -115,7 +115,7 @@ def test_an_installed_wheel_runs_in_another_folder(tmp_path: Path) -> None:
     subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "lib")  # what pip does
-    data = "original.toml", "samples.toml", "model_card.md", "view.css"
+    data = "original.toml", "samples.toml", "model_card.md", "view.html"
     assert all(list((tmp_path / "lib").rglob(name)) for name in data)
     code = (
         "import trailer_lib.__main__ as m, trailer_lib; from trailer_lib import video; print(trailer_lib.__file__);"

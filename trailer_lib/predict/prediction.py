@@ -86,7 +86,7 @@ class Prediction:
         return "\n".join([*self.warnings, *lines, *(name + text for name, text in parts.items() if text)])
 
     def _repr_html_(self) -> str:
-        return view.html_element("".join(view.html_parts(self.view())))
+        return view.html_element(*view.html_parts(self.view()))
 
     def figure(self) -> "Figure":
         """The prediction as a matplotlib Figure."""

@@ -3,11 +3,13 @@
 import base64
 import textwrap
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from PIL import Image
 
 from trailer_lib.video import CLIP, COLUMNS_PER_SECOND, encoded
@@ -23,7 +25,7 @@ FRAMES = "Frames and their contributions, in points"
 HEAT = "Where in the frames with the largest contributions"
 SIMILAR = "Most similar training films, to the model"
 CLIP_SECONDS = CLIP / COLUMNS_PER_SECOND
-STYLE = Path(__file__).with_suffix(".css")
+TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 @dataclass(frozen=True)
@@ -74,81 +76,34 @@ def _shrink(picture: np.ndarray) -> Image.Image:
     return image.reduce(max(1, round(image.height / LINES)))
 
 
+@cache
+def _macros() -> Any:
+    """The macros of view.html."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, trim_blocks=True)
+    environment.filters |= {"x": lambda points: round(15 + 290 * (points - 1) / 9, 1), "colour": _colour, "jpeg": _jpeg}
+    return environment.get_template(TEMPLATE.name).module
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    """A small JPEG of a picture in base64."""
+    return base64.b64encode(encoded(np.asarray(_shrink(picture)), "JPEG", quality=80)).decode()
+
+
 def html_parts(view: PredictionView) -> tuple[str, str, str]:
     """The score and all that is said of it, the frames, the similar films: for html_element; every text is escaped."""
-    alerts = "".join(map(html_alert, view.alerts))
-    notes = "".join(f"<p>{escape(text)}</p>" for text in view.notes)
-    score = f"{alerts}<h3>{escape(view.title)}</h3>{_svg_scale(view)}{_html_sources(view)}{notes}"
-    frames = _svg_sound(view) + _html_frames(FRAMES, view.frames) + _html_frames(HEAT, view.heat)
-    return score, frames, _html_frames(SIMILAR, view.similar)
+    macros = _macros()
+    frames = macros.sound(view, CLIP_SECONDS) + macros.pictures(FRAMES, view.frames) + macros.pictures(HEAT, view.heat)
+    return macros.score(view), frames, macros.pictures(SIMILAR, view.similar)
 
 
 def html_alert(text: str) -> str:
     """A warning or an error as a paragraph for html_element."""
-    return f'<p class="alert" role="alert">{escape(text)}</p>'
+    return _macros().alert(text)
 
 
-def html_element(content: str) -> str:
+def html_element(*parts: str) -> str:
     """Parts and alerts with their style."""
-    return f'<div class="prediction"><style>{STYLE.read_text("utf-8")}</style>{content}</div>'
-
-
-def _svg_scale(view: PredictionView) -> str:
-    """1 to 10: the intervals as bars, the score as a dot, the marks as ticks with their names below."""
-    parts = [f'<path d="M{_x(1)} 24H{_x(10)}" stroke="currentColor" stroke-opacity=".4" stroke-width="2"/>']
-    for share, (low, high) in sorted(view.intervals.items(), reverse=True):
-        top, height, opacity = (17, 14, 0.45) if share < 90 else (20, 8, 0.25)
-        box = f'x="{_x(low):.1f}" y="{top}" width="{_x(high) - _x(low):.1f}" height="{height}" rx="3"'
-        parts.append(f'<rect {box} fill="{UP}" fill-opacity="{opacity}"/>')
-    parts += [_svg_text(_x(points), 48, f"{points}") for points in range(1, 11)]
-    for row, (name, points) in enumerate(view.marks.items()):
-        parts.append(f'<path d="M{_x(points):.1f} 12V36" stroke="currentColor" stroke-dasharray="3 2"/>')
-        parts.append(_svg_text(min(max(_x(points), 70), 250), 62 + 14 * row, f"{name} {points:.1f}"))
-    parts.append(f'<circle cx="{_x(view.score):.1f}" cy="24" r="7" fill="{UP}"/>')
-    parts.append(_svg_text(_x(view.score), 11, f"{view.score:.1f}", "font-weight:bold"))
-    label = f'role="img" aria-label="{view.score:.1f} on a scale from 1 to 10"'
-    return f'<svg viewBox="0 0 320 {58 + 14 * len(view.marks)}" {label}>{"".join(parts)}</svg>'
-
-
-def _svg_text(x: float, y: float, text: str, style: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y}" style="{style}">{escape(text)}</text>'
-
-
-def _x(points: float) -> float:
-    return 15 + 290 * (points - 1) / 9
-
-
-def _html_sources(view: PredictionView) -> str:
-    """A row for each source: its caption, and a bar to the right (up) or the left (down) of the middle."""
-    rows = []
-    for caption, bar in view.sources.items():
-        style = f"margin-left:{50 + min(0.0, 50 * bar):.1f}%;width:{abs(50 * bar):.1f}%;background:{_colour(bar)}"
-        rows.append(f'<span>{escape(caption)}</span><div class="middle"><div class="bar" style="{style}"></div></div>')
-    return f'<h4>{escape(view.baseline)}</h4><div class="sources">{"".join(rows)}</div>'
-
-
-def _svg_sound(view: PredictionView) -> str:
-    """The clips of sound as bars over their seconds, up and down; "" without any."""
-    if not view.clips:
-        return ""
-    end, parts = max(view.clips) + CLIP_SECONDS, ['<path d="M15 36H305" stroke="currentColor" stroke-opacity=".4"/>']
-    for second, bar in view.clips.items():
-        box = f'x="{15 + 290 * second / end:.1f}" y="{36 - max(0.0, 30 * bar):.1f}" height="{abs(30 * bar):.1f}"'
-        parts.append(f'<rect {box} width="{290 * CLIP_SECONDS / end - 0.5:.1f}" fill="{_colour(bar)}"/>')
-    parts += [_svg_text(15 + 290 * share, 80, f"{share * end:.0f} s") for share in (0, 0.25, 0.5, 0.75, 1)]
-    svg = f'<svg viewBox="0 0 320 84" role="img" aria-label="{view.sound}">{"".join(parts)}</svg>'
-    return f"<h4>{view.sound}</h4>{svg}"
-
-
-def _html_frames(title: str, frames: list[CaptionedFrame]) -> str:
-    figures = []
-    for frame in frames:
-        jpeg = encoded(np.asarray(_shrink(frame.picture)), "JPEG", quality=80)
-        picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
-        style = f"width:{abs(frame.bar):.0%};background:{_colour(frame.bar)}"
-        bar = f'<div class="bar" style="{style}"></div>' if frame.bar else ""
-        figures.append(f"<figure>{picture}{bar}<figcaption>{escape(frame.caption)}</figcaption></figure>")
-    return f'<h4>{title}</h4><div class="frames">{"".join(figures)}</div>' if frames else ""
+    return str(_macros().element(Markup("").join(parts)))
 
 
 COLUMNS = 5
