@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import FILMS, amount, fictional_film, write_tables
 from sounds import built, by_film, note_reads, with_dataset, with_sound
@@ -130,6 +131,22 @@ def test_the_split_hash_is_that_of_films_scores_and_splits_alone(dataset_root: P
     assert split_hash(films) == split_hash(films[::-1]) == opened(dataset_root).card["split_hash"]
     assert split_hash(films.assign(title="")) == split_hash(films)
     assert len({split_hash(table) for table in (films, moved, rated, films[1:])}) == 4
+
+
+def test_films_of_one_trailer_are_in_one_split_and_fold_and_more_films_move_none() -> None:
+    numbers = np.arange(2000)
+    trailers = [f"clip{number - (number % 40 == 1):07d}" if number % 50 else "" for number in numbers]
+    films = pd.DataFrame({"imdb_id": [f"tt{number:07d}" for number in numbers], "youtube_id": trailers, "url": ""})
+
+    def places(table: pd.DataFrame) -> pd.DataFrame:
+        keys = trailer_keys(table)
+        splits = [split_of(key, DatasetSettings()) for key in keys]
+        return table.assign(split=splits, fold=assign_folds(keys, 5), another=assign_folds(keys, 5, repeat=1))
+
+    found = places(films)
+    assert (found[found.youtube_id != ""].groupby("youtube_id")[["split", "fold", "another"]].nunique() == 1).all(axis=None)
+    assert found[["split", "fold", "another"]].nunique().tolist() == [3, 5, 5]
+    assert places(films.sample(500, random_state=0)).equals(found.sample(500, random_state=0))
 
 
 def test_folds_are_of_about_one_size_others_in_each_repeat_and_each_tests_and_validates_once() -> None:

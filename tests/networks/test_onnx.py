@@ -13,6 +13,7 @@ from network_helpers import made_model, predict, random_frames
 from PIL import Image
 from torch import nn
 
+from trailer_lib import __version__
 from trailer_lib.dataset import resize_frame
 from trailer_lib.errors import TrailerError
 from trailer_lib.networks import model_file
@@ -98,7 +99,7 @@ def test_the_file_of_a_trained_model_says_all_that_its_user_needs(trained_root: 
     assert metadata.items() <= runner.get_modelmeta().custom_metadata_map.items()
     frames, size, results = model.network.frames, model.facts["dataset"]["size"], model.facts["results"]
     assert (int(metadata["frames"]), int(metadata["size"])) == (frames, size)
-    assert metadata["model"] == model_file.fingerprint(best)
+    assert (metadata["model"], metadata["trailer_lib"]) == (model_file.fingerprint(best), __version__)
     assert metadata["verdict"] == results["verdict"] and "uint8" in metadata["input"]
     assert "the whole picture" in metadata["prepare"]
     assert json.loads(metadata["errors"])["MAE"]["frames"] == results["metrics"]["frames"]["MAE"]["value"]

@@ -105,3 +105,12 @@ def test_a_silent_setting_is_found(
 ) -> None:
     monkeypatch.setattr(module, "augment", lambda frames, *_: frames)
     assert silent_settings(project, data, tmp_path, ["crop"], scheme="finetune") == ["crop"]
+
+
+def test_a_new_linear_head_learns_at_its_own_rate(project: Project, data: Dataset, tmp_path: Path) -> None:
+    def last_loss(**chosen: Any) -> float:
+        settings = project.settings("train", head="linear", depth="last", batch=5, **chosen)
+        run.fit(project, settings, data, tmp_path, lambda history: None)
+        return read_model(tmp_path / BEST).facts["history"][-1]["train_loss"]
+
+    assert last_loss() < 0.9 * last_loss(head_lr=0.0)  # 0: at the rate of the backbone
