@@ -143,9 +143,9 @@ def test_films_of_one_trailer_are_in_one_split_and_fold_and_more_films_move_none
         splits = [split_of(key, DatasetSettings()) for key in keys]
         return table.assign(split=splits, fold=assign_folds(keys, 5), another=assign_folds(keys, 5, repeat=1))
 
-    found = places(films)
-    assert (found[found.youtube_id != ""].groupby("youtube_id")[["split", "fold", "another"]].nunique() == 1).all(axis=None)
-    assert found[["split", "fold", "another"]].nunique().tolist() == [3, 5, 5]
+    found, columns = places(films), ["split", "fold", "another"]
+    assert (found[found.youtube_id != ""].groupby("youtube_id")[columns].nunique() == 1).all(axis=None)
+    assert found[columns].nunique().tolist() == [3, 5, 5]
     assert places(films.sample(500, random_state=0)).equals(found.sample(500, random_state=0))
 
 
