@@ -64,6 +64,14 @@ def quiet_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRAILER_ROOT", raising=False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """No power fails in these processes, and waiting for the disk would take up to a third of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def frames_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """excels/, images/ and settings.toml of 30 fictional films, 16 small frames each; not to be changed."""

@@ -1,7 +1,6 @@
 """What the tests of training share: a training in a line, stops in its midst, and equality to the bit."""
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +26,6 @@ RANDOM_PARTS = {
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "RESAMPLES", 50)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a third of the time, and no power fails here
 
 
 def trained(

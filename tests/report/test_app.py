@@ -183,7 +183,7 @@ def test_uploads_are_deleted_after_a_while(root: Path, monkeypatch: pytest.Monke
         with app.serving(Predictor.load(root / "models" / BEST), "127.0.0.1", free_port()) as address:
             answer = requests.post(f"{address}gradio_api/upload", files={"files": ("a.mp4", b"a trailer")})
             assert answer.status_code == 200
-            for _ in range(40 if kept else 600):
+            for _ in range(15 if kept else 600):
                 time.sleep(0.1 * bool(uploads()))
             assert bool(uploads()) == kept
 
