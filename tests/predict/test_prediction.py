@@ -161,7 +161,8 @@ def test_the_figure_shows_scale_frames_heat_and_similar_films() -> None:
     figure = prediction().figure()
     pictures = [axis for axis in figure.axes if axis.images]
     titles = [axis.get_title(loc="left") for axis in pictures]
-    assert titles[:5] == ["0.0 s: +0.10", "2.5 s: -0.30", "5.0 s: +0.02", "7.5 s: +0.00", "10.0 s: +0.20"]
+    assert titles[0] == "Frames and their contributions, in points\n0.0 s: +0.10"
+    assert titles[1:5] == ["2.5 s: -0.30", "5.0 s: +0.02", "7.5 s: +0.00", "10.0 s: +0.20"]
     assert titles[5].startswith("Where in the frames") and titles[5].endswith("\n2.5 s") and titles[6] == "10.0 s"
     assert titles[7].endswith("\nFilm 0 (1990): 5.0") and len(titles) == 12
     hot = pictures[5].images[0].get_array()

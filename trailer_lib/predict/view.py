@@ -114,7 +114,7 @@ def prediction_figure(view: PredictionView) -> "Figure":
     from matplotlib.figure import Figure  # takes a third of a second
 
     rows = []  # of pictures, each with its section's title if it is the first
-    for title, frames in (("", view.frames), (HEAT, view.heat), (SIMILAR, view.similar)):
+    for title, frames in ((FRAMES, view.frames), (HEAT, view.heat), (SIMILAR, view.similar)):
         for start in range(0, len(frames), COLUMNS):
             rows.append(("" if start else title, frames[start : start + COLUMNS]))
     alerts = "\n".join(textwrap.fill(alert, 120) for alert in view.alerts)
