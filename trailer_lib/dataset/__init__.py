@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "builder": ["build", "match_folders"],
-        "dataset": "SPLITS Dataset assign_folds fold_split require_splits sizes split_hash split_of".split(),
+        "dataset": "SPLITS Dataset assign_folds fold_split sizes split_hash split_of".split(),
         "arrays": ["evenly_spaced", "resize_frame"],
         "original_pickle": ["import_pickle", "write_pickle"],
     },

@@ -37,10 +37,12 @@ def rate_factor(epoch: int, settings: TrainSettings, val_losses: Sequence[float]
         return (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
     if settings.schedule == "step":
         return settings.gamma ** (epoch // settings.step_size)
-    # Torch's own rule of the plateau, told all losses anew: a resumed run comes to the same rate.
+    if settings.schedule == "constant":
+        return 1.0
+    # Torch's own rule of the plateau, given all losses anew: a resumed run comes to the same rate.
     unit = optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     plateau = optim.lr_scheduler.ReduceLROnPlateau(unit, "min", settings.gamma, settings.step_size)
-    for loss in val_losses if settings.schedule == "plateau" else ():
+    for loss in val_losses:
         plateau.step(loss)
     return unit.param_groups[0]["lr"]
 
