@@ -171,8 +171,8 @@ def test_a_dead_network_is_warned_of_in_the_log_and_the_results(
     assert json.loads((project.models / RESULTS).read_text())["warnings"] == scores.results["warnings"]
 
 
-def test_another_split_column_trains_and_tests_on_its_films(dataset_root: Path, tmp_path: Path) -> None:
-    project, data = Project(dataset_root), Dataset.open(Project(dataset_root))
+def test_another_split_column_trains_and_tests_on_its_films(dataset_root: Path, copy_of: Copy, tmp_path: Path) -> None:
+    project, data = copy_of(dataset_root), Dataset.open(Project(dataset_root))
     splits = ["test", "val", "train"] * (len(data.films) // 3)
     other = replace(data, films=data.films.assign(split=splits))
     run = run_file.train(project, project.settings("train", epochs=1), lambda history: None, tmp_path, other)
